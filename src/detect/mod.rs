@@ -1,0 +1,188 @@
+//! The list of detectors: fit what is normal, say how far from it a row is.
+//!
+//! Owns: every detector, their settings, the tensors of a fitted model.
+//! Does not own: preprocessing (`preprocess`), the threshold (`score`), the store.
+//!
+//! A new detector is a file, a variant of [`Config`] and its arms below.
+
+#[cfg(feature = "deep")]
+pub mod deep;
+pub mod seasonal_median;
+pub mod stl;
+
+use serde::{Deserialize, Serialize};
+
+use crate::series::Window;
+
+/// Every detector there is, with its settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Config {
+    /// Distance to the median of the same slot of the season.
+    SeasonalMedian(seasonal_median::Config),
+    /// Distance to a seasonal-trend decomposition's forecast.
+    Stl(stl::Config),
+    /// Reconstruction error of a convolutional autoencoder over the window.
+    #[cfg(feature = "deep")]
+    Autoencoder(deep::autoencoder::Config),
+}
+
+impl Config {
+    /// Every detector's name, in the order of this list.
+    pub const NAMES: &[&str] = &[
+        "seasonal_median",
+        "stl",
+        #[cfg(feature = "deep")]
+        "autoencoder",
+    ];
+
+    /// The detector of this name with its default settings.
+    pub fn named(name: &str) -> Option<Config> {
+        match name {
+            "seasonal_median" => Some(Config::SeasonalMedian(Default::default())),
+            "stl" => Some(Config::Stl(Default::default())),
+            #[cfg(feature = "deep")]
+            "autoencoder" => Some(Config::Autoencoder(Default::default())),
+            _ => None,
+        }
+    }
+
+    /// The name in configuration, metrics and the store.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Config::SeasonalMedian(_) => "seasonal_median",
+            Config::Stl(_) => "stl",
+            #[cfg(feature = "deep")]
+            Config::Autoencoder(_) => "autoencoder",
+        }
+    }
+
+    /// Whether one model sees all features of an entity at once; otherwise there is one per feature.
+    pub fn joint(&self) -> bool {
+        match self {
+            Config::SeasonalMedian(_) | Config::Stl(_) => false,
+            #[cfg(feature = "deep")]
+            Config::Autoencoder(_) => true,
+        }
+    }
+
+    /// Learns what is normal from `train`, preprocessed rows in which known incidents are gaps.
+    ///
+    /// # Errors
+    /// The rows do not suffice, or the fit was stopped.
+    pub fn fit(&self, train: &Window, context: &FitContext<'_>) -> Result<Box<dyn Model>, FitError> {
+        match self {
+            Config::SeasonalMedian(config) => seasonal_median::fit(config, train),
+            Config::Stl(config) => stl::fit(config, train),
+            #[cfg(feature = "deep")]
+            Config::Autoencoder(config) => deep::autoencoder::fit(config, train, context),
+        }
+    }
+
+    /// The model that [`Model::parts`] came from.
+    ///
+    /// # Errors
+    /// The parts are not those of this detector; never a panic, whatever the bytes held.
+    pub fn restore(&self, parts: Parts) -> Result<Box<dyn Model>, RestoreError> {
+        match self {
+            Config::SeasonalMedian(_) => seasonal_median::restore(parts),
+            Config::Stl(_) => stl::restore(parts),
+            #[cfg(feature = "deep")]
+            Config::Autoencoder(config) => deep::autoencoder::restore(config, parts),
+        }
+    }
+}
+
+/// What a fit may ask of its surroundings.
+pub struct FitContext<'a> {
+    /// Same seed, same rows, same model.
+    pub seed: u64,
+    /// Called between epochs or other pieces of about 50 ms of work. It may block, to let a pass of
+    /// scoring have the core; `false` means stop now and return [`FitError::Stopped`].
+    pub keep_going: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// A fitted detector. It cannot exist unfitted, so scoring cannot fail on that account.
+pub trait Model: Send + Sync {
+    /// Rows before the scored one that are read; a row with fewer before it has an unknown raw score.
+    fn lookback(&self) -> usize;
+
+    /// Raw scores of the rows `first..` of `window`, in order; a row's score is computed from rows
+    /// up to its own. A gap costs its own score only.
+    fn score(&self, window: &Window, first: usize) -> Vec<Raw>;
+
+    /// Each feature's share of the last row's raw score, summing to 1; joint detectors only.
+    fn contributions(&self, _window: &Window) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// What has to be stored.
+    fn parts(&self) -> Parts;
+}
+
+/// A detector's own number for one row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Raw {
+    /// ≥ 0, higher is stranger; NaN is unknown (a gap, too little before it).
+    pub value: f64,
+    /// What was forecast, for detectors that forecast.
+    pub forecast: Option<Forecast>,
+}
+
+impl Raw {
+    /// No score for this row.
+    pub const UNKNOWN: Raw = Raw { value: f64::NAN, forecast: None };
+}
+
+/// A forecast in preprocessed units: the raw score is `|y − centre| / scale`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Forecast {
+    /// What was expected.
+    pub centre: f64,
+    /// One unit of raw score.
+    pub scale: f64,
+}
+
+/// A fitted model's numbers: never executable.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Parts {
+    /// Shapes and settings.
+    pub meta: serde_json::Value,
+    /// Named tensors.
+    pub tensors: Vec<Tensor>,
+}
+
+/// A named tensor; `values.len()` is the product of `shape`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Unique in its model.
+    pub name: String,
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// Row-major values.
+    pub values: Vec<f32>,
+}
+
+/// Why nothing was learnt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FitError {
+    /// More rows with data are needed.
+    #[error("{have} rows with data, wanted at least {want}")]
+    TooFewRows {
+        /// Rows with data.
+        have: usize,
+        /// Rows wanted.
+        want: usize,
+    },
+    /// The arithmetic went out of range.
+    #[error("training diverged: the loss is not finite")]
+    Diverged,
+    /// `keep_going` said no.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// Why stored parts are not a model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RestoreError(pub String);

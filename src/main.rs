@@ -1,0 +1,2 @@
+//! Portent
+fn main() {}

@@ -1,0 +1,1 @@
+//! Arithmetic with no domain in it.

@@ -1,0 +1,244 @@
+//! What is measured: entities, grids, series, windows.
+//!
+//! Owns: the shape of data in memory. A gap is NaN, never zero.
+//! Does not own: where samples come from (`source`) or how windows are cut (`window`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// One combination of a watch's entity labels: a CoreDNS job, a replica, a port.
+///
+/// Written `name=value,name=value`, sorted by name; a value that holds `,`, `=`, `"`, `\` or a
+/// line break is written in double quotes with `\` escapes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Entity(BTreeMap<String, String>);
+
+impl Entity {
+    /// An entity of these label pairs. Empty values are dropped: to Prometheus they are absent.
+    pub fn new<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Entity {
+        let pairs = pairs.into_iter().map(|(k, v)| (k.into(), v.into()));
+        Entity(pairs.filter(|(_, v): &(String, String)| !v.is_empty()).collect())
+    }
+
+    /// The value of one label.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// All label pairs, sorted by name.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+}
+
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (name, value)) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(",")?;
+            }
+            if value.contains([',', '=', '"', '\\', '\n']) {
+                let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+                write!(f, "{name}=\"{escaped}\"")?;
+            } else {
+                write!(f, "{name}={value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a text is not an entity.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("entity {text:?}: {problem}; wanted name=value,name=value")]
+pub struct EntityError {
+    text: String,
+    problem: &'static str,
+}
+
+impl FromStr for Entity {
+    type Err = EntityError;
+
+    fn from_str(text: &str) -> Result<Entity, EntityError> {
+        let fail = |problem| EntityError { text: text.to_string(), problem };
+        let mut pairs = BTreeMap::new();
+        let mut rest = text.trim();
+        while !rest.is_empty() {
+            let (name, after) = rest.split_once('=').ok_or_else(|| fail("a part without ="))?;
+            let name = name.trim();
+            if name.is_empty() {
+                return Err(fail("an empty label name"));
+            }
+            let (value, after) = entity_value(after).ok_or_else(|| fail("a quote that is not closed"))?;
+            if pairs.insert(name.to_string(), value).is_some() {
+                return Err(fail("a label named twice"));
+            }
+            rest = match after.trim_start().strip_prefix(',') {
+                Some(more) => more.trim_start(),
+                None if after.trim().is_empty() => "",
+                None => return Err(fail("text after a closing quote")),
+            };
+        }
+        Ok(Entity::new(pairs))
+    }
+}
+
+/// One value, bare or quoted, and the text after it.
+fn entity_value(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find(',').unwrap_or(text.len());
+        return Some((text[..end].trim().to_string(), &text[end..]));
+    };
+    let mut value = String::new();
+    let mut chars = quoted.char_indices();
+    while let Some((i, c)) = chars.next() {
+        match c {
+            '"' => return Some((value, &quoted[i + 1..])),
+            '\\' => match chars.next()?.1 {
+                'n' => value.push('\n'),
+                other => value.push(other),
+            },
+            other => value.push(other),
+        }
+    }
+    None
+}
+
+/// Regular times: `start_s`, `start_s + step_s`, … (`len` of them), in unix seconds.
+///
+/// Grids are aligned: `start_s` is a multiple of `step_s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grid {
+    /// First time.
+    pub start_s: i64,
+    /// Distance of two times; above zero.
+    pub step_s: i64,
+    /// Number of times.
+    pub len: usize,
+}
+
+impl Grid {
+    /// The aligned grid that covers the half-open `from_s..to_s`: every multiple of the step in it.
+    pub fn covering(from_s: i64, to_s: i64, step_s: i64) -> Grid {
+        let start_s = from_s.div_euclid(step_s) * step_s + if from_s.rem_euclid(step_s) > 0 { step_s } else { 0 };
+        let len = if to_s > start_s { (to_s - start_s - 1) / step_s + 1 } else { 0 };
+        Grid { start_s, step_s, len: len as usize }
+    }
+
+    /// The time of row `i`.
+    pub fn time(&self, i: usize) -> i64 {
+        self.start_s + i as i64 * self.step_s
+    }
+
+    /// One step after the last time.
+    pub fn end_s(&self) -> i64 {
+        self.time(self.len)
+    }
+
+    /// The row of exactly this time.
+    pub fn index(&self, time_s: i64) -> Option<usize> {
+        let offset = time_s - self.start_s;
+        let inside = offset >= 0 && offset % self.step_s == 0 && offset / self.step_s < self.len as i64;
+        inside.then_some((offset / self.step_s) as usize)
+    }
+}
+
+/// One feature of one entity on a grid. `values.len() == grid.len`; NaN is a gap.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Whose.
+    pub entity: Entity,
+    /// When.
+    pub grid: Grid,
+    /// What; NaN is a gap.
+    pub values: Vec<f64>,
+}
+
+/// Samples of an entity's features on a grid, newest last (the FIFO of the CoreDNS RFC).
+///
+/// Rows are times, columns are features; `values` is row-major, `grid.len * n_features` long;
+/// NaN is a gap.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Window {
+    /// When.
+    pub grid: Grid,
+    /// Number of columns.
+    pub n_features: usize,
+    /// Row-major values; NaN is a gap.
+    pub values: Vec<f64>,
+}
+
+impl Window {
+    /// A window of gaps.
+    pub fn gaps(grid: Grid, n_features: usize) -> Window {
+        Window { grid, n_features, values: vec![f64::NAN; grid.len * n_features] }
+    }
+
+    /// A window of one feature.
+    pub fn single(grid: Grid, values: Vec<f64>) -> Window {
+        debug_assert_eq!(grid.len, values.len());
+        Window { grid, n_features: 1, values }
+    }
+
+    /// The features at row `i`.
+    pub fn row(&self, i: usize) -> &[f64] {
+        &self.values[i * self.n_features..(i + 1) * self.n_features]
+    }
+
+    /// The features at row `i`.
+    pub fn row_mut(&mut self, i: usize) -> &mut [f64] {
+        &mut self.values[i * self.n_features..(i + 1) * self.n_features]
+    }
+
+    /// One feature over all rows.
+    pub fn column(&self, feature: usize) -> Vec<f64> {
+        self.values.iter().skip(feature).step_by(self.n_features.max(1)).copied().collect()
+    }
+
+    /// The rows `from..to`.
+    pub fn slice(&self, from: usize, to: usize) -> Window {
+        let grid = Grid { start_s: self.grid.time(from), len: to - from, ..self.grid };
+        let values = self.values[from * self.n_features..to * self.n_features].to_vec();
+        Window { grid, n_features: self.n_features, values }
+    }
+
+    /// The columns `features`, in that order.
+    pub fn select(&self, features: &[usize]) -> Window {
+        let values = (0..self.grid.len).flat_map(|i| features.iter().map(move |&f| self.row(i)[f])).collect();
+        Window { grid: self.grid, n_features: features.len(), values }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entity_round_trips() {
+        for pairs in [vec![("job", "coredns")], vec![("ifName", "Gi1/0,5"), ("instance", "a\"b\\c=d")], vec![]] {
+            let entity = Entity::new(pairs);
+            assert_eq!(entity.to_string().parse(), Ok(entity));
+        }
+    }
+
+    #[test]
+    fn entity_errors_say_what_was_wanted() {
+        for bad in ["job", "=x", "job=\"x", "job=a,job=b", "job=\"a\"b"] {
+            let error = bad.parse::<Entity>().unwrap_err().to_string();
+            assert!(error.ends_with("wanted name=value,name=value"), "{error}");
+        }
+    }
+
+    #[test]
+    fn grid_covers_aligned_times() {
+        let grid = Grid::covering(61, 121, 30);
+        assert_eq!((grid.start_s, grid.len, grid.end_s()), (90, 2, 150));
+        assert_eq!(Grid::covering(60, 121, 30).len, 3);
+        assert_eq!(Grid::covering(60, 60, 30).len, 0);
+        assert_eq!((grid.index(120), grid.index(121), grid.index(150)), (Some(1), None, None));
+    }
+}
