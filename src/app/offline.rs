@@ -1,0 +1,82 @@
+//! Commands that need no running sidecar.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::Error;
+use crate::backtest;
+use crate::series::Grid;
+use crate::series::Window;
+use crate::source::csv;
+use crate::store::ModelState;
+use crate::store::Store;
+
+/// Replays a file and writes the scores.
+///
+/// # Errors
+/// The input is not as wanted, or the output cannot be written.
+pub fn backtest(
+    input: &Path,
+    output: &Path,
+    settings: &backtest::Settings,
+) -> Result<usize, Error> {
+    let file = csv::read(input)?;
+    let (names, columns): (Vec<String>, Vec<Vec<f64>>) = file.columns.into_iter().unzip();
+    let start_s = file.t.first().copied().unwrap_or(0);
+    let grid = Grid { start_s, step_s: file.step_s, len: file.t.len() };
+    let mut rows = Window::gaps(grid, names.len());
+    for (c, column) in columns.iter().enumerate() {
+        for (i, value) in column.iter().enumerate() {
+            rows.row_mut(i)[c] = *value;
+        }
+    }
+    let scored = backtest::run(&names, &rows, settings)
+        .map_err(|error| format!("{}: {error}", input.display()))?;
+    std::fs::write(output, backtest::to_csv(&scored))
+        .map_err(|error| format!("{}: {error}", output.display()))?;
+    Ok(scored.len())
+}
+
+/// The models of a store as a table.
+///
+/// # Errors
+/// The store cannot be opened.
+pub fn list_models(store: &PathBuf) -> Result<String, Error> {
+    let mut table = vec![["WATCH", "ENTITY", "FEATURE", "DETECTOR", "VERSION", "STATE", "TRAINED", "SHA256", "REASON"]
+        .map(String::from)];
+    for row in Store::open(store)?.models()? {
+        let (state, reason) = match row.state {
+            ModelState::Promoted => ("promoted", String::new()),
+            ModelState::Candidate => ("candidate", String::new()),
+            ModelState::Retired => ("retired", String::new()),
+            ModelState::Rejected { reason } => ("rejected", reason),
+        };
+        let trained = jiff::Timestamp::from_second(row.trained_s).map(|t| t.to_string());
+        table.push([
+            row.key.watch,
+            row.key.entity.to_string(),
+            row.key.feature.unwrap_or_else(|| "-".into()),
+            row.key.detector,
+            row.version.to_string(),
+            state.into(),
+            trained.unwrap_or_default(),
+            row.sha256.chars().take(12).collect(),
+            reason,
+        ]);
+    }
+    Ok(columns(&table))
+}
+
+/// Cells padded to the width of their column.
+pub(super) fn columns<const N: usize>(table: &[[String; N]]) -> String {
+    let width = |c: usize| table.iter().map(|row| row[c].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in table {
+        let cell = |(cell, width): (&String, &usize)| format!("{cell:width$}");
+        let line: Vec<String> = row.iter().zip(&widths).map(cell).collect();
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
