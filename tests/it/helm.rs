@@ -1,6 +1,6 @@
-//! The chart in `helm/`, through the tools that its users have: Helm lints, renders and packages it, kubectl-validate
-//! holds every object against Kubernetes' and the Prometheus operator's schemas, promtool the rules, Portent its own
-//! configuration. Nothing here talks to a cluster.
+//! The chart in `helm/`, through the tools that its users have: Helm lints, renders and packages
+//! it, kubectl-validate holds every object against Kubernetes' and the Prometheus operator's
+//! schemas, promtool the rules, Portent its own configuration. Nothing here talks to a cluster.
 
 mod pod_security;
 
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_yaml::Value;
 use tempfile::TempDir;
 
-/// The oldest Kubernetes of Chart.yaml, and the newest whose schemas kubectl-validate has within it.
+/// The oldest Kubernetes of Chart.yaml, and the newest whose schemas kubectl-validate holds.
 const KUBERNETES_VERSIONS: [&str; 2] = ["1.25", "1.30"];
 /// The least that renders.
 const MINIMAL: &[&str] = &["--set", "prometheus.url=http://prometheus:9090"];

@@ -1,5 +1,5 @@
-//! The Pod Security Standard "restricted", as a function of a pod spec. Kubernetes checks the same at admission;
-//! here it is held without a cluster.
+//! The Pod Security Standard "restricted", as a function of a pod spec. Kubernetes checks the same
+//! at admission; here it is held without a cluster.
 
 use serde_yaml::Value;
 
