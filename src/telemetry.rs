@@ -7,7 +7,6 @@
 use std::fmt;
 use std::fmt::Write as _;
 use std::io;
-use std::io::Write as _;
 use std::panic;
 use std::str::FromStr;
 
@@ -287,7 +286,11 @@ mod tests {
     fn logfmt_lines() {
         static SINK: Mutex<Vec<u8>> = Mutex::new(Vec::new());
         let text = written("info", Format::Logfmt, &SINK, || Sink(&SINK), some_events);
-        expect_test::expect![[r#""#]].assert_eq(&text);
+        expect_test::expect![[r#"
+            time=T level=INFO msg="a \"pass\"\nended" seconds=0.25 rows=3 lost=NaN watch=coredns reason=outer
+            time=T level=WARN msg=done reason=inner path="/a b" empty="" ok=true watch=coredns
+            time=T level=WARN msg=seen watch=coredns reason=outer
+        "#]].assert_eq(&text);
     }
 
     #[test]
@@ -297,7 +300,11 @@ mod tests {
         for line in text.lines() {
             serde_json::from_str::<Value>(line).unwrap();
         }
-        expect_test::expect![[r#""#]].assert_eq(&text);
+        expect_test::expect![[r#"
+            {"time":"T","level":"INFO","msg":"a \"pass\"\nended","seconds":0.25,"rows":3,"lost":"NaN","watch":"coredns","reason":"outer"}
+            {"time":"T","level":"WARN","msg":"done","reason":"inner","path":"/a b","empty":"","ok":true,"watch":"coredns"}
+            {"time":"T","level":"WARN","msg":"seen","watch":"coredns","reason":"outer"}
+        "#]].assert_eq(&text);
     }
 
     #[test]
