@@ -1,0 +1,32 @@
+# `make test` installs what is missing and runs every check, cheapest first.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.PHONY: help test install fmt deny lint doc unit
+
+# One profile for everything, so the dependencies are built once.
+CARGO_TEST := cargo test --locked --release
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+test: install fmt deny lint doc unit ## everything below, in this order
+
+install: ## the servers and tools that the tests run
+	tests/install.sh
+
+fmt: ## formatting
+	cargo fmt --check
+
+deny: ## licences, sources, duplicate majors, advisories
+	tests/deny.sh
+
+lint: ## clippy, with and without the networks
+	cargo clippy --locked --release --all-targets -- -D warnings
+	cargo clippy --locked --release --all-targets --no-default-features -- -D warnings
+
+doc: ## the documentation's links
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --release --no-deps --document-private-items
+
+unit: ## all tests, on real servers where there is one
+	$(CARGO_TEST)

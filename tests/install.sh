@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Installs what the tests run and is not there yet. Run again, it does nothing.
+#   Debian packages: Prometheus, Alertmanager, two exporters, snmpd, dnsperf, buildah
+#   tests/tools/bin: CoreDNS, Helm, kubectl-validate, controller-gen, the prometheus-operator's CRDs
+#                    (versions in tests/tools/go.mod and tests/tools/kubectl-validate/go.mod), cargo-deny
+set -euo pipefail
+cd "$(dirname "$0")/tools"
+
+CARGO_DENY=0.20.2
+
+main() {
+  mkdir -p bin
+  debian_packages
+  go_tools
+  cargo_deny
+}
+
+# package → the program that shows that it is installed
+packages=(
+  prometheus:prometheus
+  prometheus-alertmanager:prometheus-alertmanager
+  prometheus-node-exporter:prometheus-node-exporter
+  prometheus-snmp-exporter:prometheus-snmp-exporter
+  snmpd:snmpd
+  dnsperf:dnsperf
+  buildah:buildah
+  make:make
+)
+
+debian_packages() {
+  local missing=() entry
+  for entry in "${packages[@]}"; do
+    PATH="$PATH:/usr/sbin:/sbin" command -v "${entry#*:}" >/dev/null || missing+=("${entry%%:*}")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  command -v apt-get >/dev/null || fail "not found: ${missing[*]}. They are Debian's packages; install them in this system's way"
+
+  say "installing ${missing[*]}"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  # The tests start their own on loopback. Only services that came with this installation are stopped.
+  if [ -d /run/systemd/system ]; then
+    for entry in "${missing[@]}"; do
+      as_root systemctl disable --now "$entry" 2>/dev/null || true
+    done
+  fi
+}
+
+go_tools() {
+  local stamp=bin/.stamp want
+  want=$(cat go.mod go.sum kubectl-validate/go.mod kubectl-validate/go.sum ../install.sh | sha256sum)
+  [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return
+  command -v go >/dev/null || fail "Go 1.26 is needed to build CoreDNS and Helm: https://go.dev/dl/ (tar -C /usr/local -xzf go1.26.*.tar.gz, then /usr/local/go/bin on the PATH)"
+  # Older ones (1.21 and later) fetch the toolchain that go.mod names by themselves.
+  go version | grep -qE 'go1\.(2[1-9]|[3-9][0-9])' || fail "Go 1.26 is needed, this is $(go version): https://go.dev/dl/"
+
+  say "building CoreDNS, Helm, kubectl-validate and controller-gen, once (about ten minutes on two cores)"
+  build bin/coredns github.com/coredns/coredns
+  build bin/helm helm.sh/helm/v4/cmd/helm
+  build bin/controller-gen sigs.k8s.io/controller-tools/cmd/controller-gen
+  (cd kubectl-validate && build ../bin/kubectl-validate sigs.k8s.io/kubectl-validate)
+  rm -rf bin/crds
+  bin/controller-gen crd \
+    paths=github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1 output:crd:dir=bin/crds
+  printf '%s\n' "$want" >"$stamp"
+}
+
+# build FILE PACKAGE, in the module of the current folder
+build() {
+  CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$1" "$2"
+}
+
+cargo_deny() {
+  [ "$(bin/cargo-deny --version 2>/dev/null)" = "cargo-deny $CARGO_DENY" ] && return
+  say "building cargo-deny $CARGO_DENY"
+  # Its own release profile links for speed, which takes minutes and is not needed here.
+  CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+    cargo install --quiet --locked --version "$CARGO_DENY" --root bin/cargo-deny.d cargo-deny
+  ln -sf cargo-deny.d/bin/cargo-deny bin/cargo-deny
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+say() { echo "install: $*"; }
+fail() { echo "install: $*" >&2; exit 1; }
+
+main "$@"
