@@ -19,11 +19,12 @@ use crate::model::Model;
 use crate::series::Entity;
 use crate::series::Grid;
 use crate::source::Source;
-use crate::store::ModelHead;
 use crate::store::ModelKey;
+use crate::store::ModelState;
+use crate::store::SavedStreak;
 use crate::store::Store;
 use crate::store::StoreError;
-use crate::store::StreakRow;
+use crate::store::StoredModel;
 use crate::watch::Watch;
 use crate::window::Fifo;
 use crate::workers::Priority;
@@ -53,7 +54,7 @@ struct State {
     /// The models in use.
     models: BTreeMap<Entity, Vec<Loaded>>,
     /// Streaks of the run before this one, until their entity is seen.
-    restored: BTreeMap<Entity, Vec<StreakRow>>,
+    restored: BTreeMap<Entity, Vec<SavedStreak>>,
 }
 
 /// A model in use.
@@ -149,7 +150,7 @@ impl Pipeline {
         let (state, judged) = judging.await.map_err(panicked)?;
         self.state = state;
         self.publish(&judged, &rows.problems, now_s);
-        self.persist(&judged, now_s).await?;
+        self.persist(&judged).await?;
         Ok(self.summary(&judged))
     }
 
@@ -235,25 +236,26 @@ impl Pipeline {
         for models in self.state.models.values_mut() {
             models.retain(|loaded| news.keys.contains(&loaded.key));
         }
-        for (head, bytes) in news.models {
-            self.load_model(head, &bytes);
+        for stored in news.models {
+            self.load_model(stored);
         }
         Ok(())
     }
 
-    fn load_model(&mut self, head: ModelHead, bytes: &[u8]) {
-        let model = match Model::from_bytes(bytes) {
+    fn load_model(&mut self, stored: StoredModel) {
+        let StoredModel { key, version, sha256, trained_s, bytes, .. } = stored;
+        let model = match Model::from_bytes(&bytes) {
             Ok(model) => Arc::new(model),
             Err(error) => {
-                let (watch, entity) = (&self.watch.name, &head.key.entity);
-                tracing::error!(watch, %entity, version = head.version, %error, "stored model refused");
+                let (watch, entity) = (&self.watch.name, &key.entity);
+                tracing::error!(watch, %entity, version, %error, "stored model refused");
                 return;
             }
         };
-        self.board.own().model(&head.key, head.version, &head.sha256, head.trained_s);
-        let models = self.state.models.entry(head.key.entity.clone()).or_default();
-        models.retain(|loaded| loaded.key != head.key);
-        models.push(Loaded { key: head.key, version: head.version, model });
+        self.board.own().model(&key, version, &sha256, trained_s);
+        let models = self.state.models.entry(key.entity.clone()).or_default();
+        models.retain(|loaded| loaded.key != key);
+        models.push(Loaded { key, version, model });
         models.sort_by(|a, b| a.key.cmp(&b.key));
     }
 
@@ -278,11 +280,7 @@ impl Pipeline {
     }
 
     /// Streaks and anomalies outlive a `kill -9`.
-    async fn persist(
-        &self,
-        judged: &BTreeMap<Entity, Judged>,
-        now_s: i64,
-    ) -> Result<(), PassError> {
+    async fn persist(&self, judged: &BTreeMap<Entity, Judged>) -> Result<(), PassError> {
         let changed = judge::changed_streaks(judged);
         let anomalies = judge::anomalies(&self.watch, judged);
         if changed.is_empty() && anomalies.is_empty() {
@@ -292,10 +290,7 @@ impl Pipeline {
         let name = watch.clone();
         let saved = tokio::task::spawn_blocking(move || {
             store.save_streaks(&name, &changed)?;
-            for (entity, interval) in &anomalies {
-                store.record_anomaly(&name, entity, *interval, now_s)?;
-            }
-            Ok(())
+            store.record_anomalies(&name, &anomalies)
         });
         let saved = saved.await.map_err(|_| PassError::Panicked { watch: watch.clone() })?;
         saved.map_err(|error| PassError::Store { watch, error })
@@ -313,8 +308,8 @@ impl Pipeline {
 /// What the store knows that a pipeline does not.
 struct News {
     keys: BTreeSet<ModelKey>,
-    models: Vec<(ModelHead, Vec<u8>)>,
-    streaks: Vec<StreakRow>,
+    models: Vec<StoredModel>,
+    streaks: Vec<SavedStreak>,
 }
 
 impl News {
@@ -324,12 +319,12 @@ impl News {
         known: &BTreeMap<ModelKey, i64>,
         first: bool,
     ) -> Result<News, StoreError> {
-        let heads = store.promoted(watch)?;
-        let keys = heads.iter().map(|head| head.key.clone()).collect();
+        let mut rows = store.models(Some(watch))?;
+        rows.retain(|row| row.state == ModelState::Promoted);
+        let keys = rows.iter().map(|row| row.key.clone()).collect();
         let mut models = Vec::new();
-        for head in heads.into_iter().filter(|head| known.get(&head.key) != Some(&head.version)) {
-            let bytes = store.model_bytes(&head.key, head.version)?;
-            models.push((head, bytes));
+        for row in rows.iter().filter(|row| known.get(&row.key) != Some(&row.version)) {
+            models.extend(store.model(&row.key, row.version)?);
         }
         let streaks = if first { store.streaks(watch)? } else { Vec::new() };
         Ok(News { keys, models, streaks })

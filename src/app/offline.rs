@@ -1,7 +1,6 @@
 //! Commands that need no running sidecar.
 
 use std::path::Path;
-use std::path::PathBuf;
 
 use super::Error;
 use crate::backtest;
@@ -41,15 +40,14 @@ pub fn backtest(
 ///
 /// # Errors
 /// The store cannot be opened.
-pub fn list_models(store: &PathBuf) -> Result<String, Error> {
+pub fn list_models(store: &Path) -> Result<String, Error> {
     let mut table = vec![["WATCH", "ENTITY", "FEATURE", "DETECTOR", "VERSION", "STATE", "TRAINED", "SHA256", "REASON"]
         .map(String::from)];
-    for row in Store::open(store)?.models()? {
-        let (state, reason) = match row.state {
-            ModelState::Promoted => ("promoted", String::new()),
-            ModelState::Candidate => ("candidate", String::new()),
-            ModelState::Retired => ("retired", String::new()),
-            ModelState::Rejected { reason } => ("rejected", reason),
+    for row in Store::open(store)?.models(None)? {
+        let state = row.state.as_str().to_string();
+        let reason = match row.state {
+            ModelState::Rejected { reason } => reason,
+            _ => String::new(),
         };
         let trained = jiff::Timestamp::from_second(row.trained_s).map(|t| t.to_string());
         table.push([
@@ -58,7 +56,7 @@ pub fn list_models(store: &PathBuf) -> Result<String, Error> {
             row.key.feature.unwrap_or_else(|| "-".into()),
             row.key.detector,
             row.version.to_string(),
-            state.into(),
+            state,
             trained.unwrap_or_default(),
             row.sha256.chars().take(12).collect(),
             reason,

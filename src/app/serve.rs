@@ -246,7 +246,7 @@ impl Running {
             return;
         }
         for preset in std::mem::take(&mut self.presets) {
-            let found = self.source.instant(&preset.present(), now_s()).await;
+            let found = self.source.instant(&preset.present, now_s()).await;
             match (found.map(|answer| !answer.series.is_empty()), preset.watch()) {
                 (Ok(true), Some(watch)) => {
                     tracing::info!(watch = preset.name, "found, watching");

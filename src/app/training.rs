@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::now_s;
+use crate::store::ModelState;
 use crate::store::Store;
 use crate::train::Outcome;
 use crate::train::TrainError;
@@ -34,9 +35,10 @@ pub(super) async fn run(trainer: Trainer, watch: Watch, asked: Arc<Notify>) {
 /// What was trained before a restart need not be trained again for it.
 async fn first_due_s(store: &Store, watch: &Watch) -> i64 {
     let (store, name) = (store.clone(), watch.name.clone());
-    let read = tokio::task::spawn_blocking(move || store.promoted(&name)).await;
-    let newest = read.ok().and_then(Result::ok).and_then(|heads| {
-        heads.iter().map(|head| head.trained_s).max()
+    let read = tokio::task::spawn_blocking(move || store.models(Some(&name))).await;
+    let newest = read.ok().and_then(Result::ok).and_then(|rows| {
+        let promoted = rows.iter().filter(|row| row.state == ModelState::Promoted);
+        promoted.map(|row| row.trained_s).max()
     });
     newest.map_or(0, |trained_s| trained_s + watch.train.every_s)
 }

@@ -1,10 +1,13 @@
 //! The shipped watches: queries that are known to work, as YAML beside this file.
 
-use std::collections::BTreeMap;
+mod expand;
 
-use serde::Deserialize;
+use expand::Histograms;
+use expand::expand;
 
 use super::raw::WatchSection;
+use super::watches;
+use crate::watch::Watch;
 
 /// A shipped watch.
 #[derive(Debug, Clone)]
@@ -14,13 +17,6 @@ pub struct Preset {
     /// The query whose answer is not empty where the preset has something to watch.
     pub present: String,
     pub(super) section: WatchSection,
-}
-
-#[derive(Deserialize)]
-struct File {
-    present: String,
-    #[serde(flatten)]
-    section: BTreeMap<String, serde_yaml::Value>,
 }
 
 /// Every preset, in the order in which they are looked for.
@@ -37,20 +33,27 @@ impl Preset {
         FILES.iter().map(|(name, _)| *name).collect()
     }
 
-    /// All presets that are watched where nothing else is said.
+    /// The presets that are watched where nothing else is said.
     pub fn discoverable() -> Vec<Preset> {
+        // The replicas are the same CoreDNS once more.
         let names = Preset::names().into_iter().filter(|name| *name != "coredns_replicas");
         names.filter_map(Preset::named).collect()
     }
 
     /// The preset of this name.
     pub fn named(name: &str) -> Option<Preset> {
-        let (name, text) = FILES.iter().find(|(known, _)| *known == name)?;
-        let file: File = serde_yaml::from_str(text).ok()?;
-        let mut mapping = serde_yaml::Mapping::new();
-        mapping.extend(file.section.into_iter().map(|(k, v)| (k.into(), v)));
-        let section = serde_yaml::from_value(serde_yaml::Value::Mapping(mapping)).ok()?;
-        Some(Preset { name, present: file.present, section })
+        let (name, _) = FILES.iter().find(|(known, _)| *known == name)?;
+        let mut mapping = expand(name, FILES, Histograms::Both).ok()?;
+        let present = mapping.remove("present")?.as_str()?.to_string();
+        let section: WatchSection =
+            serde_yaml::from_value(serde_yaml::Value::Mapping(mapping)).ok()?;
+        let present = watches::filled(&section, &present);
+        Some(Preset { name, present, section })
+    }
+
+    /// Its watch, with nothing changed.
+    pub fn watch(&self) -> Option<Watch> {
+        watches::of_preset(self.name)
     }
 }
 
@@ -59,9 +62,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_preset_can_be_read() {
+    fn every_preset_is_a_watch() {
         for name in Preset::names() {
-            assert!(Preset::named(name).is_some_and(|p| p.section.queries.is_some()), "{name}");
+            let watch = Preset::named(name).and_then(|preset| preset.watch());
+            let watch = watch.unwrap_or_else(|| panic!("{name}"));
+            let checks = [watch.checks.up, watch.checks.limit, watch.checks.restarted];
+            let queries = watch.features.into_iter().map(|f| f.query).chain(checks.into_iter().flatten());
+            for query in queries {
+                assert!(!query.contains('$'), "{name}: {query}");
+            }
         }
     }
 }

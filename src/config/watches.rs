@@ -19,6 +19,13 @@ use crate::watch::Watch;
 
 const DAY_S: i64 = 86_400;
 
+/// The value of the entry, else of its preset.
+macro_rules! pick {
+    ($section:ident, $base:ident, $($field:ident).+) => {
+        $section.$($field).+.clone().or_else(|| $base.$($field).+.clone())
+    };
+}
+
 /// All watches; what is wrong with them goes to `found`.
 pub(super) fn resolve(sections: &[WatchSection], found: &mut Vec<Found>) -> Vec<Watch> {
     if sections.is_empty() {
@@ -50,11 +57,9 @@ pub(super) fn of_preset(name: &str) -> Option<Watch> {
     found.is_empty().then_some(watch)
 }
 
-impl Preset {
-    /// Its watch, with nothing changed.
-    pub fn watch(&self) -> Option<Watch> {
-        of_preset(self.name)
-    }
+/// A query of a preset, with its placeholders filled in.
+pub(super) fn filled(section: &WatchSection, query: &str) -> String {
+    Placeholders::of(section, &WatchSection::default()).fill(query)
 }
 
 fn one(section: &WatchSection, at: &str, found: &mut Vec<Found>) -> Watch {
@@ -74,29 +79,14 @@ fn preset(section: &WatchSection, at: &str, found: &mut Vec<Found>) -> WatchSect
     WatchSection::default()
 }
 
-/// The value of the entry, else of its preset.
-macro_rules! pick {
-    ($section:ident, $base:ident, $($field:ident).+) => {
-        $section.$($field).+.clone().or_else(|| $base.$($field).+.clone())
-    };
-}
-
 fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<Found>) -> Watch {
     let seconds = |value: Option<Seconds>| value.map(|s| s.0);
-    let step_s = seconds(pick!(section, base, step)).unwrap_or(30);
+    let fill = Placeholders::of(section, base);
+    let step_s = fill.step_s;
     let bucket_s = seconds(pick!(section, base, bucket));
     let point_s = bucket_s.unwrap_or(step_s).max(1);
     let window = pick!(section, base, window).unwrap_or(32);
     let entity = pick!(section, base, entity).unwrap_or_default();
-    // A changed step makes the preset's rate window wrong: four scrapes, as everyone has them.
-    let own_step = section.step.is_some() && section.rate_window.is_none();
-    let rate_window = if own_step { None } else { seconds(pick!(section, base, rate_window)) };
-    let fill = Placeholders {
-        rate_window_s: rate_window.unwrap_or((4 * step_s).max(4)),
-        step_s,
-        by: entity.join(", "),
-        selector: pick!(section, base, selector).unwrap_or_default(),
-    };
     let checks = pick!(section, base, checks).unwrap_or_default();
     let filled = |query: Option<String>| query.map(|q| fill.fill(&q));
     let every_s = seconds(pick!(section, base, score.every));
@@ -136,6 +126,19 @@ struct Placeholders {
 }
 
 impl Placeholders {
+    fn of(section: &WatchSection, base: &WatchSection) -> Placeholders {
+        let step_s = pick!(section, base, step).map_or(30, |step| step.0);
+        // A changed step makes the preset's rate window wrong: then four scrapes, if a step is one.
+        let own_step = section.step.is_some() && section.rate_window.is_none();
+        let rate_window = if own_step { None } else { pick!(section, base, rate_window) };
+        Placeholders {
+            rate_window_s: rate_window.map_or((4 * step_s).max(4), |window| window.0),
+            step_s,
+            by: pick!(section, base, entity).unwrap_or_default().join(", "),
+            selector: pick!(section, base, selector).unwrap_or_default(),
+        }
+    }
+
     fn fill(&self, query: &str) -> String {
         // A selector may be empty; `{,x="y"}` and `{x="y",}` are not both PromQL, so commas go with it.
         let selected = match self.selector.as_str() {
@@ -143,7 +146,8 @@ impl Placeholders {
             selector => query.replace("$selector", selector),
         };
         let selected = selected.replace("$rate_window", &format_duration(self.rate_window_s));
-        let stepped = selected.replace("$step", &format_duration(self.step_s));
+        let counted = selected.replace("$step_seconds", &self.step_s.to_string());
+        let stepped = counted.replace("$step", &format_duration(self.step_s));
         stepped.replace("$by", &self.by).split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }

@@ -13,7 +13,7 @@ use crate::score::Streak;
 use crate::score::combine;
 use crate::series::Entity;
 use crate::series::Window;
-use crate::store::StreakRow;
+use crate::store::SavedStreak;
 use crate::verdict::Interval;
 use crate::watch::Watch;
 use crate::window::Fifo;
@@ -55,7 +55,7 @@ pub(super) struct Judged {
     verdicts: Vec<Verdict>,
     contributions: Vec<(String, String, f64)>,
     pub(super) problem: Option<Problem>,
-    changed: Vec<StreakRow>,
+    changed: Vec<SavedStreak>,
 }
 
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ impl Judged {
 }
 
 impl Tracked {
-    pub(super) fn new(fifo: Fifo, restored: Vec<StreakRow>) -> Tracked {
+    pub(super) fn new(fifo: Fifo, restored: Vec<SavedStreak>) -> Tracked {
         let held = restored.into_iter().map(|row| {
             let streak = Streak { points: row.points };
             let next_s = Some(row.last_scored_s + 1);
@@ -202,12 +202,12 @@ fn advance(held: &mut Held, member: Member, points: &[Point], newest_s: i64) -> 
     Some(Verdict { member, score: newest.score, streak, band: newest.band })
 }
 
-fn changed(entity: &Entity, member: &Member, held: &mut Held, newest_s: i64) -> Option<StreakRow> {
+fn changed(entity: &Entity, member: &Member, held: &mut Held, newest_s: i64) -> Option<SavedStreak> {
     if held.streak.points == held.stored_points {
         return None;
     }
     held.stored_points = held.streak.points;
-    Some(StreakRow {
+    Some(SavedStreak {
         entity: entity.clone(),
         feature: member.feature.clone(),
         detector: member.detector.clone(),
@@ -217,7 +217,7 @@ fn changed(entity: &Entity, member: &Member, held: &mut Held, newest_s: i64) -> 
 }
 
 /// Streaks that the store does not know yet.
-pub(super) fn changed_streaks(judged: &BTreeMap<Entity, Judged>) -> Vec<StreakRow> {
+pub(super) fn changed_streaks(judged: &BTreeMap<Entity, Judged>) -> Vec<SavedStreak> {
     judged.values().flat_map(|judged| judged.changed.iter().cloned()).collect()
 }
 

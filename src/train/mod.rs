@@ -21,6 +21,8 @@ use crate::series::Window;
 use crate::source::Source;
 use crate::store::LabelRows;
 use crate::store::ModelKey;
+use crate::store::ModelRow;
+use crate::store::ModelState;
 use crate::store::NewModel;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -142,11 +144,13 @@ impl Trainer {
         let (store, name, entity) = (self.store.clone(), watch.name.clone(), entity.clone());
         let read = tokio::task::spawn_blocking(move || {
             let mut members = Members::new();
-            for head in store.promoted(&name)?.into_iter().filter(|h| h.key.entity == entity) {
-                let bytes = store.model_bytes(&head.key, head.version)?;
+            let rows = store.models(Some(&name))?.into_iter();
+            let promoted = |row: &ModelRow| row.state == ModelState::Promoted;
+            for row in rows.filter(|row| promoted(row) && row.key.entity == entity) {
+                let stored = store.model(&row.key, row.version)?;
                 // A champion that cannot be read cannot be beaten either: the challenger takes over.
-                if let Ok(model) = Model::from_bytes(&bytes) {
-                    members.insert(head.key, model);
+                if let Some(Ok(model)) = stored.map(|stored| Model::from_bytes(&stored.bytes)) {
+                    members.insert(row.key, model);
                 }
             }
             Ok(members)
@@ -170,17 +174,21 @@ impl Trainer {
         let (store, reason) = (self.store.clone(), decision.reason());
         let promote = decision == Decision::Promote;
         let kept = tokio::task::spawn_blocking(move || {
+            let mut kept = Vec::new();
             for (key, model) in members {
                 let bytes = model.to_bytes();
                 let new = NewModel { key: key.clone(), card: model.card(), bytes, trained_s: now_s };
                 let version = store.add_model(&new)?;
-                match promote {
-                    true => store.promote(&key, version)?,
-                    false => store.reject(&key, version, &reason)?,
+                if !promote {
+                    store.reject(&key, version, &reason)?;
                 }
-                store.prune(&key, KEEP_VERSIONS)?;
+                kept.push((key, version));
             }
-            Ok::<(), StoreError>(())
+            if promote {
+                // All at once: half a set of new models is a set that nobody judged.
+                store.promote_all(&kept)?;
+            }
+            kept.iter().try_for_each(|(key, _)| store.prune(key, KEEP_VERSIONS).map(drop))
         });
         kept.await.map_err(|_| TrainError::Panicked)??;
         let result = if promote { "promoted" } else { "rejected" };
