@@ -117,7 +117,8 @@ impl Contents {
             time::sleep(period).await;
             let now = Contents::of(self.0.keys().cloned().collect()).await;
             let differs = |path: &PathBuf| self.0.get(path) != now.0.get(path);
-            let changed: Vec<PathBuf> = now.0.keys().filter(|path| differs(path)).cloned().collect();
+            let changed: Vec<PathBuf> =
+                now.0.keys().filter(|path| differs(path)).cloned().collect();
             self = now;
             if !changed.is_empty() {
                 on_change(changed).await;

@@ -28,8 +28,16 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Crates that tell at `info` and `debug` what only their own authors want to know.
 const NOISY: [&str; 10] = [
-    "burn", "cubecl", "h2", "hickory_net", "hickory_proto", "hickory_resolver", "hyper", "hyper_util",
-    "reqwest", "rustls",
+    "burn",
+    "cubecl",
+    "h2",
+    "hickory_net",
+    "hickory_proto",
+    "hickory_resolver",
+    "hyper",
+    "hyper_util",
+    "reqwest",
+    "rustls",
 ];
 
 /// How a line is written: `--log.format`.
@@ -269,7 +277,9 @@ mod tests {
         let time = text.find("20").unwrap_or(0);
         let stamp = text.get(time..time + 24).unwrap_or("").to_string();
         assert!(stamp.is_empty() || stamp.parse::<Timestamp>().is_ok(), "{text}");
-        text.lines().map(|line| line.replacen(&line[line.find("20").unwrap()..][..24], "T", 1) + "\n").collect()
+        text.lines()
+            .map(|line| line.replacen(&line[line.find("20").unwrap()..][..24], "T", 1) + "\n")
+            .collect()
     }
 
     fn some_events() {
@@ -312,7 +322,13 @@ mod tests {
         static SINK: Mutex<Vec<u8>> = Mutex::new(Vec::new());
         let text = written("error", Format::Logfmt, &SINK, || Sink(&SINK), some_events);
         assert_eq!(text, "", "noisy crates are never louder than the rest");
-        assert_eq!("trace".parse::<MinLevel>().unwrap_err(), "\"trace\" is no log level; wanted debug, info, warn or error");
-        assert_eq!("xml".parse::<Format>().unwrap_err(), "\"xml\" is no log format; wanted logfmt or json");
+        assert_eq!(
+            "trace".parse::<MinLevel>().unwrap_err(),
+            "\"trace\" is no log level; wanted debug, info, warn or error"
+        );
+        assert_eq!(
+            "xml".parse::<Format>().unwrap_err(),
+            "\"xml\" is no log format; wanted logfmt or json"
+        );
     }
 }

@@ -66,7 +66,10 @@ impl Workers {
         // Held to the end of the training, parked or not: each holds a data set in memory.
         let training = match priority {
             Priority::Training => Some(
-                Arc::clone(&self.trainings).acquire_owned().await.map_err(|_| Unfinished::Stopped)?,
+                Arc::clone(&self.trainings)
+                    .acquire_owned()
+                    .await
+                    .map_err(|_| Unfinished::Stopped)?,
             ),
             Priority::Scoring => None,
         };
@@ -216,7 +219,8 @@ impl Gate {
 
 fn message(payload: &(dyn std::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_string());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into())
 }
 
 #[cfg(test)]
