@@ -131,9 +131,8 @@ impl fmt::Debug for Config {
 /// # Errors
 /// The name or the value is none that HTTP knows; the text does not hold the value.
 pub(super) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let key = name
-        .parse::<HeaderName>()
-        .map_err(|_| format!("{name:?} is no name of an HTTP header"))?;
+    let key =
+        name.parse::<HeaderName>().map_err(|_| format!("{name:?} is no name of an HTTP header"))?;
     let mut value = HeaderValue::from_str(value)
         .map_err(|_| format!("the value of {name} holds characters that a header cannot have"))?;
     value.set_sensitive(true);

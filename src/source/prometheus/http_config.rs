@@ -261,8 +261,7 @@ impl HttpConfig {
             let password = basic.password.as_ref().map(|secret| secret.0.clone());
             let password =
                 either(password, "basic_auth.password_file", basic.password_file.as_ref())?;
-            let both =
-                format!("{}:{}", user.unwrap_or_default(), password.unwrap_or_default());
+            let both = format!("{}:{}", user.unwrap_or_default(), password.unwrap_or_default());
             return Ok(Some(format!("Basic {}", STANDARD.encode(both))));
         }
         let (kind, inline, path, file) = match &self.authorization {
@@ -355,10 +354,7 @@ mod tests {
     fn every_way_to_sign_in() {
         let basic = serde_json::json!({"basic_auth": {"username": "Aladdin",
             "password": "open sesame"}}); // RFC 7617's own example
-        assert_eq!(
-            sent(&config(basic), "authorization"),
-            ["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="]
-        );
+        assert_eq!(sent(&config(basic), "authorization"), ["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="]);
         let token = serde_json::json!({"bearer_token": "t"});
         assert_eq!(sent(&config(token), "authorization"), ["Bearer t"]);
         let kind = serde_json::json!({"authorization": {"type": "ApiKey", "credentials": "t"}});

@@ -95,7 +95,7 @@ pub(super) fn client_config(
 ) -> Result<ClientConfig, SourceError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(versions(config.min_version.as_deref()))
+        .with_protocol_versions(&versions(config.min_version.as_deref()))
         .map_err(|error| problem("min_version", &error.to_string()))?;
     let builder = match (config.insecure_skip_verify, &config.server_name) {
         (true, _) => builder
@@ -104,9 +104,10 @@ pub(super) fn client_config(
         (false, None) => builder.with_root_certificates(roots(material)?),
         (false, Some(name)) => {
             let inner = named(name, roots(material)?, &provider)?;
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Verifier { provider, inner: Some(inner) }))
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier {
+                provider,
+                inner: Some(inner),
+            }))
         }
     };
     let mut tls = match (&material.cert, &material.key) {
@@ -124,8 +125,8 @@ pub(super) fn client_config(
     Ok(tls)
 }
 
-fn versions(min: Option<&str>) -> &'static [&'static SupportedProtocolVersion] {
-    if min == Some("TLS13") { &[&TLS13] } else { &[&TLS13, &TLS12] }
+fn versions(min: Option<&str>) -> Vec<&'static SupportedProtocolVersion> {
+    if min == Some("TLS13") { vec![&TLS13] } else { vec![&TLS13, &TLS12] }
 }
 
 /// Authorities of the settings, else the system's.

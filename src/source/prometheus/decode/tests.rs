@@ -67,8 +67,9 @@ fn native_histograms_are_named_never_dropped() {
 #[test]
 fn storage_warnings_mean_partial_and_promql_remarks_do_not() {
     let body = |extra: &str| {
-        let text =
-            format!(r#"{{"status":"success",{extra},"data":{{"resultType":"vector","result":[]}}}}"#);
+        let text = format!(
+            r#"{{"status":"success",{extra},"data":{{"resultType":"vector","result":[]}}}}"#
+        );
         let decoded = decode(200, text.as_bytes()).unwrap();
         (decoded.partial, decoded.warnings)
     };
