@@ -14,7 +14,9 @@ use crate::app::WebOptions;
 use crate::backtest;
 use crate::config;
 use crate::detect;
+use crate::labels::EntityText;
 use crate::labels::NewLabel;
+use crate::labels::Time;
 use crate::math::duration::parse_duration_s;
 use crate::telemetry;
 
@@ -96,11 +98,8 @@ struct ServeArgs {
 #[derive(Debug, Args)]
 struct StoreArgs {
     /// Folder of models and labels, where the configuration does not say
-    #[arg(long = "store.path", default_value = "portent-data", value_name = "DIR")]
+    #[arg(long = "store.path", default_value = "/var/lib/portent", value_name = "DIR")]
     path: PathBuf,
-    /// Read the folder from this configuration instead
-    #[arg(skip)]
-    _private: (),
 }
 
 #[derive(Debug, Args)]
@@ -249,7 +248,15 @@ fn dispatch(command: Command) -> Result<(), Error> {
         Command::Labels(LabelsCommand::Add(args)) => {
             let folder = args.store.folder()?;
             let LabelsAddArgs { watch, entity, from, to, verdict, class, note, .. } = args;
-            let new = NewLabel::from_words(watch, entity, from, to, verdict, class, note);
+            let new = NewLabel {
+                watch: Some(watch),
+                entity: Some(EntityText::Text(entity)),
+                from: Some(Time::Text(from)),
+                to: Some(Time::Text(to)),
+                verdict: Some(verdict),
+                class,
+                note,
+            };
             let id = app::add_label(&folder, new)?;
             println!("label {id} stored, training requested");
             Ok(())

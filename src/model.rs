@@ -5,7 +5,10 @@
 //!
 //! The bytes are never executable: a length, a JSON header, then little-endian f32 tensors.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde::Serialize;
+use sha2::Digest;
+use sha2::Sha256;
 
 use crate::detect;
 use crate::detect::FitContext;
@@ -278,6 +281,11 @@ impl Model {
         let fitted = head.detector.restore(Parts { meta: head.meta.clone(), tensors })?;
         Ok(Model { head, fitted })
     }
+}
+
+/// The name of a file's bytes: their SHA-256 in hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read_tensor(head: TensorHead, numbers: &mut &[u8]) -> Option<Tensor> {

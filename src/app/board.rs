@@ -9,9 +9,12 @@ pub(super) struct Served(pub(super) Board);
 
 impl web::Scrape for Served {
     fn scrape(&self, accept: Option<&str>, gzip: bool) -> web::Scraped {
-        let formats = [Format::Text, Format::OpenMetrics];
-        let offered = formats.map(|format| format.content_type());
-        let format = formats[web::best(accept, &offered)];
+        let offers = [("text/plain", "0.0.4"), ("application/openmetrics-text", "1.0.0")];
+        // Prometheus names both, with weights; whoever names neither gets the text that all can read.
+        let format = match web::best(accept, &offers) {
+            Some(1) => Format::OpenMetrics,
+            _ => Format::Text,
+        };
         web::Scraped {
             content_type: format.content_type(),
             body: self.0.scrape(format, gzip),

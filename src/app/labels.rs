@@ -11,6 +11,7 @@ use super::offline::columns;
 use super::watching::Register;
 use crate::gather;
 use crate::labels::NewLabel;
+use crate::labels::Origin;
 use crate::source::Source;
 use crate::store::LabelRows;
 use crate::store::Store;
@@ -38,10 +39,9 @@ async fn take_one(
     source: &Arc<dyn Source>,
     store: &Store,
 ) -> Result<serde_json::Value, (u16, Vec<String>)> {
-    let new: NewLabel =
-        serde_json::from_slice(body).map_err(|error| (400, vec![error.to_string()]))?;
-    let mut label = new.check(now_s(), "api").map_err(|problems| (400, problems))?;
-    label.author = user;
+    let bad = |problems| (400, problems);
+    let new = NewLabel::from_json(body).map_err(bad)?;
+    let label = new.check(Origin { author: user, source: "api" }, now_s()).map_err(bad)?;
     let Some(running) = register.get(&label.watch) else {
         let known = register.names().join(", ");
         let what = format!("watch: no watch is named {:?}; there are: {known}", label.watch);
@@ -74,8 +74,9 @@ async fn keep(store: &Store, label: Label, rows: Option<LabelRows>) -> Result<i6
 /// # Errors
 /// The label is not right (every problem, a line each), or cannot be stored.
 pub fn add_label(store: &Path, new: NewLabel) -> Result<i64, Error> {
-    let mut label = new.check(now_s(), "cli").map_err(|problems| problems.join("\n"))?;
-    label.author = std::env::var("USER").ok().filter(|user| !user.is_empty());
+    let author = std::env::var("USER").ok().filter(|user| !user.is_empty());
+    let label = new.check(Origin { author, source: "cli" }, now_s());
+    let label = label.map_err(|problems| problems.join("\n"))?;
     let store = Store::open(store)?;
     let id = store.add_label(&label, None)?;
     store.request_training(&label.watch, "label")?;

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::Error;
 use crate::backtest;
-use crate::series::Grid;
 use crate::series::Window;
 use crate::source::csv;
 use crate::store::ModelState;
@@ -20,20 +19,31 @@ pub fn backtest(
     settings: &backtest::Settings,
 ) -> Result<usize, Error> {
     let file = csv::read(input)?;
+    let grid = file.grid();
     let (names, columns): (Vec<String>, Vec<Vec<f64>>) = file.columns.into_iter().unzip();
-    let start_s = file.t.first().copied().unwrap_or(0);
-    let grid = Grid { start_s, step_s: file.step_s, len: file.t.len() };
     let mut rows = Window::gaps(grid, names.len());
     for (c, column) in columns.iter().enumerate() {
         for (i, value) in column.iter().enumerate() {
             rows.row_mut(i)[c] = *value;
         }
     }
-    let scored = backtest::run(&names, &rows, settings)
-        .map_err(|error| format!("{}: {error}", input.display()))?;
-    std::fs::write(output, backtest::to_csv(&scored))
+    let in_input = |error: &dyn std::fmt::Display| format!("{}: {error}", input.display());
+    let wanted = file.rows.get(settings.train_rows..).unwrap_or_default();
+    let Some((_, first)) = wanted.first() else {
+        let error = format!("{} rows, wanted more than the {} to learn from", file.rows.len(), settings.train_rows);
+        return Err(in_input(&error).into());
+    };
+    let replayed = backtest::Settings { train_rows: *first, ..settings.clone() };
+    let scored = backtest::run(&names, &rows, &replayed).map_err(|error| in_input(&error))?;
+    // One row out per row in, at the time that it was written with.
+    let row = |(time_s, at): &(i64, usize)| {
+        let row = scored.get(at.checked_sub(*first)?)?;
+        Some(backtest::Row { time_s: *time_s, ..*row })
+    };
+    let rows: Vec<backtest::Row> = wanted.iter().filter_map(row).collect();
+    std::fs::write(output, backtest::to_csv(&rows))
         .map_err(|error| format!("{}: {error}", output.display()))?;
-    Ok(scored.len())
+    Ok(rows.len())
 }
 
 /// The models of a store as a table.

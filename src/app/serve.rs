@@ -24,7 +24,6 @@ use crate::config::Preset;
 use crate::export::Board;
 use crate::schedule;
 use crate::source::Source;
-use crate::source::csv::CsvSource;
 use crate::source::prometheus;
 use crate::source::prometheus::Prometheus;
 use crate::store::Store;
@@ -283,11 +282,8 @@ fn load(options: &Options) -> Result<Config, Error> {
 
 fn source(config: &Config, options: &Options) -> Result<Arc<dyn Source>, Error> {
     match (&config.source, &options.prometheus_url) {
-        (Some(config::Source::Csv(path)), _) => Ok(Arc::new(CsvSource::open(path)?)),
-        (Some(config::Source::Prometheus(config)), _) => Ok(Arc::new(Prometheus::new(config)?)),
-        (None, Some(url)) => {
-            Ok(Arc::new(Prometheus::new(&prometheus::Config::of_url(url))?))
-        }
+        (Some(config), _) => Ok(Arc::new(Prometheus::new(config)?)),
+        (None, Some(url)) => Ok(Arc::new(Prometheus::new(&prometheus::Config::new(url))?)),
         (None, None) => Err("no source; wanted --prometheus.url=URL, or \
             `source: {prometheus: {url: …}}` in --config.file"
             .into()),

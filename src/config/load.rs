@@ -7,7 +7,6 @@ use serde_yaml::Value;
 use super::Config;
 use super::Problem;
 use super::Problems;
-use super::Source;
 use super::problems::Step;
 use super::problems::line_of;
 use super::problems::steps;
@@ -62,20 +61,14 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
 }
 
 fn resolve(raw: raw::File, found: &mut Vec<Found>) -> Config {
-    let source = match (raw.source.prometheus, raw.source.csv) {
-        (Some(_), Some(_)) => {
-            found.push(("source".into(), "both prometheus and csv; wanted one of them".into()));
-            None
+    if let Some(config) = &raw.source.prometheus {
+        for problem in config.problems() {
+            let (field, what) = problem.split_once(": ").unwrap_or(("", problem.as_str()));
+            found.push((format!("source.prometheus.{field}"), what.to_string()));
         }
-        (Some(config), None) => {
-            let problems = config.problems().into_iter();
-            found.extend(problems.map(|(at, what)| (format!("source.prometheus.{at}"), what)));
-            Some(Source::Prometheus(Box::new(config)))
-        }
-        (None, csv) => csv.map(Source::Csv),
-    };
+    }
     Config {
-        source,
+        source: raw.source.prometheus.map(Box::new),
         watches: raw.watches.map(|sections| watches::resolve(&sections, found)),
         store: raw.store.path,
         labels_api: raw.web.labels_api,

@@ -26,22 +26,13 @@ pub use problems::Problems;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where samples come from; `None` where neither the file nor a flag says so.
-    pub source: Option<Source>,
+    pub source: Option<Box<prometheus::Config>>,
     /// What is watched; `None` where the file leaves it to what the source has.
     pub watches: Option<Vec<Watch>>,
     /// The store's folder.
     pub store: Option<PathBuf>,
     /// Whether people may send labels over HTTP.
     pub labels_api: bool,
-}
-
-/// Where samples come from.
-#[derive(Debug, Clone)]
-pub enum Source {
-    /// A server that speaks Prometheus' HTTP API.
-    Prometheus(Box<prometheus::Config>),
-    /// A file, for `backtest`-like use of the whole pipeline.
-    Csv(PathBuf),
 }
 
 /// Reads an exporter-toolkit `web.config.file`.

@@ -27,7 +27,6 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SourceSection {
     pub(super) prometheus: Option<prometheus::Config>,
-    pub(super) csv: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -108,6 +108,33 @@ impl Store {
         })
     }
 
+    /// Notes anomalies that are going on, in one transaction: each opens one, or continues the one of
+    /// its entity that reaches there.
+    ///
+    /// # Errors
+    /// The write failed; then none was noted.
+    pub fn record_anomalies(
+        &self,
+        watch: &str,
+        anomalies: &[(Entity, Interval)],
+    ) -> Result<(), StoreError> {
+        self.write("record anomalies", |transaction| {
+            for (entity, interval) in anomalies {
+                let entity = entity_text(entity)?;
+                let id = match reaching(transaction, watch, &entity, interval.from_s)? {
+                    Some(id) => id,
+                    None => {
+                        let sql = "INSERT INTO anomaly (watch, entity, from_s, to_s) VALUES (?1, ?2, ?3, ?3)";
+                        transaction.prepare_cached(sql)?.insert(params![watch, entity, interval.from_s])?
+                    }
+                };
+                let sql = "UPDATE anomaly SET to_s = max(to_s, ?2) WHERE id = ?1";
+                transaction.prepare_cached(sql)?.execute([id, interval.to_s])?;
+            }
+            Ok(())
+        })
+    }
+
     /// Moves an anomaly's end to `to_s`; never backwards.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use crate::export::Board;
 use crate::gather::GatherError;
 use crate::model::Model;
 use crate::model::Recipe;
+use crate::model::sha256;
 use crate::series::Entity;
 use crate::series::Window;
 use crate::source::Source;
@@ -177,7 +178,9 @@ impl Trainer {
             let mut kept = Vec::new();
             for (key, model) in members {
                 let bytes = model.to_bytes();
-                let new = NewModel { key: key.clone(), card: model.card(), bytes, trained_s: now_s };
+                let sha256 = sha256(&bytes);
+                let card = model.card();
+                let new = NewModel { key: key.clone(), card, bytes, sha256, trained_s: now_s };
                 let version = store.add_model(&new)?;
                 if !promote {
                     store.reject(&key, version, &reason)?;
