@@ -1,1 +1,3 @@
 //! Arithmetic with no domain in it.
+
+pub mod stats;
