@@ -1,3 +1,5 @@
 //! Arithmetic with no domain in it.
 
+pub mod decompose;
+pub mod loess;
 pub mod stats;
