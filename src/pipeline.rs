@@ -62,6 +62,8 @@ struct State {
 struct Loaded {
     key: ModelKey,
     version: i64,
+    sha256: String,
+    trained_s: i64,
     model: Arc<Model>,
 }
 
@@ -140,16 +142,16 @@ impl Pipeline {
         let rows = self.count(rows)?;
         self.remember(&rows, grid, now_s);
         let mut state = std::mem::take(&mut self.state);
-        let watch = self.watch.clone();
+        let (watch, board) = (self.watch.clone(), self.board.clone());
         let judging = self.workers.run(Priority::Scoring, move |_| {
             // Arithmetic on whole windows would starve the web server, so it leaves the async threads.
             let judged = judge::all(&watch, &mut state.entities, &state.models);
+            publish(&watch, &board, &state, &judged, &rows.problems, now_s);
             (state, judged)
         });
         let panicked = |_| PassError::Panicked { watch: self.watch.name.clone() };
         let (state, judged) = judging.await.map_err(panicked)?;
         self.state = state;
-        self.publish(&judged, &rows.problems, now_s);
         self.persist(&judged).await?;
         Ok(self.summary(&judged))
     }
@@ -183,7 +185,7 @@ impl Pipeline {
             Ok(rows) => rows.n_queries,
             Err(error) => error.n_queries,
         };
-        own.queries(n_queries as u64);
+        (0..n_queries).for_each(|_| own.query());
         own.source_up(rows.is_ok());
         match rows {
             Ok(rows) => {
@@ -252,31 +254,10 @@ impl Pipeline {
                 return;
             }
         };
-        self.board.own().model(&key, version, &sha256, trained_s);
         let models = self.state.models.entry(key.entity.clone()).or_default();
         models.retain(|loaded| loaded.key != key);
-        models.push(Loaded { key, version, model });
+        models.push(Loaded { key, version, sha256, trained_s, model });
         models.sort_by(|a, b| a.key.cmp(&b.key));
-    }
-
-    fn publish(
-        &self,
-        judged: &BTreeMap<Entity, Judged>,
-        problems: &BTreeSet<(Entity, Problem)>,
-        now_s: i64,
-    ) {
-        let mut samples = Vec::new();
-        for (entity, judged) in judged {
-            samples.extend(judge::samples(&self.watch, entity, judged));
-        }
-        let found = judged.iter().filter_map(|(entity, j)| j.problem.map(|p| (entity.clone(), p)));
-        let problems: BTreeSet<_> = problems.iter().cloned().chain(found).collect();
-        for (entity, problem) in &problems {
-            samples.push(judge::problem_sample(&self.watch, entity, *problem));
-        }
-        // One late pass is forgiven; a second one means that nobody knows.
-        let fresh_until_s = now_s + self.watch.score_every_s * 3 / 2 + 2;
-        self.board.publish(&self.watch.name, samples, fresh_until_s);
     }
 
     /// Streaks and anomalies outlive a `kill -9`.
@@ -303,6 +284,26 @@ impl Pipeline {
             n_above: judged.values().map(Judged::n_above).sum(),
         }
     }
+}
+
+/// Shows what was found, until the pass after the next is late.
+fn publish(
+    watch: &Watch,
+    board: &Board,
+    state: &State,
+    judged: &BTreeMap<Entity, Judged>,
+    problems: &BTreeSet<(Entity, Problem)>,
+    now_s: i64,
+) {
+    let verdicts = judged.iter().flat_map(|(entity, j)| judge::samples(watch, entity, j));
+    let found = judged.iter().filter_map(|(entity, j)| j.problem.map(|p| (entity.clone(), p)));
+    let problems: BTreeSet<_> = problems.iter().cloned().chain(found).collect();
+    let problems = problems.iter().map(|(entity, p)| judge::problem_sample(entity, *p));
+    // One late pass is forgiven; a second one means that nobody knows.
+    let fresh_until_s = now_s + watch.score_every_s * 3 / 2 + 2;
+    board.publish(&watch.name, verdicts.chain(problems).collect(), fresh_until_s);
+    let facts: Vec<_> = state.models.values().flatten().map(judge::fact).collect();
+    board.publish_models(&watch.name, &facts);
 }
 
 /// What the store knows that a pipeline does not.

@@ -1,5 +1,6 @@
 //! What the web server serves, out of what export holds.
 
+use super::now_s;
 use crate::export::Board;
 use crate::export::Format;
 use crate::web;
@@ -15,10 +16,10 @@ impl web::Scrape for Served {
             Some(1) => Format::OpenMetrics,
             _ => Format::Text,
         };
-        web::Scraped {
-            content_type: format.content_type(),
-            body: self.0.scrape(format, gzip),
-            gzip,
-        }
+        // Results that nobody renewed are gone at once, whatever the passes do.
+        self.0.expire(now_s());
+        let scrape = self.0.scrape(format, gzip);
+        let (content_type, gzip) = (scrape.content_type, scrape.gzip);
+        web::Scraped { content_type, gzip, body: scrape.into_bytes().into() }
     }
 }

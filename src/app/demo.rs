@@ -204,20 +204,20 @@ async fn narrate(cluster: &Cluster, board: &Board) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let now_s = now_s();
-        let text = String::from_utf8_lossy(&board.scrape(Format::Text, false)).into_owned();
+        let text = String::from_utf8_lossy(&board.scrape(Format::Text, false).into_bytes()).into_owned();
         for watch in [simulate::COREDNS, simulate::PORTS] {
             let highest = highest(&text, watch);
             if highest.is_some() && scoring.insert(watch) {
                 println!("{:>4} s  first scores of {watch}", now_s - started_s);
             }
             let Some(fault) = cluster.fault_at(watch, now_s) else { continue };
-            let key = (watch, fault.from_s);
+            let key = (watch, fault.interval.from_s);
             if begun.insert(key) {
                 println!("{:>4} s  fault in {watch}: {}", now_s - started_s, fault.describe());
             }
             if let Some((score, series)) = highest.filter(|(score, _)| *score > 1.0) {
                 if found.insert(key) {
-                    let after_s = now_s - fault.from_s;
+                    let after_s = now_s - fault.interval.from_s;
                     println!("{:>4} s  found after {after_s} s: {series} = {score:.2}", now_s - started_s);
                 }
             }

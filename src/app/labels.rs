@@ -20,7 +20,7 @@ use crate::web::LabelRequest;
 
 /// Takes labels from the web API. Ends with the channel.
 pub(super) async fn take(
-    mut requests: mpsc::Receiver<LabelRequest>,
+    requests: &mut mpsc::Receiver<LabelRequest>,
     register: Register,
     source: Arc<dyn Source>,
     store: Store,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Loaded;
+use crate::export::Labels;
 use crate::export::Metric;
+use crate::export::ModelFact;
 use crate::export::Sample;
 use crate::gather::Problem;
 use crate::model::Band;
@@ -240,11 +242,8 @@ pub(super) fn anomalies(
 /// What a scrape sees of one entity.
 pub(super) fn samples(watch: &Watch, entity: &Entity, judged: &Judged) -> Vec<Sample> {
     let mut samples = Vec::new();
-    let mut add = |metric, own: &[(&str, &str)], value: f64| {
-        let own = own.iter().filter(|(_, value)| !value.is_empty()).copied();
-        let labels = own.chain(entity.pairs()).map(|(k, v)| (k.to_string(), v.to_string()));
-        let watch = ("watch".to_string(), watch.name.clone());
-        samples.push(Sample { metric, labels: [watch].into_iter().chain(labels).collect(), value });
+    let mut add = |metric, own: &[(&'static str, &str)], value: f64| {
+        samples.push(Sample::new(metric, &Labels::new(own, entity), value));
     };
     for verdict in &judged.verdicts {
         let feature = verdict.member.feature.as_deref().unwrap_or_default();
@@ -252,10 +251,10 @@ pub(super) fn samples(watch: &Watch, entity: &Entity, judged: &Judged) -> Vec<Sa
         let anomaly = verdict.streak.anomaly(watch.consecutive);
         add(Metric::AnomalyScore, &own, verdict.score);
         add(Metric::Anomaly, &own, f64::from(u8::from(anomaly)));
-        add(Metric::AnomalyStreakPoints, &own, f64::from(verdict.streak.points));
+        add(Metric::StreakPoints, &own, f64::from(verdict.streak.points));
         if verdict.member.detector == COMBINED {
             let end_s = judged.time_s.unwrap_or_default() + watch.bucket_s.unwrap_or(0);
-            add(Metric::ScoreTimestampSeconds, &own[..1], end_s as f64);
+            add(Metric::ScoreTimestamp, &own[..1], end_s as f64);
         }
         if let Some(band) = verdict.band {
             add(Metric::Expected, &own, band.expected);
@@ -271,14 +270,25 @@ pub(super) fn samples(watch: &Watch, entity: &Entity, judged: &Judged) -> Vec<Sa
         }
     }
     for (detector, feature, share) in &judged.contributions {
-        add(Metric::FeatureContributionRatio, &[("feature", feature), ("detector", detector)], *share);
+        add(Metric::FeatureContribution, &[("feature", feature), ("detector", detector)], *share);
     }
     samples
 }
 
+/// What a scrape sees of a model in use.
+pub(super) fn fact(loaded: &Loaded) -> ModelFact {
+    ModelFact {
+        entity: loaded.key.entity.clone(),
+        feature: loaded.key.feature.clone(),
+        detector: loaded.key.detector.clone(),
+        version: loaded.version,
+        sha256: loaded.sha256.clone(),
+        trained_s: loaded.trained_s,
+    }
+}
+
 /// What a scrape sees of input that cannot be trusted or judged.
-pub(super) fn problem_sample(watch: &Watch, entity: &Entity, problem: Problem) -> Sample {
-    let own = [("watch", watch.name.as_str()), ("reason", problem.reason())];
-    let labels = own.into_iter().chain(entity.pairs()).map(|(k, v)| (k.to_string(), v.to_string()));
-    Sample { metric: Metric::InputProblem, labels: labels.collect(), value: 1.0 }
+pub(super) fn problem_sample(entity: &Entity, problem: Problem) -> Sample {
+    let labels = Labels::new(&[("reason", problem.reason())], entity);
+    Sample::new(Metric::InputProblem, &labels, 1.0)
 }
