@@ -40,7 +40,7 @@ const LONGEST_GET: usize = 1_500;
 /// The largest body that is taken into memory, in bytes after decompression. Four of them may be
 /// under way, and a sidecar has little memory.
 const LARGEST_BODY: usize = 32 << 20;
-/// Bodies from this size on are decoded off the async threads: it takes 4 ms a megabyte.
+/// Bodies from this size on are decoded off the async threads: a megabyte takes some 5 ms.
 const LARGE_BODY: usize = 256 << 10;
 /// The pause before the first retry; it doubles with every further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
