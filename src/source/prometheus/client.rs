@@ -37,8 +37,11 @@ use crate::source::prometheus::tls::Material;
 
 /// Expressions longer than this are sent by POST: URLs have limits on the way.
 const LONGEST_GET: usize = 1_500;
-/// The largest body that is taken into memory, in bytes after decompression.
-const LARGEST_BODY: usize = 64 << 20;
+/// The largest body that is taken into memory, in bytes after decompression. Four of them may be
+/// under way, and a sidecar has little memory.
+const LARGEST_BODY: usize = 32 << 20;
+/// Bodies from this size on are decoded off the async threads: a megabyte takes some 5 ms.
+const LARGE_BODY: usize = 256 << 10;
 /// The pause before the first retry; it doubles with every further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Connections idle for longer are closed; Prometheus itself closes them after five minutes.
@@ -147,7 +150,13 @@ impl Client {
         let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = wait.and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let body = self.body(response).await?;
-        decode(status, &body).map_err(|error| Failure { error, retry_after })
+        let decoded = if body.len() < LARGE_BODY {
+            decode(status, &body)
+        } else {
+            let decoding = tokio::task::spawn_blocking(move || decode(status, &body)).await;
+            decoding.unwrap_or_else(|error| Err(SourceError::Decode(error.to_string())))
+        };
+        decoded.map_err(|error| Failure { error, retry_after })
     }
 
     /// The client and the headers of one request, after a look at the files they depend on.
@@ -225,6 +234,12 @@ impl Client {
         if let Some(tls) = tls_error(error) {
             let advice = tls::advice(tls, &self.config.http_config.tls_config);
             return SourceError::Tls(format!("TLS: {tls}{advice}"));
+        }
+        // The server refuses us after the handshake; HTTP/2 passes only the text of that on.
+        if causes.contains("received fatal alert") {
+            return SourceError::Tls(format!(
+                "TLS: {causes}; the server may want a certificate: see tls_config.cert_file"
+            ));
         }
         if error.is_builder() || error.is_redirect() {
             SourceError::Config(format!("cannot send: {causes}"))
@@ -315,13 +330,14 @@ fn causes(error: &reqwest::Error) -> String {
 fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut cause = error.source();
     while let Some(error) = cause {
-        // An io::Error skips the error that it wraps when asked for its source.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(tls) = tls.or_else(|| error.downcast_ref::<rustls::Error>()) {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             return Some(tls);
         }
-        cause = error.source();
+        // An io::Error skips the error that it wraps when asked for its source.
+        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     None
 }
@@ -363,6 +379,6 @@ mod tests {
 
     #[test]
     fn names_are_leaked_once() {
-        assert!(std::ptr::eq(interned("dedup"), interned(&"dedup".to_string())));
+        assert!(std::ptr::eq(interned("dedup"), interned(&["de", "dup"].concat())));
     }
 }

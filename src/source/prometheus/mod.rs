@@ -38,8 +38,8 @@ pub use crate::source::prometheus::http_config::TlsConfig;
 
 /// Most times in one query: Prometheus refuses 11,000.
 const MOST_POINTS: usize = 10_000;
-/// Ranges that the server finds too large are halved, but not below this many times.
-const FEWEST_POINTS: usize = 250;
+/// Ranges that turn out too large are halved, but not below this many times.
+const FEWEST_POINTS: usize = 50;
 /// The longest piece of a query that an error repeats, in characters.
 const SHOWN_QUERY: usize = 200;
 
@@ -77,19 +77,22 @@ impl Prometheus {
 
     async fn whole_range(&self, query: &str, grid: Grid) -> Result<Answer, SourceError> {
         check(grid).map_err(|error| error.at(&self.place))?;
-        let mut todo = pieces(grid, MOST_POINTS);
-        todo.reverse();
+        let (mut rest, mut most) = (grid, MOST_POINTS);
         let mut whole = Merged::default();
-        while let Some(piece) = todo.pop() {
+        while rest.len > 0 {
+            let (piece, after) = cut(rest, most);
             let question = Question::Range {
                 start_s: piece.start_s,
                 end_s: piece.end_s() - piece.step_s,
                 step_s: piece.step_s,
             };
             match self.ask(query, question).await {
-                Ok(decoded) => whole.add(decoded, piece).map_err(|error| error.at(&self.place))?,
+                Ok(decoded) => {
+                    whole.add(decoded, piece).map_err(|error| error.at(&self.place))?;
+                    rest = after;
+                }
                 Err(SourceError::TooManyPoints(_)) if piece.len >= 2 * FEWEST_POINTS => {
-                    todo.extend(pieces(piece, piece.len.div_ceil(2)).into_iter().rev());
+                    most = piece.len.div_ceil(2);
                 }
                 Err(error) => return Err(error),
             }
@@ -140,10 +143,11 @@ fn check(grid: Grid) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// The grid in pieces of at most `most` times, oldest first.
-fn pieces(grid: Grid, most: usize) -> Vec<Grid> {
-    let starts = (0..grid.len).step_by(most.max(1));
-    starts.map(|i| Grid { start_s: grid.time(i), len: most.min(grid.len - i), ..grid }).collect()
+/// The first times of the grid, `most` at most, and those after them.
+fn cut(grid: Grid, most: usize) -> (Grid, Grid) {
+    let len = grid.len.min(most);
+    let after = Grid { start_s: grid.time(len), len: grid.len - len, ..grid };
+    (Grid { len, ..grid }, after)
 }
 
 /// Pieces of an answer, put together.
@@ -211,7 +215,7 @@ mod tests {
     #[test]
     fn pieces_are_put_together_by_labels() {
         let grid = Grid { start_s: 10, step_s: 10, len: 4 };
-        let [first, second] = pieces(grid, 2).try_into().unwrap();
+        let (first, second) = cut(grid, 2);
         let mut whole = Merged::default();
         whole.add(decoded("a=b", &[(10.0, 1.0), (20.0, 2.0), (30.0, 9.0)]), first).unwrap();
         whole.add(decoded("a=c", &[(30.0, 5.0)]), second).unwrap();
@@ -246,10 +250,13 @@ mod tests {
         fn pieces_cover_the_grid_once(start in -100i64..100, step_s in 1i64..100,
                                       len in 0usize..200, most in 1usize..50) {
             let grid = Grid { start_s: start * step_s, step_s, len };
-            let pieces = pieces(grid, most);
-            prop_assert!(pieces.iter().all(|piece| (1..=most).contains(&piece.len)));
-            let times: Vec<i64> =
-                pieces.iter().flat_map(|p| (0..p.len).map(|i| p.time(i))).collect();
+            let (mut rest, mut times) = (grid, Vec::new());
+            while rest.len > 0 {
+                let (piece, after) = cut(rest, most);
+                prop_assert!((1..=most).contains(&piece.len));
+                times.extend((0..piece.len).map(|i| piece.time(i)));
+                rest = after;
+            }
             let wanted: Vec<i64> = (0..len).map(|i| grid.time(i)).collect();
             prop_assert_eq!(times, wanted);
         }

@@ -244,18 +244,22 @@ impl ServerCertVerifier for Verifier {
 pub(super) fn advice(error: &Error, config: &TlsConfig) -> &'static str {
     let custom = config.ca.is_some() || config.ca_file.is_some();
     match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) if custom => {
-            "; wanted a certificate signed by tls_config.ca_file"
-        }
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) if system_roots().is_empty() => {
-            "; this system has no CA certificates: set tls_config.ca_file"
-        }
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "; wanted a certificate signed by a CA of this system: see tls_config.ca_file"
+        // An authority of the right name and the wrong key shows as a bad signature.
+        Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => {
+            if custom {
+                "; wanted a certificate signed by tls_config.ca_file"
+            } else if system_roots().is_empty() {
+                "; this system has no CA certificates: set tls_config.ca_file"
+            } else {
+                "; wanted a certificate signed by a CA of this system: see tls_config.ca_file"
+            }
         }
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => "; see tls_config.server_name",
+        Error::AlertReceived(_) => "; the server may want a certificate: see tls_config.cert_file",
         Error::InvalidMessage(_) => "; the server may speak plain http",
         _ => "",
     }
