@@ -290,7 +290,7 @@ mod tests {
         );
         assert_eq!(
             error(r#"{"from": []}"#),
-            "time: wanted 2026-11-22T10:00:00Z, unix seconds, now or -10m at line 1 column 11"
+            "time: wanted 2026-11-22T10:00:00Z, unix seconds, now or -10m at line 1 column 12"
         );
         assert_eq!(error("["), "EOF while parsing a list at line 1 column 1");
     }
