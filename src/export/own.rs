@@ -72,86 +72,67 @@ enum Type {
 }
 
 impl Family {
-    /// Name (a counter's without `_total`), type and HELP.
-    fn describe(self) -> (&'static str, Type, &'static str) {
+    /// Name (a counter's without `_total`) and type.
+    fn name(self) -> (&'static str, Type) {
         match self {
-            Family::ReloadSuccessful => (
-                "portent_config_last_reload_successful",
-                Type::Gauge,
-                "1 if the last attempt to read the configuration was successful, else 0.",
-            ),
-            Family::ReloadSuccessTime => (
-                "portent_config_last_reload_success_timestamp_seconds",
-                Type::Gauge,
-                "Unix time of the last successful read of the configuration, in seconds.",
-            ),
-            Family::SourceUp => (
-                "portent_source_up",
-                Type::Gauge,
-                "1 if the last query to the source was answered, else 0. \
-                 Renewed by each pass, not by the scrape.",
-            ),
-            Family::Queries => (
-                "portent_source_queries",
-                Type::Counter,
-                "Number of queries sent to the source, retries included.",
-            ),
-            Family::QueryFailures => (
-                "portent_source_query_failures",
-                Type::Counter,
-                "Number of queries to the source that failed, by reason.",
-            ),
-            Family::PassDuration => (
-                "portent_pass_duration_seconds",
-                Type::Summary,
-                "Time that passes of scoring took, in seconds, failed ones included.",
-            ),
-            Family::Passes => (
-                "portent_passes",
-                Type::Counter,
-                "Number of passes of scoring, failed ones included.",
-            ),
-            Family::PassFailures => (
-                "portent_pass_failures",
-                Type::Counter,
-                "Number of passes of scoring that failed, by reason.",
-            ),
-            Family::Trainings => {
-                ("portent_trainings", Type::Counter, "Number of trainings that ended, by result.")
+            Family::ReloadSuccessful => ("portent_config_last_reload_successful", Type::Gauge),
+            Family::ReloadSuccessTime => {
+                ("portent_config_last_reload_success_timestamp_seconds", Type::Gauge)
             }
-            Family::TrainingDuration => (
-                "portent_training_duration_seconds",
-                Type::Summary,
-                "Time that trainings took, in seconds.",
-            ),
-            Family::Labels => (
-                "portent_labels",
-                Type::Gauge,
-                "Number of intervals that people have labelled, by verdict and by where it was said.",
-            ),
-            Family::Promotions => (
-                "portent_promotions",
-                Type::Counter,
-                "Number of trained models that were judged, by result.",
-            ),
-            Family::Precision => (
-                "portent_labelled_precision_ratio",
-                Type::Gauge,
+            Family::SourceUp => ("portent_source_up", Type::Gauge),
+            Family::Queries => ("portent_source_queries", Type::Counter),
+            Family::QueryFailures => ("portent_source_query_failures", Type::Counter),
+            Family::PassDuration => ("portent_pass_duration_seconds", Type::Summary),
+            Family::Passes => ("portent_passes", Type::Counter),
+            Family::PassFailures => ("portent_pass_failures", Type::Counter),
+            Family::Trainings => ("portent_trainings", Type::Counter),
+            Family::TrainingDuration => ("portent_training_duration_seconds", Type::Summary),
+            Family::Labels => ("portent_labels", Type::Gauge),
+            Family::Promotions => ("portent_promotions", Type::Counter),
+            Family::Precision => ("portent_labelled_precision_ratio", Type::Gauge),
+            Family::Recall => ("portent_labelled_recall_ratio", Type::Gauge),
+            Family::DetectionDelay => ("portent_labelled_detection_delay_seconds", Type::Gauge),
+        }
+    }
+
+    /// What it is and in which unit; free of `\`, `"` and line breaks.
+    fn help(self) -> &'static str {
+        match self {
+            Family::ReloadSuccessful => {
+                "1 if the last attempt to read the configuration was successful, else 0."
+            }
+            Family::ReloadSuccessTime => {
+                "Unix time of the last successful read of the configuration, in seconds."
+            }
+            Family::SourceUp => {
+                "1 if the last query to the source was answered, else 0. \
+                 Renewed by each pass, not by the scrape."
+            }
+            Family::Queries => "Number of queries sent to the source, retries included.",
+            Family::QueryFailures => "Number of queries to the source that failed, by reason.",
+            Family::PassDuration => {
+                "Time that passes of scoring took, in seconds, failed ones included."
+            }
+            Family::Passes => "Number of passes of scoring, failed ones included.",
+            Family::PassFailures => "Number of passes of scoring that failed, by reason.",
+            Family::Trainings => "Number of trainings that ended, by result.",
+            Family::TrainingDuration => "Time that trainings took, in seconds.",
+            Family::Labels => {
+                "Number of intervals that people have labelled, by verdict and by where it was said."
+            }
+            Family::Promotions => "Number of trained models that were judged, by result.",
+            Family::Precision => {
                 "Share of our anomalies within labelled time that people call anomalies, 0 to 1. \
-                 Renewed by each training, not by the scrape.",
-            ),
-            Family::Recall => (
-                "portent_labelled_recall_ratio",
-                Type::Gauge,
+                 Renewed by each training, not by the scrape."
+            }
+            Family::Recall => {
                 "Share of the labelled anomalies that we found, 0 to 1. \
-                 Renewed by each training, not by the scrape.",
-            ),
-            Family::DetectionDelay => (
-                "portent_labelled_detection_delay_seconds",
-                Type::Gauge,
+                 Renewed by each training, not by the scrape."
+            }
+            Family::DetectionDelay => {
                 "Mean time from the start of a labelled anomaly to the first score above 1, in \
-                 seconds. Renewed by each training, not by the scrape.",
-            ),
+                 seconds. Renewed by each training, not by the scrape."
+            }
         }
     }
 }
@@ -274,7 +255,7 @@ fn write_family(
     values: &BTreeMap<String, Value>,
     format: Format,
 ) {
-    let (name, kind, help) = family.describe();
+    let ((name, kind), help) = (family.name(), family.help());
     let values = || values.iter().filter(|(_, value)| !value.sum.is_nan());
     if values().next().is_none() {
         return;

@@ -152,8 +152,8 @@ fn one_version_is_in_use() {
 
     let NewModel { key, card, bytes, sha256, trained_s } = model.clone();
     let whole = StoredModel { key, version: 3, sha256, trained_s, card, bytes };
-    assert_eq!(store.promoted(Some("ports")).unwrap(), [whole.clone()]);
-    assert_eq!(store.model(&model.key, 3).unwrap(), Some(whole));
+    assert_eq!(store.model(&model.key, 3).unwrap().as_ref(), Some(&whole));
+    assert_eq!(store.promoted(Some("ports")).unwrap(), [whole]);
     assert_eq!(store.model(&model.key, 9).unwrap(), None);
     store.promote(&model.key, 1).unwrap();
     assert_eq!(store.promoted(None).unwrap()[0].version, 1, "rolled back");
