@@ -193,6 +193,18 @@ fn pruning_keeps_the_promoted_and_the_newest() {
 }
 
 #[test]
+fn a_whole_watch_at_once() {
+    let store = Store::in_memory().unwrap();
+    let (stl, median) = (model("stl", 100), model("seasonal_median", 100));
+    let models = [stl.clone(), median, stl.clone(), stl.clone()];
+    assert_eq!(store.add_models(&models).unwrap(), [1, 1, 2, 3]);
+    assert_eq!(store.prune_watch("coredns", 0).unwrap(), 0);
+    store.promote(&stl.key, 1).unwrap();
+    assert_eq!(store.prune_watch("ports", 1).unwrap(), 1);
+    assert!(versions(&store).iter().map(|(version, _)| *version).eq([1, 1, 3]));
+}
+
+#[test]
 fn streaks_survive_and_old_ones_go() {
     let store = Store::in_memory().unwrap();
     let streak = |name: &str, points, last_scored_s| SavedStreak {
