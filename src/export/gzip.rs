@@ -2,7 +2,7 @@
 //!
 //! Owns: the compression of what a scrape sends. A piece is compressed once, when it changes, and a
 //! scrape only writes a head, the pieces and a tail. They make one member of gzip, not several:
-//! browsers and some libraries stop reading after the first member.
+//! not every reader goes on after the first member.
 //! Does not own: what is in the pieces.
 
 use std::io;
