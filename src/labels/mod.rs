@@ -126,8 +126,11 @@ impl EntityText {
     fn read(self) -> Result<Entity, String> {
         match self {
             EntityText::Text(text) => text.parse::<Entity>().map_err(|error| error.to_string()),
+            EntityText::Pairs(pairs) if pairs.get("").is_some() => {
+                Err("an empty label name".to_string())
+            }
             // Again, since what serde read may hold empty values.
-            EntityText::Pairs(entity) => Ok(Entity::new(entity.pairs())),
+            EntityText::Pairs(pairs) => Ok(Entity::new(pairs.pairs())),
         }
     }
 }
@@ -290,8 +293,11 @@ mod tests {
         );
         assert_eq!(
             error(r#"{"from": []}"#),
-            "time: wanted 2026-11-22T10:00:00Z, unix seconds, now or -10m at line 1 column 11"
+            "time: wanted 2026-11-22T10:00:00Z, unix seconds, now or -10m at line 1 column 12"
         );
+        let nameless =
+            r#"{"watch": "w", "entity": {"": "x"}, "from": 0, "to": 9, "verdict": "normal"}"#;
+        assert_eq!(error(nameless), "entity: an empty label name");
         assert_eq!(error("["), "EOF while parsing a list at line 1 column 1");
     }
 }

@@ -44,7 +44,8 @@ pub fn parse_duration_s(text: &str) -> Result<i64, String> {
             return Err(wrong("units go from long to short, each once"));
         };
         let part_ms = number.parse::<i64>().ok().and_then(|n| n.checked_mul(*unit_ms));
-        total_ms = part_ms.and_then(|ms| ms.checked_add(total_ms)).ok_or_else(|| wrong("too long"))?;
+        total_ms =
+            part_ms.and_then(|ms| ms.checked_add(total_ms)).ok_or_else(|| wrong("too long"))?;
         rest = after;
     }
     match total_ms % 1000 {
@@ -68,7 +69,7 @@ pub fn format_duration(seconds: i64) -> String {
     let mut text = String::from(if seconds < 0 { "-" } else { "" });
     for (name, unit_ms) in &UNITS[..6] {
         let unit = unit_ms.unsigned_abs() / 1000;
-        let only_whole = matches!(*name, "y" | "w") && rest % unit != 0;
+        let only_whole = matches!(*name, "y" | "w") && !rest.is_multiple_of(unit);
         if rest >= unit && !only_whole {
             text.push_str(&format!("{}{name}", rest / unit));
             rest %= unit;

@@ -132,29 +132,17 @@ impl Store {
     /// # Errors
     /// The write failed; then no version was used.
     pub fn add_model(&self, model: &NewModel) -> Result<i64, StoreError> {
-        let next = "
-            INSERT INTO model_key (watch, entity, feature, detector, last_version)
-            VALUES (?1, ?2, ?3, ?4, 1)
-            ON CONFLICT DO UPDATE SET last_version = last_version + 1 RETURNING id, last_version";
-        let insert = "
-            INSERT INTO model (key_id, version, state, sha256, trained_s, card, bytes)
-            VALUES (?1, ?2, 'candidate', ?3, ?4, ?5, ?6)";
-        self.write("store a model", |transaction| {
-            let NewModel { key, card, bytes, sha256, trained_s } = model;
-            let columns = params![
-                key.watch,
-                entity_text(&key.entity)?,
-                key.feature.as_deref().unwrap_or(""),
-                key.detector
-            ];
-            let (key_id, version): (i64, i64) = transaction
-                .prepare_cached(next)?
-                .query_row(columns, |row| Ok((row.get(0)?, row.get(1)?)))?;
-            let card = json_text(card)?;
-            transaction
-                .prepare_cached(insert)?
-                .execute(params![key_id, version, sha256, trained_s, card, bytes])?;
-            Ok(version)
+        self.write("store a model", |transaction| insert(transaction, model))
+    }
+
+    /// Keeps several models, all or none, and returns their versions. A write waits for the disk
+    /// once, so a thousand models in one call take about as long as a few in several.
+    ///
+    /// # Errors
+    /// The write failed; then no version was used.
+    pub fn add_models(&self, models: &[NewModel]) -> Result<Vec<i64>, StoreError> {
+        self.write("store models", |transaction| {
+            models.iter().map(|model| insert(transaction, model)).collect()
         })
     }
 
@@ -254,14 +242,51 @@ impl Store {
     /// # Errors
     /// The write failed.
     pub fn prune(&self, key: &ModelKey, keep_n: usize) -> Result<usize, StoreError> {
-        let sql = "
-            DELETE FROM model WHERE key_id = ?1 AND state <> 'promoted' AND version NOT IN (
-              SELECT version FROM model WHERE key_id = ?1 ORDER BY version DESC LIMIT ?2)";
         self.write("prune models", |transaction| match key_id(transaction, key)? {
-            Some(id) => transaction.execute(sql, params![id, keep_n]),
+            Some(id) => transaction.execute(&prune_sql("key_id = ?1"), params![id, keep_n]),
             None => Ok(0),
         })
     }
+
+    /// As [`Store::prune`], for every key of a watch in one write.
+    ///
+    /// # Errors
+    /// The write failed; then none was removed.
+    pub fn prune_watch(&self, watch: &str, keep_n: usize) -> Result<usize, StoreError> {
+        let sql = prune_sql("key_id IN (SELECT id FROM model_key WHERE watch = ?1)");
+        self.write("prune models", |transaction| transaction.execute(&sql, params![watch, keep_n]))
+    }
+}
+
+/// Deletes what is neither promoted nor among the newest `?2` of its key.
+fn prune_sql(which: &str) -> String {
+    format!(
+        "DELETE FROM model WHERE {which} AND state <> 'promoted' AND ?2 <= (
+           SELECT count(*) FROM model AS newer
+           WHERE newer.key_id = model.key_id AND newer.version > model.version)"
+    )
+}
+
+fn insert(connection: &Connection, model: &NewModel) -> rusqlite::Result<i64> {
+    let next = "
+        INSERT INTO model_key (watch, entity, feature, detector, last_version)
+        VALUES (?1, ?2, ?3, ?4, 1)
+        ON CONFLICT DO UPDATE SET last_version = last_version + 1 RETURNING id, last_version";
+    let insert = "
+        INSERT INTO model (key_id, version, state, sha256, trained_s, card, bytes)
+        VALUES (?1, ?2, 'candidate', ?3, ?4, ?5, ?6)";
+    let NewModel { key, card, bytes, sha256, trained_s } = model;
+    let feature = key.feature.as_deref().unwrap_or("");
+    let (key_id, version): (i64, i64) = connection
+        .prepare_cached(next)?
+        .query_row(params![key.watch, entity_text(&key.entity)?, feature, key.detector], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    let card = json_text(card)?;
+    connection
+        .prepare_cached(insert)?
+        .execute(params![key_id, version, sha256, trained_s, card, bytes])?;
+    Ok(version)
 }
 
 /// Whether the version exists and is now in use.

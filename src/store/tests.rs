@@ -152,8 +152,8 @@ fn one_version_is_in_use() {
 
     let NewModel { key, card, bytes, sha256, trained_s } = model.clone();
     let whole = StoredModel { key, version: 3, sha256, trained_s, card, bytes };
-    assert_eq!(store.promoted(Some("ports")).unwrap(), [whole.clone()]);
-    assert_eq!(store.model(&model.key, 3).unwrap(), Some(whole));
+    assert_eq!(store.model(&model.key, 3).unwrap().as_ref(), Some(&whole));
+    assert_eq!(store.promoted(Some("ports")).unwrap(), [whole]);
     assert_eq!(store.model(&model.key, 9).unwrap(), None);
     store.promote(&model.key, 1).unwrap();
     assert_eq!(store.promoted(None).unwrap()[0].version, 1, "rolled back");
@@ -190,6 +190,18 @@ fn pruning_keeps_the_promoted_and_the_newest() {
     assert!(versions(&store).iter().map(|(version, _)| *version).eq([1, 4, 5]));
     assert_eq!(store.prune(&model.key, 0).unwrap(), 2);
     assert_eq!(store.add_model(&model).unwrap(), 6, "a version is never used twice");
+}
+
+#[test]
+fn a_whole_watch_at_once() {
+    let store = Store::in_memory().unwrap();
+    let (stl, median) = (model("stl", 100), model("seasonal_median", 100));
+    let models = [stl.clone(), median, stl.clone(), stl.clone()];
+    assert_eq!(store.add_models(&models).unwrap(), [1, 1, 2, 3]);
+    assert_eq!(store.prune_watch("coredns", 0).unwrap(), 0);
+    store.promote(&stl.key, 1).unwrap();
+    assert_eq!(store.prune_watch("ports", 1).unwrap(), 1);
+    assert!(versions(&store).iter().map(|(version, _)| *version).eq([1, 1, 3]));
 }
 
 #[test]
