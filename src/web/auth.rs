@@ -170,6 +170,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_was_here_before_does_not_wait_behind_guessers() {
+        let users = BTreeMap::from([("alice".to_string(), bcrypt::hash("a", 4).unwrap())]);
+        let door = Door::new();
+        let granted = Entry::Granted(Some("alice".into()));
+        assert_eq!(door.entry(&users, Some(&header("alice:a"))).await, granted);
+        let _guessing = door.computing.acquire().await.unwrap();
+        assert_eq!(door.entry(&users, Some(&header("alice:a"))).await, granted);
+        let guess = header("alice:b");
+        let waits = time::timeout(Duration::from_millis(20), door.entry(&users, Some(&guess)));
+        assert!(waits.await.is_err());
+    }
+
+    #[tokio::test]
     async fn without_users_everybody_may_come_in() {
         assert_eq!(Door::new().entry(&BTreeMap::new(), None).await, Entry::Granted(None));
     }

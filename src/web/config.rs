@@ -14,6 +14,8 @@ use hyper::header::HeaderValue;
 use serde::Deserialize;
 use serde::Deserializer;
 
+use crate::web::rate::RateLimit;
+
 /// The whole file. An empty one means: plain HTTP, for everybody.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,6 +28,9 @@ pub struct WebConfig {
     /// User → bcrypt hash (`$2y$`, `$2a$`, `$2b$`). Empty: nobody has to sign in.
     #[serde(deserialize_with = "or_default")]
     pub basic_auth_users: BTreeMap<String, String>,
+    /// How often requests may come; as often as they like without.
+    #[serde(deserialize_with = "or_default")]
+    pub rate_limit: RateLimit,
 }
 
 /// How TLS is spoken. Relative paths start at the folder of the file itself.
@@ -115,6 +120,9 @@ impl WebConfig {
             if user.contains(':') {
                 problems.push(format!("basic_auth_users.{user}: a user name cannot hold a colon"));
             }
+        }
+        if !self.rate_limit.interval.is_zero() && self.rate_limit.burst == 0 {
+            problems.push("rate_limit.burst: 0 lets no request through; wanted 1 or more".into());
         }
         problems
     }
@@ -212,13 +220,15 @@ basic_auth_users:
     fn every_problem_has_its_place() {
         let config = read(
             "http_server_config: {headers: {X-Frame-Options: allow, X-Content-Type-Options: sniff}}
+rate_limit: {interval: 1s}
 basic_auth_users: {alice: secret, 'b:c': $2y$10$mDwo.lAisC94iLAyP81MCesa29IzH37oigHC/42V2pdJlUprsJPze}",
         );
         expect_test::expect![[r#"
             http_server_config.headers.X-Frame-Options: "allow"; wanted deny or sameorigin
             http_server_config.headers.X-Content-Type-Options: "sniff"; wanted nosniff
             basic_auth_users.alice: not a bcrypt hash; wanted one as `htpasswd -nBC 10 ""` prints
-            basic_auth_users.b:c: a user name cannot hold a colon"#]]
+            basic_auth_users.b:c: a user name cannot hold a colon
+            rate_limit.burst: 0 lets no request through; wanted 1 or more"#]]
         .assert_eq(&config.unwrap().problems().join("\n"));
     }
 

@@ -9,6 +9,7 @@ mod config;
 mod live;
 mod negotiate;
 mod page;
+mod rate;
 mod routes;
 mod server;
 mod tls;
@@ -30,6 +31,7 @@ pub use config::WebConfig;
 pub use live::Loader;
 pub use live::check_config;
 pub use negotiate::best;
+pub use rate::RateLimit;
 pub use server::bind;
 pub use server::serve;
 

@@ -10,10 +10,11 @@
 //! Where there is a `GET` there is a `HEAD`. Owns: this list, sign-in before it, and the form of
 //! errors. Does not own: connections (`server`).
 
-use std::str;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 
 use http_body_util::BodyExt;
 use http_body_util::Full;
@@ -45,6 +46,7 @@ use crate::web::auth::Entry;
 use crate::web::live::Live;
 use crate::web::negotiate;
 use crate::web::page;
+use crate::web::rate::Bucket;
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -63,6 +65,7 @@ pub(super) struct Site {
     pub(super) context: Context,
     pub(super) live: Live,
     door: Door,
+    bucket: Bucket,
     label_requests: Semaphore,
 }
 
@@ -75,7 +78,7 @@ impl Site {
         }
         let live = Live::new(context.config_file.clone())?;
         let label_requests = Semaphore::new(MAX_LABEL_REQUESTS);
-        Ok(Site { context, live, door: Door::new(), label_requests })
+        Ok(Site { context, live, door: Door::new(), bucket: Bucket::new(), label_requests })
     }
 
     fn route(&self, path: &str) -> Option<Route> {
@@ -124,15 +127,14 @@ impl Route {
 /// Answers one request.
 pub(super) async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Answer {
     let current = site.live.current().await;
-    let authorization = request.headers().get(header::AUTHORIZATION);
     let head = request.method() == Method::HEAD;
-    let mut answer = match site.door.entry(&current.config.basic_auth_users, authorization).await {
-        Entry::Granted(user) => routed(&site, user, request).await,
-        Entry::Denied => {
-            let denied = text(StatusCode::UNAUTHORIZED, "Unauthorized\n");
-            with(denied, header::WWW_AUTHENTICATE, "Basic realm=\"portent\", charset=\"UTF-8\"")
-        }
-        Entry::Busy => text(StatusCode::SERVICE_UNAVAILABLE, "Too many sign-ins at once.\n"),
+    let mut answer = if site.bucket.take(&current.config.rate_limit, Instant::now()) {
+        admitted(&site, &current.config.basic_auth_users, request).await
+    } else {
+        text(
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many requests: web.config.file has a rate_limit.\n",
+        )
     };
     for (name, value) in current.config.http_server_config.headers.set() {
         answer.headers_mut().insert(name, value);
@@ -144,6 +146,22 @@ pub(super) async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Answe
         *answer.body_mut() = Full::default();
     }
     answer
+}
+
+/// Answers one request, if its sender may ask.
+async fn admitted(
+    site: &Site,
+    users: &BTreeMap<String, String>,
+    request: Request<Incoming>,
+) -> Answer {
+    match site.door.entry(users, request.headers().get(header::AUTHORIZATION)).await {
+        Entry::Granted(user) => routed(site, user, request).await,
+        Entry::Denied => {
+            let denied = text(StatusCode::UNAUTHORIZED, "Unauthorized\n");
+            with(denied, header::WWW_AUTHENTICATE, "Basic realm=\"portent\", charset=\"UTF-8\"")
+        }
+        Entry::Busy => text(StatusCode::SERVICE_UNAVAILABLE, "Too many sign-ins at once.\n"),
+    }
 }
 
 async fn routed(site: &Site, user: Option<String>, request: Request<Incoming>) -> Answer {

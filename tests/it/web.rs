@@ -1,12 +1,13 @@
 //! The real web server over real sockets.
 
+mod tls;
+
 use std::io::ErrorKind;
 use std::io::Read;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -21,19 +22,12 @@ use portent::web::ReloadRequest;
 use portent::web::Scrape;
 use portent::web::Scraped;
 use portent::web::WebError;
-use rcgen::BasicConstraints;
-use rcgen::CertificateParams;
-use rcgen::IsCa;
-use rcgen::Issuer;
-use rcgen::KeyPair;
 use reqwest::Client;
 use reqwest::ClientBuilder;
-use reqwest::Identity;
 use reqwest::Method;
 use reqwest::StatusCode;
 use reqwest::Version;
 use reqwest::header;
-use reqwest::tls::Certificate;
 use serde_json::Value;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -112,10 +106,6 @@ fn loader() -> web::Loader {
 impl Server {
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
-    }
-
-    fn tls_url(&self) -> String {
-        format!("https://localhost:{}/-/healthy", self.address.port())
     }
 
     async fn get(&self, path: &str) -> (StatusCode, String) {
@@ -325,6 +315,27 @@ async fn slow_clients_are_cut_off_and_make_room() {
 }
 
 #[tokio::test]
+async fn a_connection_is_kept_between_two_scrapes_but_not_forever() {
+    let first_request = Duration::from_millis(100);
+    let limits = Limits { first_request, idle: Duration::from_secs(2), ..Limits::default() };
+    let server = start(Context { limits, ..context() }).await;
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let talk = move || {
+        let mut buffer = [0; 4096];
+        for _ in 0..3 {
+            stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            let n = stream.read(&mut buffer).unwrap();
+            assert!(buffer[..n].starts_with(b"HTTP/1.1 200"), "answered on the same connection");
+            std::thread::sleep(2 * first_request);
+        }
+        assert_eq!(stream.read(&mut buffer).unwrap(), 0, "closed at last");
+    };
+    tokio::task::spawn_blocking(talk).await.unwrap();
+    server.end().await;
+}
+
+#[tokio::test]
 async fn a_drain_lets_open_requests_end() {
     let (reload, mut asked) = mpsc::channel::<ReloadRequest>(1);
     let mut server = start(Context { reload: Some(reload), ..context() }).await;
@@ -351,96 +362,6 @@ async fn a_drain_ends_with_its_grace_period() {
     let _kept = asked.recv().await.unwrap();
     tokio::time::timeout(Duration::from_secs(4), server.end()).await.unwrap();
     assert!(open.await.unwrap().is_err(), "cut off");
-}
-
-/// Files of a server with TLS, and what signs for it.
-struct Pki {
-    folder: tempfile::TempDir,
-    issuer: Issuer<'static, KeyPair>,
-    ca: String,
-}
-
-impl Pki {
-    fn new() -> Pki {
-        let mut params = CertificateParams::new(vec![]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let ca = params.self_signed(&key).unwrap().pem();
-        let pki =
-            Pki { folder: tempfile::tempdir().unwrap(), issuer: Issuer::new(params, key), ca };
-        std::fs::write(pki.path("ca.crt"), &pki.ca).unwrap();
-        pki
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Certificate and key, PEM.
-    fn issue(&self) -> (String, String) {
-        let params = CertificateParams::new(vec!["localhost".to_string()]).unwrap();
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-
-    /// A certificate for the server, and a web configuration that names it.
-    fn server(&self, more: &str) -> PathBuf {
-        let (certificate, key) = self.issue();
-        std::fs::write(self.path("tls.crt"), certificate).unwrap();
-        std::fs::write(self.path("tls.key"), key).unwrap();
-        let file = self.path("web.yml");
-        let tls = format!("tls_server_config: {{cert_file: tls.crt, key_file: tls.key{more}}}");
-        std::fs::write(&file, tls).unwrap();
-        file
-    }
-
-    /// A client that trusts this authority and no other.
-    fn client(&self) -> ClientBuilder {
-        client().tls_certs_only([Certificate::from_pem(self.ca.as_bytes()).unwrap()])
-    }
-}
-
-#[tokio::test]
-async fn certificates_rotate_without_a_restart() {
-    let (old, new) = (Pki::new(), Pki::new());
-    let file = old.server("");
-    let server = start_with(&file).await;
-    let answer = old.client().build().unwrap().get(server.tls_url()).send().await.unwrap();
-    assert_eq!((answer.status(), answer.version()), (StatusCode::OK, Version::HTTP_2));
-    let trusts =
-        async |pki: &Pki| pki.client().build().unwrap().get(server.tls_url()).send().await.is_ok();
-    assert!(!trusts(&new).await);
-    let (certificate, key) = new.issue();
-    std::fs::write(old.path("tls.crt"), certificate).unwrap();
-    assert!(trusts(&old).await, "a certificate without its key changes nothing yet");
-    std::fs::write(old.path("tls.key"), key).unwrap();
-    assert!(trusts(&new).await && !trusts(&old).await);
-    std::fs::write(&file, "{}").unwrap();
-    assert!(trusts(&new).await, "an emptied file does not turn TLS off");
-    server.end().await;
-}
-
-#[tokio::test]
-async fn clients_show_certificates() {
-    let (pki, stranger) = (Pki::new(), Pki::new());
-    for (kind, nobody_gets_in) in
-        [("RequireAndVerifyClientCert", false), ("VerifyClientCertIfGiven", true)]
-    {
-        let file = pki.server(&format!(", client_ca_file: ca.crt, client_auth_type: {kind}"));
-        let server = start_with(&file).await;
-        let gets_in = async |shown: Option<(String, String)>| {
-            let mut client = pki.client();
-            if let Some((certificate, key)) = shown {
-                client =
-                    client.identity(Identity::from_pem((certificate + &key).as_bytes()).unwrap());
-            }
-            client.build().unwrap().get(server.tls_url()).send().await.is_ok()
-        };
-        assert!(gets_in(Some(pki.issue())).await, "{kind}");
-        assert!(!gets_in(Some(stranger.issue())).await, "{kind}");
-        assert_eq!(gets_in(None).await, nobody_gets_in, "{kind}");
-        server.end().await;
-    }
 }
 
 #[tokio::test]
@@ -482,6 +403,19 @@ async fn people_sign_in() {
     put("bob");
     assert_eq!(get("/metrics", "alice", "secret").await, StatusCode::UNAUTHORIZED);
     assert_eq!(get("/metrics", "bob", "secret").await, StatusCode::OK);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn requests_come_no_faster_than_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("web.yml");
+    std::fs::write(&file, "rate_limit: {interval: 1h, burst: 2}").unwrap();
+    let server = start_with(&file).await;
+    let expected = [StatusCode::OK, StatusCode::OK, StatusCode::TOO_MANY_REQUESTS];
+    for status in expected {
+        assert_eq!(server.get("/metrics").await.0, status);
+    }
     server.end().await;
 }
 
