@@ -35,9 +35,11 @@ fn agrees_with_the_reference() {
     let lognormal = include_str!("../../tests/data/reference/calibration_lognormal_60s.csv");
     let heavy = include_str!("../../tests/data/reference/calibration_heavy_300s.csv");
     let gaussian = include_str!("../../tests/data/reference/calibration_gaussian_1s.csv");
+    let counts = include_str!("../../tests/data/reference/calibration_counts_900s.csv");
     assert!(difference(lognormal, Calibrator::every(60, 1800, 360)) < 1e-9);
     assert!(difference(heavy, Calibrator::every(300, 1800, 72)) < 1e-9);
     assert!(difference(gaussian, Calibrator::every(1, 10, 60)) < 1e-9);
+    assert!(difference(counts, Calibrator::every(900, 1800, 24).for_counts(1.0)) < 1e-9);
 }
 
 #[test]
@@ -79,6 +81,19 @@ fn exponential(seed: u64, n: usize) -> Vec<f64> {
     };
     let at = |i: u64| (seed << 32 | i).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (0..n as u64).map(|i| -hash(at(i)).max(1e-15).ln()).collect()
+}
+
+#[test]
+fn a_small_change_of_a_constant_is_no_great_surprise_with_an_offset() {
+    let calibrated = |mut calibrator: Calibrator| {
+        observe(&mut calibrator, &[0.0], 2000);
+        calibrator
+    };
+    let plain = calibrated(Calibrator::new(60, 1800));
+    let counts = calibrated(Calibrator::new(60, 1800).for_counts(1.0));
+    assert!(counts.surprise(0.3) < 0.0 && plain.surprise(0.3) > 3.0);
+    assert!(counts.surprise(99.0) > 0.0);
+    assert!((counts.surprise(counts.raw_at(2.0)) - 2.0).abs() < 1e-9);
 }
 
 #[test]
