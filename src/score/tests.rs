@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use crate::score::Calibrator;
+use crate::score::Scale;
 use crate::score::default_block_s;
 
 /// Raw scores, cycled to `n`.
@@ -112,6 +113,30 @@ fn less_history_asks_for_more() {
     let exact = (10_080f64).ln();
     assert!(thresholds[0] > thresholds[2] && thresholds[1] > exact, "{thresholds:?} {exact}");
     assert!((thresholds[2] - exact).abs() < 2.0, "{thresholds:?} {exact}");
+}
+
+/// Pages a week in ten weeks of exponential noise after eight, over twenty series of 5 minutes.
+fn pages_of_noise(pages_per_week: f64) -> f64 {
+    let (learn, all) = (8 * 2016, 18 * 2016);
+    let of_series = |seed: u64| {
+        let mut calibrator = Calibrator::new(300, 1800);
+        let scale = Scale::new(calibrator.floor(), pages_per_week);
+        let mut pages = std::collections::BTreeSet::new();
+        for (i, raw) in exponential(seed, all).into_iter().enumerate() {
+            if i >= learn && scale.score(calibrator.surprise(raw)) > 1.0 {
+                pages.insert(i / 6);
+            }
+            calibrator.observe(raw);
+        }
+        pages.len()
+    };
+    (100..120).map(of_series).sum::<usize>() as f64 / 200.0
+}
+
+#[test]
+fn the_budget_is_kept_on_noise() {
+    let pages = [1.0, 0.1].map(pages_of_noise);
+    assert!(pages[0] > 0.3 && pages[0] < 2.0 && pages[1] < 0.2, "{pages:?}");
 }
 
 #[test]
