@@ -90,8 +90,8 @@ impl Calibrator {
         }
     }
 
-    /// The same, made for series that are mostly constant, such as error counts: `offset` is added to
-    /// every raw score (1 for distances in units of an ordinary one), and a tail fitted on few
+    /// The same, made for series that are mostly constant, such as error counts: `offset` is added
+    /// to every raw score (1 for distances in units of an ordinary one), and a tail fitted on few
     /// distinct values is not steep. Without it any change of a constant series is beyond surprise.
     #[must_use]
     pub fn for_counts(self, offset: f64) -> Calibrator {

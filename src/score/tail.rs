@@ -84,7 +84,7 @@ impl Tail {
         (low + (high - low) * (at - level as f64)).min(high) // min: rounding must not overshoot
     }
 
-    /// The smallest raw score with at least this surprise; beyond the last level by the fitted tail.
+    /// The smallest raw score with at least this surprise; beyond the levels by the fitted tail.
     pub(super) fn raw_at(&self, surprise: f64) -> f64 {
         let above = self.curve.partition_point(|&at| at < surprise);
         if above == 0 {
