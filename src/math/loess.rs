@@ -10,16 +10,18 @@ use std::ops::Range;
 #[derive(Debug, Clone)]
 pub struct Loess {
     span: usize,
-    /// Tricube weights by distance from the middle of a full window.
+    /// Tricube weights over a full window, and their sum.
     table: Vec<f64>,
+    total: f64,
 }
 
 impl Loess {
     /// A smoother of `span` neighbours: odd, at least 3.
     pub fn new(span: usize) -> Loess {
         let half = span / 2;
-        let table = (0..=half).map(|distance| tricube(distance as f64, half as f64)).collect();
-        Loess { span, table }
+        let weight = |row: usize| tricube(row.abs_diff(half) as f64, half as f64);
+        let table: Vec<f64> = (0..2 * half + 1).map(weight).collect();
+        Loess { span, total: table.iter().sum(), table }
     }
 
     /// Smooths `values` into `out`, of the same length. `weights` are those of the values.
@@ -29,17 +31,16 @@ impl Loess {
             out.copy_from_slice(values);
             return;
         }
-        let total = self.table[0] + 2.0 * self.table[1..].iter().sum::<f64>();
         let half = self.span / 2;
         for at in 0..n {
             let inside = at >= half && at + half < n && self.span < n;
-            let smoothed = match weights {
-                None if inside => Some(self.middle(&values[at - half..=at + half]) / total),
-                _ => {
-                    let from = at.saturating_sub(half).min(n.saturating_sub(self.span));
-                    let window = from..(from + self.span).min(n);
-                    self.at(values, weights, at as f64, window)
-                }
+            let smoothed = if inside {
+                let window = at - half..=at + half;
+                self.middle(&values[window.clone()], weights.map(|w| &w[window]), n)
+            } else {
+                let from = at.saturating_sub(half).min(n.saturating_sub(self.span));
+                let window = from..(from + self.span).min(n);
+                self.at(values, weights, at as f64, window)
             };
             out[at] = smoothed.unwrap_or(values[at]);
         }
@@ -59,42 +60,92 @@ impl Loess {
         if self.span > n {
             reach += ((self.span - n) / 2) as f64;
         }
-        let tabled = reach == (self.table.len() - 1) as f64;
-        let weight = |row: usize| {
-            let distance = (row as f64 - place).abs();
-            let near =
-                if tabled { self.table[distance as usize] } else { tricube(distance, reach) };
-            weights.map_or(near, |w| near * w[row])
-        };
-        let (mut sum, mut first) = (0.0, 0.0);
-        for row in window.clone() {
-            let w = weight(row);
-            sum += w;
-            first += w * (row as f64 - place);
-        }
-        if sum <= 0.0 {
-            return None;
-        }
-        let mean = first / sum;
-        let (mut level, mut second, mut cross) = (0.0, 0.0, 0.0);
+        let mut moments = Moments::default();
         for row in window {
-            let (w, offset) = (weight(row), row as f64 - place - mean);
-            level += w * values[row];
-            second += w * offset * offset;
-            cross += w * offset * values[row];
+            let near = tricube((row as f64 - place).abs(), reach);
+            let weight = weights.map_or(near, |w| near * w[row]);
+            moments.add(weight, row as f64 - place, values[row]);
         }
-        let spread = second / sum;
-        let slope = if spread.sqrt() > 0.001 * (n - 1) as f64 { cross / sum / spread } else { 0.0 };
-        Some(level / sum - slope * mean)
+        moments.line_at_zero(n)
     }
 
-    /// Sum of tricube weights times values, in the middle of a full window of equal weights: the
-    /// linear term falls out by symmetry.
-    fn middle(&self, window: &[f64]) -> f64 {
-        let half = self.table.len() - 1;
-        let (left, right) = (&window[..half], &window[half + 1..]);
-        let pairs = left.iter().rev().zip(right).zip(&self.table[1..]);
-        self.table[0] * window[half] + pairs.map(|((l, r), w)| w * (l + r)).sum::<f64>()
+    /// The smoothed value in the middle of a full window of a series of `n`.
+    fn middle(&self, window: &[f64], weights: Option<&[f64]>, n: usize) -> Option<f64> {
+        let Some(weights) = weights else {
+            // The linear term falls out by symmetry.
+            return Some(dot(&self.table, window) / self.total);
+        };
+        // Independent sums, since each addition has to wait for the one before it.
+        let mut lanes = [Moments::default(); LANES];
+        let mut offset = -((self.span / 2) as f64);
+        for first in (0..window.len()).step_by(LANES) {
+            let last = (first + LANES).min(window.len());
+            for (row, lane) in (first..last).zip(&mut lanes) {
+                lane.add(self.table[row] * weights[row], offset, window[row]);
+                offset += 1.0;
+            }
+        }
+        let sum = lanes.into_iter().fold(Moments::default(), Moments::plus);
+        sum.line_at_zero(n)
+    }
+}
+
+/// Scalar product in independent sums.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut lanes = [0.0; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            lanes[lane] += a[lane] * b[lane];
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f64>();
+    lanes.iter().sum::<f64>() + rest
+}
+
+/// Sums that are kept side by side.
+const LANES: usize = 4;
+
+/// Weighted moments of offsets from a place, and of the values there.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moments {
+    sum: f64,
+    first: f64,
+    second: f64,
+    level: f64,
+    cross: f64,
+}
+
+impl Moments {
+    fn add(&mut self, weight: f64, offset: f64, value: f64) {
+        let (w_offset, w_value) = (weight * offset, weight * value);
+        self.sum += weight;
+        self.first += w_offset;
+        self.second += w_offset * offset;
+        self.level += w_value;
+        self.cross += w_value * offset;
+    }
+
+    fn plus(self, other: Moments) -> Moments {
+        Moments {
+            sum: self.sum + other.sum,
+            first: self.first + other.first,
+            second: self.second + other.second,
+            level: self.level + other.level,
+            cross: self.cross + other.cross,
+        }
+    }
+
+    /// The fitted line at offset zero; level where the offsets hardly differ against `n` rows.
+    fn line_at_zero(&self, n: usize) -> Option<f64> {
+        if self.sum <= 0.0 {
+            return None;
+        }
+        let (mean, level) = (self.first / self.sum, self.level / self.sum);
+        let spread = self.second / self.sum - mean * mean;
+        let enough = spread.sqrt() > 0.001 * (n - 1) as f64;
+        let slope = if enough { (self.cross / self.sum - mean * level) / spread } else { 0.0 };
+        Some(level - slope * mean)
     }
 }
 

@@ -45,6 +45,10 @@ pub struct Calibrator {
     refresh_rows: NonZeroU64,
     /// Fit again at once when ready and whenever there are a tenth more blocks.
     eager: bool,
+    /// Added to every raw score.
+    offset: f64,
+    /// Whether the tail is fitted with a guard for few distinct values.
+    guard: bool,
     rows: u64,
     /// Largest raw score of the block so far; none while it has only gaps.
     maximum: Option<f64>,
@@ -74,6 +78,8 @@ impl Calibrator {
             blocks_per_week: WEEK_S / step_s as f64 / block_rows.get() as f64,
             refresh_rows: rows(refresh_rows),
             eager: false,
+            offset: 0.0,
+            guard: false,
             rows: 0,
             maximum: None,
             histogram: vec![0.0; tail::LEVELS],
@@ -84,13 +90,21 @@ impl Calibrator {
         }
     }
 
+    /// The same, made for series that are mostly constant, such as error counts: `offset` is added
+    /// to every raw score (1 for distances in units of an ordinary one), and a tail fitted on few
+    /// distinct values is not steep. Without it any change of a constant series is beyond surprise.
+    #[must_use]
+    pub fn for_counts(self, offset: f64) -> Calibrator {
+        Calibrator { offset, guard: true, ..self }
+    }
+
     /// Learns the raw score of the next row.
     ///
     /// A gap (NaN) moves the block's clock and adds nothing; a block of gaps has no maximum.
     /// Look a row up ([`Calibrator::surprise`]) before it is learnt.
     pub fn observe(&mut self, raw: f64) {
         if !raw.is_nan() {
-            self.maximum = Some(raw.max(self.maximum.unwrap_or(0.0)));
+            self.maximum = Some((raw + self.offset).max(self.maximum.unwrap_or(0.0)));
         }
         self.rows += 1;
         if self.rows.is_multiple_of(self.block_rows.get())
@@ -101,7 +115,8 @@ impl Calibrator {
         let due = self.rows.is_multiple_of(self.refresh_rows.get());
         let grown = self.eager && self.blocks * 10 >= self.fitted_blocks * 11;
         if self.blocks >= MIN_BLOCKS && self.blocks > self.fitted_blocks && (due || grown) {
-            self.tail = Some(Tail::fit(&self.histogram, self.weight, self.blocks_per_week));
+            self.tail =
+                Some(Tail::fit(&self.histogram, self.weight, self.blocks_per_week, self.guard));
             self.fitted_blocks = self.blocks;
         }
     }
@@ -122,7 +137,7 @@ impl Calibrator {
     /// At least [`Calibrator::floor`]; NaN for NaN, and before [`Calibrator::ready`].
     pub fn surprise(&self, raw: f64) -> f64 {
         match &self.tail {
-            Some(tail) if !raw.is_nan() => tail.surprise(raw).max(self.floor()),
+            Some(tail) if !raw.is_nan() => tail.surprise(raw + self.offset).max(self.floor()),
             _ => f64::NAN,
         }
     }
@@ -132,7 +147,7 @@ impl Calibrator {
     pub fn raw_at(&self, surprise: f64) -> f64 {
         match &self.tail {
             Some(_) if surprise <= self.floor() => 0.0,
-            Some(tail) if !surprise.is_nan() => tail.raw_at(surprise),
+            Some(tail) if !surprise.is_nan() => (tail.raw_at(surprise) - self.offset).max(0.0),
             _ => f64::NAN,
         }
     }

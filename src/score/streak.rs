@@ -11,7 +11,7 @@ pub struct Streak {
 }
 
 impl Streak {
-    /// Takes the next point's score: above 1 adds one, NaN (a gap) changes nothing, else none is left.
+    /// Takes the next point's score: above 1 adds one, NaN (a gap) changes nothing, else it ends.
     pub fn advance(&mut self, score: f64) {
         if score > 1.0 {
             self.points = self.points.saturating_add(1);

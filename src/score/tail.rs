@@ -35,6 +35,12 @@ const MIN_ABOVE: f64 = 5.0;
 const MIN_SCALE: f64 = 0.1;
 /// Trust in the counts where they say less surprise than the fitted tail.
 const BLEND: f64 = 0.15;
+/// The same where the fitted levels nearly coincide, as they do with few distinct values.
+const GUARDED_BLEND: f64 = 0.5;
+/// Levels nearer than this part of the fitted one nearly coincide.
+const COINCIDE: f64 = 0.05;
+/// Smallest scale then, as a part of the fitted level.
+const GUARDED_SCALE: f64 = 0.5;
 
 /// Surprise (−ln of predicted pages per week) as a function of the raw score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,13 +58,15 @@ struct Pareto {
     rate: f64,
     shape: f64,
     scale: f64,
+    blend: f64,
 }
 
 impl Tail {
-    /// The tail of `weight` block maxima counted per level in `histogram`.
-    pub(super) fn fit(histogram: &[f64], weight: f64, blocks_per_week: f64) -> Tail {
+    /// The tail of `weight` block maxima counted per level in `histogram`; `guard` keeps it from
+    /// being steep on few distinct values.
+    pub(super) fn fit(histogram: &[f64], weight: f64, blocks_per_week: f64, guard: bool) -> Tail {
         let rates = rates(histogram, weight, blocks_per_week);
-        let fit = Pareto::fit(&rates, weight, blocks_per_week);
+        let fit = Pareto::fit(&rates, weight, blocks_per_week, guard);
         let mut last = f64::NEG_INFINITY;
         let curve = rates.iter().enumerate().map(|(level, &rate)| {
             let surprise = fit.blended(value(level as f64), rate, rate * weight / blocks_per_week);
@@ -76,7 +84,7 @@ impl Tail {
         (low + (high - low) * (at - level as f64)).min(high) // min: rounding must not overshoot
     }
 
-    /// The smallest raw score with at least this surprise; beyond the last level by the fitted tail.
+    /// The smallest raw score with at least this surprise; beyond the levels by the fitted tail.
     pub(super) fn raw_at(&self, surprise: f64) -> f64 {
         let above = self.curve.partition_point(|&at| at < surprise);
         if above == 0 {
@@ -92,7 +100,7 @@ impl Tail {
 
 impl Pareto {
     /// From the levels at three rates, each `ratio` times the one before.
-    fn fit(rates: &[f64], weight: f64, blocks_per_week: f64) -> Pareto {
+    fn fit(rates: &[f64], weight: f64, blocks_per_week: f64, guard: bool) -> Pareto {
         let rate = RATE.max(MIN_ABOVE / weight * blocks_per_week);
         let mut ratio = RATIO;
         while rate * ratio * ratio > 0.95 * rates[0] && ratio > 1.5 {
@@ -107,7 +115,12 @@ impl Pareto {
         let shape = (above * pickands + PRIOR_BLOCKS * PRIOR_SHAPE) / (above + PRIOR_BLOCKS);
         let shape = shape.clamp(0.01, MAX_SHAPE);
         let scale = (upper * shape / (1.0 - ratio.powf(-shape))).max(MIN_SCALE * start);
-        Pareto { start, rate, shape, scale }
+        let coincide = upper.min(lower) < COINCIDE * start && weight >= blocks_per_week;
+        let (scale, blend) = match guard && coincide {
+            true => (scale.max(GUARDED_SCALE * start), GUARDED_BLEND),
+            false => (scale, BLEND),
+        };
+        Pareto { start, rate, shape, scale, blend }
     }
 
     /// Surprise at `raw`, where `rate` was counted from `blocks` blocks.
@@ -117,7 +130,11 @@ impl Pareto {
             return (-rate.max(1e-9).ln()).min(-self.rate.ln());
         }
         let fitted = -self.rate.ln() + (self.shape * over / self.scale).ln_1p() / self.shape;
-        if blocks > 0.5 { fitted.min((1.0 - BLEND) * fitted - BLEND * rate.ln()) } else { fitted }
+        if blocks > 0.5 {
+            fitted.min((1.0 - self.blend) * fitted - self.blend * rate.ln())
+        } else {
+            fitted
+        }
     }
 
     /// Inverse of the fitted tail.

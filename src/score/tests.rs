@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use crate::score::Calibrator;
+use crate::score::Scale;
 use crate::score::default_block_s;
 
 /// Raw scores, cycled to `n`.
@@ -35,9 +36,11 @@ fn agrees_with_the_reference() {
     let lognormal = include_str!("../../tests/data/reference/calibration_lognormal_60s.csv");
     let heavy = include_str!("../../tests/data/reference/calibration_heavy_300s.csv");
     let gaussian = include_str!("../../tests/data/reference/calibration_gaussian_1s.csv");
+    let counts = include_str!("../../tests/data/reference/calibration_counts_900s.csv");
     assert!(difference(lognormal, Calibrator::every(60, 1800, 360)) < 1e-9);
     assert!(difference(heavy, Calibrator::every(300, 1800, 72)) < 1e-9);
     assert!(difference(gaussian, Calibrator::every(1, 10, 60)) < 1e-9);
+    assert!(difference(counts, Calibrator::every(900, 1800, 24).for_counts(1.0)) < 1e-9);
 }
 
 #[test]
@@ -82,6 +85,19 @@ fn exponential(seed: u64, n: usize) -> Vec<f64> {
 }
 
 #[test]
+fn a_small_change_of_a_constant_is_no_great_surprise_with_an_offset() {
+    let calibrated = |mut calibrator: Calibrator| {
+        observe(&mut calibrator, &[0.0], 2000);
+        calibrator
+    };
+    let plain = calibrated(Calibrator::new(60, 1800));
+    let counts = calibrated(Calibrator::new(60, 1800).for_counts(1.0));
+    assert!(counts.surprise(0.3) < 0.0 && plain.surprise(0.3) > 3.0);
+    assert!(counts.surprise(99.0) > 0.0);
+    assert!((counts.surprise(counts.raw_at(2.0)) - 2.0).abs() < 1e-9);
+}
+
+#[test]
 fn less_history_asks_for_more() {
     let budget_at = |days: usize| {
         let raws = |seed: u64| {
@@ -97,6 +113,30 @@ fn less_history_asks_for_more() {
     let exact = (10_080f64).ln();
     assert!(thresholds[0] > thresholds[2] && thresholds[1] > exact, "{thresholds:?} {exact}");
     assert!((thresholds[2] - exact).abs() < 2.0, "{thresholds:?} {exact}");
+}
+
+/// Pages a week in ten weeks of exponential noise after eight, over twenty series of 5 minutes.
+fn pages_of_noise(pages_per_week: f64) -> f64 {
+    let (learn, all) = (8 * 2016, 18 * 2016);
+    let of_series = |seed: u64| {
+        let mut calibrator = Calibrator::new(300, 1800);
+        let scale = Scale::new(calibrator.floor(), pages_per_week);
+        let mut pages = std::collections::BTreeSet::new();
+        for (i, raw) in exponential(seed, all).into_iter().enumerate() {
+            if i >= learn && scale.score(calibrator.surprise(raw)) > 1.0 {
+                pages.insert(i / 6);
+            }
+            calibrator.observe(raw);
+        }
+        pages.len()
+    };
+    (100..120).map(of_series).sum::<usize>() as f64 / 200.0
+}
+
+#[test]
+fn the_budget_is_kept_on_noise() {
+    let pages = [1.0, 0.1].map(pages_of_noise);
+    assert!(pages[0] > 0.3 && pages[0] < 2.0 && pages[1] < 0.2, "{pages:?}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ def level(rates, rate):
     return np.exp(LOWEST + WIDTH * (i + part))
 
 
-def tail_curve(hist, weight, per_week, R=20.0, k=3.0, k0=30.0, xi0=0.1, ximax=1.0, mmin=5.0, smin=0.1, blend=0.15):
+def tail_curve(hist, weight, per_week, R=20.0, k=3.0, k0=30.0, xi0=0.1, ximax=1.0, mmin=5.0, smin=0.1, blend=0.15, lattice=0.0):
     """Surprise at each level."""
     rates = np.cumsum(hist[::-1])[::-1] / weight * per_week
     Ru = max(R, mmin / weight * per_week)
@@ -36,6 +36,8 @@ def tail_curve(hist, weight, per_week, R=20.0, k=3.0, k0=30.0, xi0=0.1, ximax=1.
     n = Ru / per_week * weight
     xi = min(max((n * xh + k0 * xi0) / (n + k0), 0.01), ximax)
     sigma = max(d2 * xi / (1 - k ** (-xi)), smin * u)
+    if min(d1, d2) < lattice * u and weight >= per_week:
+        sigma, blend = max(sigma, 0.5 * u), 0.5
     out, last = np.empty(LEVELS), -1e9
     for i in range(LEVELS):
         x = np.exp(LOWEST + WIDTH * i) - u
@@ -50,7 +52,7 @@ def tail_curve(hist, weight, per_week, R=20.0, k=3.0, k0=30.0, xi0=0.1, ximax=1.
     return out
 
 
-def calibrate(raw, step_s, block_s, refresh_s, half_life_weeks=8.0):
+def calibrate(raw, step_s, block_s, refresh_s, offset=0.0, lattice=0.0, half_life_weeks=8.0):
     """Surprise of each raw score, from the blocks that ended before it."""
     block = max(1, round(block_s / step_s))
     per_week = WEEK_S / step_s / block
@@ -58,9 +60,9 @@ def calibrate(raw, step_s, block_s, refresh_s, half_life_weeks=8.0):
     every = max(1, round(refresh_s / step_s))
     hist, weight, curve, maximum = np.zeros(LEVELS), 0.0, None, 0.0
     out = np.full(len(raw), -np.log(per_week))
-    for t, z in enumerate(raw):
+    for t, z in enumerate(raw + offset):
         if t % every == 0 and weight >= 7:
-            curve = tail_curve(hist, weight, per_week)
+            curve = tail_curve(hist, weight, per_week, lattice=lattice)
         maximum = max(maximum, z)
         if curve is not None:
             a = min(max((np.log(max(z, 1e-12)) - LOWEST) / WIDTH, 0.0), LEVELS - 1.001)
@@ -75,21 +77,22 @@ def calibrate(raw, step_s, block_s, refresh_s, half_life_weeks=8.0):
 
 
 def series():
-    """Name, raw scores, step, block and refresh in seconds."""
+    """Name, raw scores, step, block and refresh in seconds, offset, lattice (the guard for few distinct values)."""
     rng = np.random.default_rng(3)
-    yield 'lognormal_60s', rng.lognormal(-0.5, 0.8, 2400), 60, 1800, 21600
+    yield 'lognormal_60s', rng.lognormal(-0.5, 0.8, 2400), 60, 1800, 21600, 0.0, 0.0
     heavy = np.abs(rng.standard_t(1.5, 2400))
     heavy[::400] *= 1e4
     heavy[5:900:7] = 0.0
-    yield 'heavy_300s', heavy, 300, 1800, 21600
-    yield 'gaussian_1s', np.abs(rng.normal(0, 1, 1200)), 1, 10, 60
+    yield 'heavy_300s', heavy, 300, 1800, 21600, 0.0, 0.0
+    yield 'gaussian_1s', np.abs(rng.normal(0, 1, 1200)), 1, 10, 60, 0.0, 0.0
+    yield 'counts_900s', 0.5 * rng.poisson(0.2, 1500), 900, 1800, 21600, 1.0, 0.05
 
 
 def main():
     folder = pathlib.Path(__file__).parent
-    for name, raw, step_s, block_s, refresh_s in series():
+    for name, raw, *settings in series():
         raw = np.array([float(f'{z:.6g}') for z in raw])
-        surprise = calibrate(raw, step_s, block_s, refresh_s)
+        surprise = calibrate(raw, *settings)
         lines = [f'{z:.6g},{y:.13g}\n' for z, y in zip(raw, surprise)]
         (folder / f'calibration_{name}.csv').write_text('raw,surprise\n' + ''.join(lines))
 
