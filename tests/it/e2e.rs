@@ -110,7 +110,8 @@ impl Scene {
         self.prometheus.until(&self.lab, "count(coredns_build_info) > 0", 30);
         self.prometheus.until(&self.lab, "count(ifHCInOctets{ifName='lo'}) > 0", 30);
         let url = format!("--prometheus.url={}", self.prometheus.url());
-        let bare = Portent::serve(&self.lab, "portent_bare", free_port(), &[&url]);
+        let store = format!("--store.path={}", self.lab.folder("store_bare").display());
+        let bare = Portent::serve(&self.lab, "portent_bare", free_port(), &[&url, &store]);
         self.lab.until("CoreDNS and ports found without a configuration", secs(60), || {
             let metrics = bare.metrics();
             let passes = metrics.all("portent_passes_total", &[]);
