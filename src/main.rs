@@ -1,2 +1,7 @@
-//! Portent
-fn main() {}
+//! The `portent` program: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    portent::cli::run()
+}

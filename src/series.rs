@@ -208,7 +208,14 @@ impl Window {
 
     /// The columns `features`, in that order.
     pub fn select(&self, features: &[usize]) -> Window {
-        let values = (0..self.grid.len).flat_map(|i| features.iter().map(move |&f| self.row(i)[f])).collect();
+        self.select_known(&features.iter().map(|&f| Some(f)).collect::<Vec<_>>())
+    }
+
+    /// The columns `features`, in that order; `None` is a column of gaps.
+    pub fn select_known(&self, features: &[Option<usize>]) -> Window {
+        let cell = |i: usize, f: &Option<usize>| f.map_or(f64::NAN, |f| self.row(i)[f]);
+        let row = |i: usize| features.iter().map(move |f| cell(i, f));
+        let values = (0..self.grid.len).flat_map(row).collect();
         Window { grid: self.grid, n_features: features.len(), values }
     }
 }

@@ -47,6 +47,15 @@ impl Config {
         }
     }
 
+    /// The forecasters of traffic, for a season of this length.
+    pub fn seasonal(season_s: i64) -> Vec<Config> {
+        let season_s = Some(season_s);
+        vec![
+            Config::SeasonalMedian(seasonal_median::Config { season_s, ..Default::default() }),
+            Config::Stl(stl::Config { season_s, ..Default::default() }),
+        ]
+    }
+
     /// The name in configuration, metrics and the store.
     pub fn name(&self) -> &'static str {
         match self {
@@ -63,6 +72,33 @@ impl Config {
             Config::SeasonalMedian(_) | Config::Stl(_) => false,
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => true,
+        }
+    }
+
+    /// Points of history without which a fit is refused.
+    pub fn min_rows(&self) -> usize {
+        match self {
+            Config::SeasonalMedian(_) | Config::Stl(_) => 8,
+            #[cfg(feature = "deep")]
+            Config::Autoencoder(config) => 2 * config.window,
+        }
+    }
+
+    /// Sets the length of the window, in rows, of the detectors that have one.
+    pub fn set_window(&mut self, window: usize) {
+        match self {
+            Config::SeasonalMedian(_) | Config::Stl(_) => {}
+            #[cfg(feature = "deep")]
+            Config::Autoencoder(config) => config.window = window,
+        }
+    }
+
+    /// What is wrong with the settings, if anything is.
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Config::SeasonalMedian(_) | Config::Stl(_) => None,
+            #[cfg(feature = "deep")]
+            Config::Autoencoder(config) => config.problem(),
         }
     }
 

@@ -1,1 +1,9 @@
-fn main(){}
+//! The one integration binary: burn is linked once.
+//!
+//! Servers are real. What is missing fails the test with the command that installs it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "what a long test does is worth reading")]
+#![allow(unreachable_pub, missing_docs, reason = "nobody imports a test")]
+
+mod config;
+mod layers;

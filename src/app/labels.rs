@@ -1,0 +1,112 @@
+//! From what a person said to a stored label and a training.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::Error;
+use super::now_s;
+use super::offline::columns;
+use super::watching::Register;
+use crate::gather;
+use crate::labels::NewLabel;
+use crate::labels::Origin;
+use crate::source::Source;
+use crate::store::LabelRows;
+use crate::store::Store;
+use crate::verdict::Label;
+use crate::web::LabelRequest;
+
+/// Takes labels from the web API. Ends with the channel.
+pub(super) async fn take(
+    requests: &mut mpsc::Receiver<LabelRequest>,
+    register: Register,
+    source: Arc<dyn Source>,
+    store: Store,
+) {
+    while let Some(LabelRequest { body, user, reply }) = requests.recv().await {
+        let answer = take_one(&body, user, &register, &source, &store).await;
+        // Whoever asked may have hung up; the label is stored all the same.
+        let _ = reply.send(answer);
+    }
+}
+
+async fn take_one(
+    body: &[u8],
+    user: Option<String>,
+    register: &Register,
+    source: &Arc<dyn Source>,
+    store: &Store,
+) -> Result<serde_json::Value, (u16, Vec<String>)> {
+    let bad = |problems| (400, problems);
+    let new = NewLabel::from_json(body).map_err(bad)?;
+    let label = new.check(Origin { author: user, source: "api" }, now_s()).map_err(bad)?;
+    let Some(running) = register.get(&label.watch) else {
+        let known = register.names().join(", ");
+        let what = format!("watch: no watch is named {:?}; there are: {known}", label.watch);
+        return Err((400, vec![what]));
+    };
+    let rows = match gather::label_rows(source, &running.watch, &label).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            // The label is what a person gave: it is kept now, its rows are fetched at the training.
+            tracing::warn!(watch = label.watch, %error, "label stored without its rows");
+            None
+        }
+    };
+    let has_rows = rows.is_some();
+    let id = keep(store, label, rows).await.map_err(|error| (500, vec![error.to_string()]))?;
+    running.train.notify_one();
+    Ok(serde_json::json!({ "id": id, "rows_stored": has_rows, "training": "requested" }))
+}
+
+async fn keep(store: &Store, label: Label, rows: Option<LabelRows>) -> Result<i64, Error> {
+    let store = store.clone();
+    let kept = tokio::task::spawn_blocking(move || store.add_label(&label, rows.as_ref()));
+    Ok(kept.await??)
+}
+
+/// Stores a label from the command line and asks the running sidecar to train.
+///
+/// The rows are fetched by the training: the command needs no way to the source.
+///
+/// # Errors
+/// The label is not right (every problem, a line each), or cannot be stored.
+pub fn add_label(store: &Path, new: NewLabel) -> Result<i64, Error> {
+    let author = std::env::var("USER").ok().filter(|user| !user.is_empty());
+    let label = new.check(Origin { author, source: "cli" }, now_s());
+    let label = label.map_err(|problems| problems.join("\n"))?;
+    let store = Store::open(store)?;
+    let id = store.add_label(&label, None)?;
+    store.request_training(&label.watch, "label")?;
+    Ok(id)
+}
+
+/// The labels of a store as a table.
+///
+/// # Errors
+/// The store cannot be opened.
+pub fn list_labels(store: &Path) -> Result<String, Error> {
+    let heads = ["ID", "WATCH", "ENTITY", "FROM", "TO", "VERDICT", "CLASS", "SOURCE", "AUTHOR", "ROWS", "NOTE"];
+    let mut table = vec![heads.map(String::from)];
+    let time = |s: i64| jiff::Timestamp::from_second(s).map(|t| t.to_string()).unwrap_or_default();
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    for stored in Store::open(store)?.labels(None)? {
+        let label = stored.label;
+        table.push([
+            stored.id.to_string(),
+            label.watch,
+            label.entity.to_string(),
+            time(label.interval.from_s),
+            time(label.interval.to_s),
+            label.verdict.as_str().into(),
+            or_dash(label.class),
+            label.source,
+            or_dash(label.author),
+            if stored.has_rows { "yes".into() } else { "no".into() },
+            label.note.unwrap_or_default(),
+        ]);
+    }
+    Ok(columns(&table))
+}

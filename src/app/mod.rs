@@ -1,0 +1,57 @@
+//! Construction and life: build, spawn, reload, drain. The only module that knows them all.
+
+mod board;
+mod demo;
+mod labels;
+mod offline;
+mod serve;
+mod training;
+mod watching;
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+pub use demo::demo;
+pub use labels::add_label;
+pub use labels::list_labels;
+pub use offline::backtest;
+pub use offline::list_models;
+pub use serve::serve;
+
+/// What goes wrong at the top is told to a person, whatever it is.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// How the sidecar is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The configuration; without one, what is there is watched.
+    pub config_file: Option<PathBuf>,
+    /// The server to read, where the configuration does not say.
+    pub prometheus_url: Option<String>,
+    /// The store's folder, where the configuration does not say.
+    pub store_path: PathBuf,
+    /// Where to listen.
+    pub web: WebOptions,
+}
+
+/// The exporter-toolkit's flags.
+#[derive(Debug, Clone)]
+pub struct WebOptions {
+    /// `:10047` and the like.
+    pub listen: Vec<String>,
+    /// TLS, users, headers.
+    pub config_file: Option<PathBuf>,
+    /// Usually `/metrics`.
+    pub telemetry_path: String,
+    /// Whether `POST /-/reload` is allowed.
+    pub enable_lifecycle: bool,
+}
+
+fn now_s() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() as i64)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,90 @@
+//! Commands that need no running sidecar.
+
+use std::path::Path;
+
+use super::Error;
+use crate::backtest;
+use crate::series::Window;
+use crate::source::csv;
+use crate::store::ModelState;
+use crate::store::Store;
+
+/// Replays a file and writes the scores.
+///
+/// # Errors
+/// The input is not as wanted, or the output cannot be written.
+pub fn backtest(
+    input: &Path,
+    output: &Path,
+    settings: &backtest::Settings,
+) -> Result<usize, Error> {
+    let file = csv::read(input)?;
+    let grid = file.grid();
+    let (names, columns): (Vec<String>, Vec<Vec<f64>>) = file.columns.into_iter().unzip();
+    let mut rows = Window::gaps(grid, names.len());
+    for (c, column) in columns.iter().enumerate() {
+        for (i, value) in column.iter().enumerate() {
+            rows.row_mut(i)[c] = *value;
+        }
+    }
+    let in_input = |error: &dyn std::fmt::Display| format!("{}: {error}", input.display());
+    let wanted = file.rows.get(settings.train_rows..).unwrap_or_default();
+    let Some((_, first)) = wanted.first() else {
+        let error = format!("{} rows, wanted more than the {} to learn from", file.rows.len(), settings.train_rows);
+        return Err(in_input(&error).into());
+    };
+    let replayed = backtest::Settings { train_rows: *first, ..settings.clone() };
+    let scored = backtest::run(&names, &rows, &replayed).map_err(|error| in_input(&error))?;
+    // One row out per row in, at the time that it was written with.
+    let row = |(time_s, at): &(i64, usize)| {
+        let row = scored.get(at.checked_sub(*first)?)?;
+        Some(backtest::Row { time_s: *time_s, ..*row })
+    };
+    let rows: Vec<backtest::Row> = wanted.iter().filter_map(row).collect();
+    std::fs::write(output, backtest::to_csv(&rows))
+        .map_err(|error| format!("{}: {error}", output.display()))?;
+    Ok(rows.len())
+}
+
+/// The models of a store as a table.
+///
+/// # Errors
+/// The store cannot be opened.
+pub fn list_models(store: &Path) -> Result<String, Error> {
+    let mut table = vec![["WATCH", "ENTITY", "FEATURE", "DETECTOR", "VERSION", "STATE", "TRAINED", "SHA256", "REASON"]
+        .map(String::from)];
+    for row in Store::open(store)?.models(None)? {
+        let state = row.state.as_str().to_string();
+        let reason = match row.state {
+            ModelState::Rejected { reason } => reason,
+            _ => String::new(),
+        };
+        let trained = jiff::Timestamp::from_second(row.trained_s).map(|t| t.to_string());
+        table.push([
+            row.key.watch,
+            row.key.entity.to_string(),
+            row.key.feature.unwrap_or_else(|| "-".into()),
+            row.key.detector,
+            row.version.to_string(),
+            state,
+            trained.unwrap_or_default(),
+            row.sha256.chars().take(12).collect(),
+            reason,
+        ]);
+    }
+    Ok(columns(&table))
+}
+
+/// Cells padded to the width of their column.
+pub(super) fn columns<const N: usize>(table: &[[String; N]]) -> String {
+    let width = |c: usize| table.iter().map(|row| row[c].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in table {
+        let cell = |(cell, width): (&String, &usize)| format!("{cell:width$}");
+        let line: Vec<String> = row.iter().zip(&widths).map(cell).collect();
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}

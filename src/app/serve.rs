@@ -1,0 +1,291 @@
+//! The sidecar: read the configuration, start what it says, reload, drain.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::Error;
+use super::Options;
+use super::WebOptions;
+use super::board::Served;
+use super::cores;
+use super::labels;
+use super::now_s;
+use super::watching::Register;
+use super::watching::Watching;
+use crate::config;
+use crate::config::Config;
+use crate::config::Preset;
+use crate::export::Board;
+use crate::schedule;
+use crate::source::Source;
+use crate::source::prometheus;
+use crate::source::prometheus::Prometheus;
+use crate::store::Store;
+use crate::train::Trainer;
+use crate::watch::Watch;
+use crate::web;
+use crate::web::ReloadRequest;
+use crate::workers::Workers;
+
+/// How often files are looked at for changes: a ConfigMap takes a minute to arrive anyway.
+const LOOK_AT_FILES: Duration = Duration::from_secs(10);
+
+/// How often the store is asked whether somebody wants a training.
+const LOOK_AT_STORE: Duration = Duration::from_secs(2);
+
+/// How often presets without data are looked for.
+const LOOK_FOR_PRESETS_S: i64 = 30;
+
+/// Runs the sidecar until a signal ends it.
+///
+/// # Errors
+/// The configuration, the store or an address cannot be used.
+pub async fn serve(options: Options) -> Result<(), Error> {
+    let config = load(&options)?;
+    let board = Board::new();
+    board.own().reload(true, now_s());
+    let listeners = web::bind(&options.web.listen).await?;
+    let store = Store::open(config.store.as_deref().unwrap_or(&options.store_path))?;
+    let workers = Workers::new(cores());
+    let mut sidecar = Sidecar { options, board, store, workers };
+    sidecar.run(config, listeners).await
+}
+
+/// What outlives a reload.
+struct Sidecar {
+    options: Options,
+    board: Board,
+    store: Store,
+    workers: Workers,
+}
+
+/// What a configuration brought to life; dropping it ends it.
+struct Running {
+    watching: Watching,
+    presets: Vec<Preset>,
+    source: Arc<dyn Source>,
+    labels: JoinSet<()>,
+}
+
+impl Sidecar {
+    async fn run(
+        &mut self,
+        config: Config,
+        listeners: Vec<tokio::net::TcpListener>,
+    ) -> Result<(), Error> {
+        let mut hangups = schedule::Hangups::new()?;
+        let mut terminations = schedule::Terminations::new()?;
+        let (reloads, mut reload_requests) = mpsc::channel::<ReloadRequest>(4);
+        let (labels, label_requests) = mpsc::channel(64);
+        let label_requests = Arc::new(tokio::sync::Mutex::new(label_requests));
+        let (changes, mut changed) = mpsc::channel::<()>(1);
+        let mut running = self.start(&config).await?;
+        running.take_labels(&label_requests, &self.store);
+        let labels_api = config.labels_api.then_some(labels);
+        let context = self.context(&running, labels_api, reloads);
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let server = tokio::spawn(web::serve(listeners, context, async move {
+            let _ = stopped.await;
+        }));
+        let _files = self.watch_files(changes);
+        let mut looks = tokio::time::interval(LOOK_AT_STORE);
+        let signal = loop {
+            tokio::select! {
+                signal = terminations.next() => break signal,
+                () = hangups.next() => drop(self.reload(&mut running, &label_requests).await),
+                Some(()) = changed.recv() => drop(self.reload(&mut running, &label_requests).await),
+                Some(request) = reload_requests.recv() => {
+                    let outcome = self.reload(&mut running, &label_requests).await;
+                    let _ = request.reply.send(outcome);
+                }
+                _ = looks.tick() => self.look(&mut running).await,
+            }
+        };
+        tracing::info!(signal, "ending");
+        self.workers.stop();
+        drop(running);
+        let _ = stop.send(());
+        server.await??;
+        Ok(())
+    }
+
+    async fn start(&self, config: &Config) -> Result<Running, Error> {
+        let source = source(config, &self.options)?;
+        tracing::info!(source = source.describe(), "reading");
+        let trainer = Trainer {
+            source: Arc::clone(&source),
+            store: self.store.clone(),
+            board: self.board.clone(),
+            workers: self.workers.clone(),
+        };
+        let mut watching = Watching::new(trainer);
+        let presets = match &config.watches {
+            Some(watches) => {
+                watches.iter().cloned().for_each(|watch| watching.start(watch));
+                Vec::new()
+            }
+            None => Preset::discoverable(),
+        };
+        Ok(Running { watching, presets, source, labels: JoinSet::new() })
+    }
+
+    /// Loads the file again; the old configuration stays where the new one is wrong.
+    async fn reload(
+        &self,
+        running: &mut Running,
+        requests: &Arc<tokio::sync::Mutex<mpsc::Receiver<web::LabelRequest>>>,
+    ) -> Result<(), String> {
+        let reloaded = async {
+            let config = load(&self.options)?;
+            self.start(&config).await
+        };
+        match reloaded.await {
+            Ok(new) => {
+                *running = new;
+                running.take_labels(requests, &self.store);
+                self.board.own().reload(true, now_s());
+                tracing::info!("configuration reloaded");
+                Ok(())
+            }
+            Err(error) => {
+                self.board.own().reload(false, now_s());
+                tracing::error!(%error, "configuration not reloaded, the old one stays");
+                Err(error.to_string())
+            }
+        }
+    }
+
+    /// What may have appeared since the last look: presets' data, requests for a training.
+    async fn look(&self, running: &mut Running) {
+        running.find_presets().await;
+        let store = self.store.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let requests = store.take_training_requests()?;
+            for request in &requests {
+                store.finish_training_request(request.id)?;
+            }
+            Ok::<_, crate::store::StoreError>((requests, store.label_counts()?))
+        });
+        match asked.await {
+            Ok(Ok((requests, counts))) => {
+                self.board.own().labels(&counts);
+                for request in requests {
+                    if let Some(running) = running.watching.register().get(&request.watch) {
+                        running.train.notify_one();
+                    }
+                }
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "store not read"),
+            Err(error) => tracing::error!(%error, "store not read"),
+        }
+    }
+
+    fn watch_files(&self, changes: mpsc::Sender<()>) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        if let Some(file) = self.options.config_file.clone() {
+            tasks.spawn(schedule::watch_content(vec![file], LOOK_AT_FILES, move |_| {
+                let changes = changes.clone();
+                async move {
+                    let _ = changes.send(()).await;
+                }
+            }));
+        }
+        tasks
+    }
+
+    fn context(
+        &self,
+        running: &Running,
+        labels: Option<mpsc::Sender<web::LabelRequest>>,
+        reloads: mpsc::Sender<ReloadRequest>,
+    ) -> web::Context {
+        let WebOptions { config_file, telemetry_path, enable_lifecycle, .. } = &self.options.web;
+        let register = running.watching.register();
+        let source = running.source.describe();
+        let status = move || status(&source, &register);
+        let loader: web::Loader = Arc::new(|path: &Path| config::web_config(path));
+        let ready = Arc::new(AtomicBool::new(false));
+        ready.store(true, Ordering::Relaxed);
+        web::Context {
+            scrape: Arc::new(Served(self.board.clone())),
+            telemetry_path: telemetry_path.clone(),
+            ready,
+            status: Arc::new(status),
+            labels,
+            reload: enable_lifecycle.then_some(reloads),
+            config_file: config_file.clone().map(|path| (path, loader)),
+            limits: web::Limits::default(),
+        }
+    }
+}
+
+impl Running {
+    fn take_labels(
+        &mut self,
+        requests: &Arc<tokio::sync::Mutex<mpsc::Receiver<web::LabelRequest>>>,
+        store: &Store,
+    ) {
+        let (requests, store) = (Arc::clone(requests), store.clone());
+        let (register, source) = (self.watching.register(), Arc::clone(&self.source));
+        self.labels.spawn(async move {
+            let mut requests = requests.lock().await;
+            labels::take(&mut requests, register, source, store).await;
+        });
+    }
+
+    /// Starts the watches of presets that have data by now.
+    async fn find_presets(&mut self) {
+        if self.presets.is_empty() || now_s() % LOOK_FOR_PRESETS_S >= LOOK_AT_STORE.as_secs() as i64 * 2 {
+            return;
+        }
+        for preset in std::mem::take(&mut self.presets) {
+            let found = self.source.instant(&preset.present, now_s()).await;
+            match (found.map(|answer| !answer.series.is_empty()), preset.watch()) {
+                (Ok(true), Some(watch)) => {
+                    tracing::info!(watch = preset.name, "found, watching");
+                    self.watching.start(watch);
+                }
+                (Ok(_), _) => self.presets.push(preset),
+                (Err(error), _) => {
+                    tracing::warn!(%error, preset = preset.name, "cannot look");
+                    self.presets.push(preset);
+                }
+            }
+        }
+    }
+}
+
+fn status(source: &str, register: &Register) -> Vec<(String, String)> {
+    let mut rows = vec![("Source".to_string(), source.to_string())];
+    for name in register.names() {
+        let Some(running) = register.get(&name) else { continue };
+        let Watch { features, detectors, .. } = &running.watch;
+        let names: Vec<&str> = detectors.iter().map(|d| d.name()).collect();
+        let value = format!("{} features, {}", features.len(), names.join(", "));
+        rows.push((format!("Watch {name}"), value));
+    }
+    rows
+}
+
+fn load(options: &Options) -> Result<Config, Error> {
+    match &options.config_file {
+        Some(path) => Ok(config::load(path)?),
+        None => Ok(config::parse("no configuration file", "{}")?),
+    }
+}
+
+fn source(config: &Config, options: &Options) -> Result<Arc<dyn Source>, Error> {
+    match (&config.source, &options.prometheus_url) {
+        (Some(config), _) => Ok(Arc::new(Prometheus::new(config)?)),
+        (None, Some(url)) => Ok(Arc::new(Prometheus::new(&prometheus::Config::new(url))?)),
+        (None, None) => Err("no source; wanted --prometheus.url=URL, or \
+            `source: {prometheus: {url: …}}` in --config.file"
+            .into()),
+    }
+}

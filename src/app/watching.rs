@@ -1,0 +1,94 @@
+//! The tasks of the watches: one that scores and one that trains for each; what a reload replaces.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::now_s;
+use super::training;
+use crate::pipeline::Pipeline;
+use crate::schedule;
+use crate::train::Trainer;
+use crate::watch::Watch;
+
+/// The running watches. Dropping it stops them.
+pub(super) struct Watching {
+    trainer: Trainer,
+    watches: Arc<Mutex<BTreeMap<String, Running>>>,
+    tasks: JoinSet<()>,
+}
+
+/// A running watch, as others see it.
+#[derive(Clone)]
+pub(super) struct Running {
+    pub(super) watch: Watch,
+    pub(super) train: Arc<Notify>,
+}
+
+/// The running watches by name, for whoever has to find one.
+#[derive(Clone)]
+pub(super) struct Register(Arc<Mutex<BTreeMap<String, Running>>>);
+
+impl Register {
+    pub(super) fn get(&self, name: &str) -> Option<Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+}
+
+impl Watching {
+    pub(super) fn new(trainer: Trainer) -> Watching {
+        Watching { trainer, watches: Arc::default(), tasks: JoinSet::new() }
+    }
+
+    pub(super) fn register(&self) -> Register {
+        Register(Arc::clone(&self.watches))
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.register().get(name).is_some()
+    }
+
+    /// Starts to score and to train a watch.
+    pub(super) fn start(&mut self, watch: Watch) {
+        let Trainer { source, store, board, workers } = self.trainer.clone();
+        let pipeline = Pipeline::new(watch.clone(), source, store, board, workers);
+        let train = Arc::new(Notify::new());
+        let running = Running { watch: watch.clone(), train: Arc::clone(&train) };
+        let name = watch.name.clone();
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner).insert(name, running);
+        self.tasks.spawn(score(pipeline, watch.clone(), self.trainer.clone()));
+        self.tasks.spawn(training::run(self.trainer.clone(), watch, train));
+    }
+}
+
+/// Scores one watch whenever it is due. Never returns.
+async fn score(pipeline: Pipeline, watch: Watch, trainer: Trainer) {
+    let pipeline = tokio::sync::Mutex::new(pipeline);
+    let pass = || async {
+        let started = Instant::now();
+        let summary = pipeline.lock().await.pass(now_s()).await;
+        let own = trainer.board.own();
+        own.pass(&watch.name, started.elapsed().as_secs_f64());
+        match summary {
+            Ok(summary) => tracing::debug!(watch = watch.name, ?summary, "pass"),
+            Err(error) => {
+                own.pass_failed(&watch.name, error.reason());
+                tracing::warn!(%error, "pass failed");
+            }
+        }
+        trainer.board.expire(now_s());
+    };
+    // The first pass does not wait for the clock: the FIFOs are filled from history at boot.
+    pass().await;
+    schedule::every(watch.score_every_s, Duration::ZERO, |_| pass()).await;
+}

@@ -1,0 +1,190 @@
+//! Causal replay of a file: what would have been scored, had Portent been there.
+//!
+//! Owns: when the replay trains again, how members become one score per row.
+//! Does not own: how a model is made (`model`) or how a file is read (`source`).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::detect;
+use crate::detect::FitContext;
+use crate::detect::FitError;
+use crate::model::Band;
+use crate::model::Model;
+use crate::model::Recipe;
+use crate::preprocess;
+use crate::preprocess::Transform;
+use crate::score;
+use crate::score::Streak;
+use crate::score::combine;
+use crate::series::Window;
+
+/// How a file is replayed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Rows that are learnt from before the first score.
+    pub train_rows: usize,
+    /// Detectors; empty means those that suit the file.
+    pub detectors: Vec<detect::Config>,
+    /// The coarser step of traffic.
+    pub bucket_s: Option<i64>,
+    /// The page budget.
+    pub pages_per_week: f64,
+}
+
+/// One row of the output.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Row {
+    /// The input row's time.
+    pub time_s: i64,
+    /// ≥ 0, 1 is the threshold; 0 where nothing is known, as at a gap.
+    pub score: f64,
+    /// The first single detector's forecast and band, for files of one column.
+    pub band: Option<Band>,
+    /// Points in a row above 1.
+    pub streak: u32,
+}
+
+const DAY_S: i64 = 86_400;
+
+/// Models are made again at most this often in one replay.
+const MAX_TRAININGS: usize = 14;
+
+/// Replays `rows`: one output row per input row after the first `train_rows`, each computed from
+/// rows up to its own.
+///
+/// # Errors
+/// The first `train_rows` do not suffice for any detector.
+pub fn run(names: &[String], rows: &Window, settings: &Settings) -> Result<Vec<Row>, FitError> {
+    let n = rows.grid.len;
+    let first = settings.train_rows.min(n);
+    let day = (DAY_S / rows.grid.step_s).max(1) as usize;
+    let mut output = Vec::with_capacity(n - first);
+    let mut streak = Streak::default();
+    let mut from = first;
+    let members = members(names.len(), settings);
+    let pause = ((n - first) / MAX_TRAININGS + 1).max(day);
+    let again = members.iter().all(|(detector, _)| !detector.joint());
+    while from < n {
+        let to = if again { n.min(from + pause) } else { n };
+        let models = train(names, &rows.slice(0, from), &members, settings)?;
+        let scored = score_stretch(&models, rows, from, to);
+        for i in from..to {
+            let (score, band) = scored.get(&i).copied().unwrap_or((f64::NAN, None));
+            streak.advance(score);
+            let score = if score.is_nan() { 0.0 } else { score };
+            output.push(Row { time_s: rows.grid.time(i), score, band, streak: streak.points });
+        }
+        from = to;
+    }
+    Ok(output)
+}
+
+type Member = (detect::Config, Vec<usize>);
+
+fn members(n_columns: usize, settings: &Settings) -> Vec<Member> {
+    let usual: &[&str] = match n_columns {
+        1 => &["seasonal_median", "stl"],
+        _ if cfg!(feature = "deep") => &["autoencoder"],
+        _ => &["seasonal_median"],
+    };
+    let usual = || usual.iter().filter_map(|name| detect::Config::named(name)).collect();
+    let detectors = if settings.detectors.is_empty() { usual() } else { settings.detectors.clone() };
+    let columns = |detector: &detect::Config| match detector.joint() {
+        true => vec![(0..n_columns).collect()],
+        false => (0..n_columns).map(|c| vec![c]).collect::<Vec<_>>(),
+    };
+    let of = |d: detect::Config| columns(&d).into_iter().map(move |c| (d.clone(), c));
+    detectors.into_iter().flat_map(of).collect()
+}
+
+fn train(
+    names: &[String],
+    history: &Window,
+    members: &[Member],
+    settings: &Settings,
+) -> Result<Vec<(Vec<usize>, Model)>, FitError> {
+    let context = FitContext { seed: 0, keep_going: &|| true };
+    let mut models = Vec::new();
+    let mut refused = FitError::TooFewRows { have: history.grid.len, want: 1 };
+    for (detector, columns) in members {
+        let known = history.select(columns);
+        let recipe = Recipe {
+            features: columns.iter().map(|&c| names[c].clone()).collect(),
+            detector: detector.clone(),
+            preprocess: preprocess(&known, settings.bucket_s),
+            step_s: history.grid.step_s,
+            block_s: score::default_block_s(settings.bucket_s.unwrap_or(history.grid.step_s)),
+            pages_per_week: settings.pages_per_week,
+        };
+        match Model::train(&recipe, &known, &context) {
+            Ok(model) => models.push((columns.clone(), model)),
+            Err(error) => refused = error,
+        }
+    }
+    if models.is_empty() { Err(refused) } else { Ok(models) }
+}
+
+/// Traffic is multiplicative; a gauge that may be negative, or sits far from zero, is not.
+fn preprocess(known: &Window, bucket_s: Option<i64>) -> preprocess::Config {
+    let transform = |c: usize| {
+        let mut values = known.column(c);
+        values.retain(|v| v.is_finite());
+        values.sort_by(f64::total_cmp);
+        let at = |q: f64| values.get((values.len() as f64 * q) as usize).copied().unwrap_or(0.0);
+        let spread = at(0.01) > 0.0 && (at(0.99) > 3.0 * at(0.5) || at(0.5) > 3.0 * at(0.01));
+        if spread { Transform::Log1p } else { Transform::Identity }
+    };
+    let feature = |c: usize| preprocess::FeatureConfig { transform: transform(c), floor: 0.0 };
+    let features = (0..known.n_features).map(feature).collect();
+    preprocess::Config { bucket_s, despike: None, features }
+}
+
+/// Combined scores of the rows `from..to`, by row.
+fn score_stretch(
+    models: &[(Vec<usize>, Model)],
+    rows: &Window,
+    from: usize,
+    to: usize,
+) -> BTreeMap<usize, (f64, Option<Band>)> {
+    let longest = models.iter().map(|(_, model)| model.n_raw_rows()).max().unwrap_or(1);
+    let seen = rows.slice(from.saturating_sub(2 * longest), to);
+    let mut by_feature: BTreeMap<&[usize], BTreeMap<i64, (Vec<f64>, Option<Band>)>> = BTreeMap::new();
+    for (columns, model) in models {
+        let scored = by_feature.entry(columns).or_default();
+        for point in model.score(&seen.select(columns), i64::MIN) {
+            let (scores, band) = scored.entry(point.time_s + model.delay_s()).or_default();
+            scores.push(point.score);
+            *band = band.or(point.band);
+        }
+    }
+    let mut highest: BTreeMap<i64, (f64, Option<Band>)> = BTreeMap::new();
+    for (time_s, (scores, band)) in by_feature.into_values().flatten() {
+        let known = highest.entry(time_s).or_insert((f64::NAN, band.filter(|_| models[0].0.len() == 1)));
+        known.0 = known.0.max(combine(&scores));
+    }
+    let point_of = |i: &usize| highest.range(..=rows.grid.time(*i)).next_back();
+    let fresh = |i: &usize, time_s: i64| {
+        rows.grid.time(*i) - time_s < models[0].1.point_s()
+    };
+    let row = |i: usize| point_of(&i).filter(|(t, _)| fresh(&i, **t)).map(|(_, value)| (i, *value));
+    (from..to).filter_map(row).collect()
+}
+
+/// The output file: `t,score`, and what the detectors give beside it.
+pub fn to_csv(rows: &[Row]) -> String {
+    let banded = rows.iter().any(|row| row.band.is_some());
+    let mut text = String::from(if banded { "t,score,expected,lower,upper,streak\n" } else { "t,score,streak\n" });
+    for row in rows {
+        let _ = write!(text, "{},{:.6}", row.time_s, row.score);
+        match row.band {
+            Some(band) => {
+                let _ = write!(text, ",{:.6},{:.6},{:.6}", band.expected, band.lower, band.upper);
+            }
+            None if banded => text.push_str(",,,"),
+            None => {}
+        }
+        let _ = writeln!(text, ",{}", row.streak);
+    }
+    text
+}

@@ -1,0 +1,277 @@
+//! Arguments and exit codes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+
+use crate::app;
+use crate::app::Error;
+use crate::app::Options;
+use crate::app::WebOptions;
+use crate::backtest;
+use crate::config;
+use crate::detect;
+use crate::labels::EntityText;
+use crate::labels::NewLabel;
+use crate::labels::Time;
+use crate::math::duration::parse_duration_s;
+use crate::telemetry;
+
+/// Learns what normal looks like in Prometheus, and serves anomaly scores that Prometheus scrapes.
+#[derive(Debug, Parser)]
+#[command(name = "portent", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+struct LogArgs {
+    /// debug, info, warn or error
+    #[arg(long = "log.level", global = true, default_value = "info", value_name = "LEVEL")]
+    level: telemetry::MinLevel,
+    /// logfmt or json
+    #[arg(long = "log.format", global = true, default_value = "logfmt", value_name = "FORMAT")]
+    format: telemetry::Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The sidecar: read, score, train, serve
+    Serve(ServeArgs),
+    /// The sidecar on a simulated cluster with faults: no server needed
+    Demo(DemoArgs),
+    /// Is this configuration right? Every problem at once, with its path and line
+    Check(CheckArgs),
+    /// Causal replay of a CSV file: scores and bands
+    Backtest(BacktestArgs),
+    /// What people said: add, list
+    #[command(subcommand)]
+    Labels(LabelsCommand),
+    /// What was trained: list
+    #[command(subcommand)]
+    Models(ModelsCommand),
+}
+
+#[derive(Debug, Args)]
+struct WebArgs {
+    /// Address to listen on; may be given several times
+    #[arg(long = "web.listen-address", default_value = ":10047", value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// TLS, users and headers, in the exporter-toolkit's format
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    config_file: Option<PathBuf>,
+    /// Where the metrics are
+    #[arg(long = "web.telemetry-path", default_value = "/metrics", value_name = "PATH")]
+    telemetry_path: String,
+    /// Allow POST /-/reload
+    #[arg(long = "web.enable-lifecycle")]
+    enable_lifecycle: bool,
+}
+
+impl WebArgs {
+    fn options(self) -> WebOptions {
+        let WebArgs { listen, config_file, telemetry_path, enable_lifecycle } = self;
+        WebOptions { listen, config_file, telemetry_path, enable_lifecycle }
+    }
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// Configuration; without it, CoreDNS and ports are watched where Prometheus has them
+    #[arg(long = "config.file", value_name = "FILE")]
+    config_file: Option<PathBuf>,
+    /// The Prometheus to read, where the configuration does not say
+    #[arg(long = "prometheus.url", value_name = "URL")]
+    prometheus_url: Option<String>,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    web: WebArgs,
+}
+
+#[derive(Debug, Args)]
+struct StoreArgs {
+    /// Folder of models and labels, where the configuration does not say
+    #[arg(long = "store.path", default_value = "/var/lib/portent", value_name = "DIR")]
+    path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// Address to listen on
+    #[arg(long = "web.listen-address", default_value = "127.0.0.1:10047", value_name = "ADDRESS")]
+    listen: String,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// Configuration to check
+    #[arg(long = "config.file", value_name = "FILE", required_unless_present = "file")]
+    config_file: Option<PathBuf>,
+    /// The same, without the flag
+    #[arg(value_name = "FILE", conflicts_with = "config_file")]
+    file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct BacktestArgs {
+    /// CSV with a column `t` in unix seconds, or the workshop's `index, ts, traffic`; empty cell = gap
+    input: PathBuf,
+    /// Rows that are learnt from before the first score
+    #[arg(long, value_name = "N")]
+    train_rows: usize,
+    /// Detectors, separated by commas; without it, those that suit the file
+    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = detector)]
+    detectors: Vec<detect::Config>,
+    /// The coarser step of traffic: sums of so much time are scored
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration_s)]
+    bucket: Option<i64>,
+    /// False pages per week that are accepted
+    #[arg(long, default_value_t = 1.0, value_name = "PAGES")]
+    pages_per_week: f64,
+    /// Where the scores go
+    #[arg(long, value_name = "OUT.csv")]
+    output: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum LabelsCommand {
+    /// Store what happened, with a training to follow
+    Add(LabelsAddArgs),
+    /// Show what people said
+    List(StoreOfArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelsCommand {
+    /// Show every version and its state
+    List(StoreOfArgs),
+}
+
+#[derive(Debug, Args)]
+struct StoreOfArgs {
+    /// Configuration that names the store
+    #[arg(long = "config.file", value_name = "FILE")]
+    config_file: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+impl StoreOfArgs {
+    fn folder(&self) -> Result<PathBuf, Error> {
+        let config = self.config_file.as_deref().map(config::load).transpose()?;
+        Ok(config.and_then(|config| config.store).unwrap_or_else(|| self.store.path.clone()))
+    }
+}
+
+#[derive(Debug, Args)]
+struct LabelsAddArgs {
+    /// The watch
+    #[arg(long)]
+    watch: String,
+    /// The entity: name=value,name=value
+    #[arg(long)]
+    entity: String,
+    /// When it began: RFC 3339, unix seconds, or -10m
+    #[arg(long, allow_hyphen_values = true)]
+    from: String,
+    /// When it was over
+    #[arg(long, allow_hyphen_values = true)]
+    to: String,
+    /// anomaly or normal
+    #[arg(long)]
+    verdict: String,
+    /// The kind of anomaly, such as upstream_slow
+    #[arg(long)]
+    class: Option<String>,
+    /// Free text
+    #[arg(long)]
+    note: Option<String>,
+    #[command(flatten)]
+    store: StoreOfArgs,
+}
+
+fn detector(name: &str) -> Result<detect::Config, String> {
+    let wanted = || format!("wanted some of {}", detect::Config::NAMES.join(", "));
+    detect::Config::named(name).ok_or_else(wanted)
+}
+
+/// Parses the arguments, does what they say, and tells how it went.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = telemetry::init(cli.log.level, cli.log.format) {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what a command was asked for goes to its standard output")]
+fn dispatch(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Serve(args) => runtime()?.block_on(app::serve(Options {
+            config_file: args.config_file,
+            prometheus_url: args.prometheus_url,
+            store_path: args.store.path,
+            web: args.web.options(),
+        })),
+        Command::Demo(args) => runtime()?.block_on(app::demo(args.listen)),
+        Command::Check(args) => {
+            let path = args.config_file.or(args.file).unwrap_or_default();
+            config::load(&path)?;
+            println!("{}: right", path.display());
+            Ok(())
+        }
+        Command::Backtest(args) => {
+            let settings = backtest::Settings {
+                train_rows: args.train_rows,
+                detectors: args.detectors,
+                bucket_s: args.bucket,
+                pages_per_week: args.pages_per_week,
+            };
+            let n_rows = app::backtest(&args.input, &args.output, &settings)?;
+            println!("{}: {n_rows} rows", args.output.display());
+            Ok(())
+        }
+        Command::Labels(LabelsCommand::Add(args)) => {
+            let folder = args.store.folder()?;
+            let LabelsAddArgs { watch, entity, from, to, verdict, class, note, .. } = args;
+            let new = NewLabel {
+                watch: Some(watch),
+                entity: Some(EntityText::Text(entity)),
+                from: Some(Time::Text(from)),
+                to: Some(Time::Text(to)),
+                verdict: Some(verdict),
+                class,
+                note,
+            };
+            let id = app::add_label(&folder, new)?;
+            println!("label {id} stored, training requested");
+            Ok(())
+        }
+        Command::Labels(LabelsCommand::List(args)) => {
+            print!("{}", app::list_labels(&args.folder()?)?);
+            Ok(())
+        }
+        Command::Models(ModelsCommand::List(args)) => {
+            print!("{}", app::list_models(&args.folder()?)?);
+            Ok(())
+        }
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}

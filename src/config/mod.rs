@@ -1,0 +1,45 @@
+//! The configuration: one file, checked whole before anything starts.
+//!
+//! Owns: the file's shape, defaults across parts, every problem at once with its path and line.
+//! Does not own: what a setting means; its type lives beside what it sets.
+
+mod load;
+mod presets;
+mod problems;
+mod raw;
+mod watches;
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::source::prometheus;
+use crate::watch::Watch;
+use crate::web;
+
+pub use load::load;
+pub use load::parse;
+pub use presets::Preset;
+pub use problems::Problem;
+pub use problems::Problems;
+
+/// A configuration that was found right.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where samples come from; `None` where neither the file nor a flag says so.
+    pub source: Option<Box<prometheus::Config>>,
+    /// What is watched; `None` where the file leaves it to what the source has.
+    pub watches: Option<Vec<Watch>>,
+    /// The store's folder.
+    pub store: Option<PathBuf>,
+    /// Whether people may send labels over HTTP.
+    pub labels_api: bool,
+}
+
+/// Reads an exporter-toolkit `web.config.file`.
+///
+/// # Errors
+/// The file cannot be read, or is not one; the text says what and where.
+pub fn web_config(path: &Path) -> Result<web::WebConfig, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    serde_yaml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
+}

@@ -1,0 +1,76 @@
+//! The shipped watches: queries that are known to work, as YAML beside this file.
+
+mod expand;
+
+use expand::Histograms;
+use expand::expand;
+
+use super::raw::WatchSection;
+use super::watches;
+use crate::watch::Watch;
+
+/// A shipped watch.
+#[derive(Debug, Clone)]
+pub struct Preset {
+    /// Its name in the configuration.
+    pub name: &'static str,
+    /// The query whose answer is not empty where the preset has something to watch.
+    pub present: String,
+    pub(super) section: WatchSection,
+}
+
+/// Every preset, in the order in which they are looked for.
+const FILES: &[(&str, &str)] = &[
+    ("coredns", include_str!("presets/coredns.yaml")),
+    ("coredns_replicas", include_str!("presets/coredns_replicas.yaml")),
+    ("snmp_ports", include_str!("presets/snmp_ports.yaml")),
+    ("node_ports", include_str!("presets/node_ports.yaml")),
+];
+
+impl Preset {
+    /// The names of all presets.
+    pub fn names() -> Vec<&'static str> {
+        FILES.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// The presets that are watched where nothing else is said.
+    pub fn discoverable() -> Vec<Preset> {
+        // The replicas are the same CoreDNS once more.
+        let names = Preset::names().into_iter().filter(|name| *name != "coredns_replicas");
+        names.filter_map(Preset::named).collect()
+    }
+
+    /// The preset of this name.
+    pub fn named(name: &str) -> Option<Preset> {
+        let (name, _) = FILES.iter().find(|(known, _)| *known == name)?;
+        let mut mapping = expand(name, FILES, Histograms::Both).ok()?;
+        let present = mapping.remove("present")?.as_str()?.to_string();
+        let section: WatchSection =
+            serde_yaml::from_value(serde_yaml::Value::Mapping(mapping)).ok()?;
+        let present = watches::filled(&section, &present);
+        Some(Preset { name, present, section })
+    }
+
+    /// Its watch, with nothing changed.
+    pub fn watch(&self) -> Option<Watch> {
+        watches::of_preset(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_a_watch() {
+        for name in Preset::names() {
+            let watch = Preset::named(name).and_then(|preset| preset.watch());
+            let watch = watch.unwrap_or_else(|| panic!("{name}"));
+            let checks = [watch.checks.up, watch.checks.limit, watch.checks.restarted];
+            let queries = watch.features.into_iter().map(|f| f.query).chain(checks.into_iter().flatten());
+            for query in queries {
+                assert!(!query.contains('$'), "{name}: {query}");
+            }
+        }
+    }
+}

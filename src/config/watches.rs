@@ -1,0 +1,262 @@
+//! From an entry of `watches` to a watch: the preset's values below it, defaults below those.
+
+use std::collections::BTreeMap;
+
+use super::load::Found;
+use super::presets::Preset;
+use super::raw::Detectors;
+use super::raw::Query;
+use super::raw::Seconds;
+use super::raw::WatchSection;
+use crate::detect;
+use crate::math::duration::format_duration;
+use crate::preprocess;
+use crate::preprocess::Despike;
+use crate::watch::Checks;
+use crate::watch::Feature;
+use crate::watch::Training;
+use crate::watch::Watch;
+
+const DAY_S: i64 = 86_400;
+
+/// The value of the entry, else of its preset.
+macro_rules! pick {
+    ($section:ident, $base:ident, $($field:ident).+) => {
+        $section.$($field).+.clone().or_else(|| $base.$($field).+.clone())
+    };
+}
+
+/// All watches; what is wrong with them goes to `found`.
+pub(super) fn resolve(sections: &[WatchSection], found: &mut Vec<Found>) -> Vec<Watch> {
+    if sections.is_empty() {
+        let what = "empty; wanted at least one, or no `watches` at all to watch what is there";
+        found.push(("watches".into(), what.into()));
+    }
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    let mut watches = Vec::new();
+    for (i, section) in sections.iter().enumerate() {
+        let at = format!("watches[{i}]");
+        let watch = one(section, &at, found);
+        if let Some(first) = names.get(&watch.name).filter(|_| !watch.name.is_empty()) {
+            let what = format!("{:?} is already the name of watches[{first}]", watch.name);
+            found.push((format!("{at}.name"), what));
+        }
+        names.entry(watch.name.clone()).or_insert(i);
+        watches.push(watch);
+    }
+    watches
+}
+
+/// The watch of a preset with nothing changed.
+pub(super) fn of_preset(name: &str) -> Option<Watch> {
+    let name = name.to_string();
+    let section =
+        WatchSection { name: Some(name.clone()), preset: Some(name), ..WatchSection::default() };
+    let mut found = Vec::new();
+    let watch = one(&section, "", &mut found);
+    found.is_empty().then_some(watch)
+}
+
+/// A query of a preset, with its placeholders filled in.
+pub(super) fn filled(section: &WatchSection, query: &str) -> String {
+    Placeholders::of(section, &WatchSection::default()).fill(query)
+}
+
+fn one(section: &WatchSection, at: &str, found: &mut Vec<Found>) -> Watch {
+    let base = preset(section, at, found);
+    let watch = build(section, &base, at, found);
+    check(&watch, at, found);
+    watch
+}
+
+fn preset(section: &WatchSection, at: &str, found: &mut Vec<Found>) -> WatchSection {
+    let Some(name) = &section.preset else { return WatchSection::default() };
+    if let Some(preset) = Preset::named(name) {
+        return preset.section;
+    }
+    let known = Preset::names().join(", ");
+    found.push((format!("{at}.preset"), format!("no preset is named {name:?}; wanted one of {known}")));
+    WatchSection::default()
+}
+
+fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<Found>) -> Watch {
+    let seconds = |value: Option<Seconds>| value.map(|s| s.0);
+    let fill = Placeholders::of(section, base);
+    let step_s = fill.step_s;
+    let bucket_s = seconds(pick!(section, base, bucket));
+    let point_s = bucket_s.unwrap_or(step_s).max(1);
+    let window = pick!(section, base, window).unwrap_or(32);
+    let entity = pick!(section, base, entity).unwrap_or_default();
+    let checks = pick!(section, base, checks).unwrap_or_default();
+    let filled = |query: Option<String>| query.map(|q| fill.fill(&q));
+    let every_s = seconds(pick!(section, base, score.every));
+    let history_s = seconds(pick!(section, base, train.history));
+    let min_history_s = seconds(pick!(section, base, train.min_history));
+    let consecutive = pick!(section, base, consecutive);
+    Watch {
+        name: section.name.clone().unwrap_or_default(),
+        features: features(section, base, &fill, bucket_s),
+        entity,
+        checks: Checks {
+            up: filled(checks.up),
+            limit: filled(checks.limit),
+            restarted: filled(checks.restarted),
+        },
+        step_s,
+        lag_s: seconds(pick!(section, base, lag)).unwrap_or(step_s.min(30)),
+        bucket_s,
+        despike: despike(section, base, step_s, at, found),
+        detectors: detectors(pick!(section, base, detectors), bucket_s, window, at, found),
+        consecutive: consecutive.unwrap_or(if bucket_s.is_some() { 4 } else { 3 }),
+        pages_per_week: pick!(section, base, page_budget).map_or(1.0, |budget| budget.0),
+        train: Training {
+            every_s: seconds(pick!(section, base, train.every)).unwrap_or(DAY_S),
+            history_s: history_s.unwrap_or(if bucket_s.is_some() { 56 } else { 14 } * DAY_S),
+            min_history_s: min_history_s.unwrap_or(96 * point_s),
+        },
+        score_every_s: every_s.unwrap_or(point_s),
+    }
+}
+
+struct Placeholders {
+    rate_window_s: i64,
+    step_s: i64,
+    by: String,
+    selector: String,
+}
+
+impl Placeholders {
+    fn of(section: &WatchSection, base: &WatchSection) -> Placeholders {
+        let step_s = pick!(section, base, step).map_or(30, |step| step.0);
+        // A changed step makes the preset's rate window wrong: then four scrapes, if a step is one.
+        let own_step = section.step.is_some() && section.rate_window.is_none();
+        let rate_window = if own_step { None } else { pick!(section, base, rate_window) };
+        Placeholders {
+            rate_window_s: rate_window.map_or((4 * step_s).max(4), |window| window.0),
+            step_s,
+            by: pick!(section, base, entity).unwrap_or_default().join(", "),
+            selector: pick!(section, base, selector).unwrap_or_default(),
+        }
+    }
+
+    fn fill(&self, query: &str) -> String {
+        // A selector may be empty; `{,x="y"}` and `{x="y",}` are not both PromQL, so commas go with it.
+        let selected = match self.selector.as_str() {
+            "" => query.replace("$selector,", "").replace(",$selector", "").replace("$selector", ""),
+            selector => query.replace("$selector", selector),
+        };
+        let selected = selected.replace("$rate_window", &format_duration(self.rate_window_s));
+        let counted = selected.replace("$step_seconds", &self.step_s.to_string());
+        let stepped = counted.replace("$step", &format_duration(self.step_s));
+        stepped.replace("$by", &self.by).split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn features(
+    section: &WatchSection,
+    base: &WatchSection,
+    fill: &Placeholders,
+    bucket_s: Option<i64>,
+) -> Vec<Feature> {
+    let queries = pick!(section, base, queries).unwrap_or_default();
+    let feature = |(name, query): (String, Query)| {
+        // Traffic is multiplicative: an hour twice as busy is one step up, at 3 a.m. as at noon.
+        let usual = match bucket_s {
+            Some(_) => preprocess::Transform::Log1p,
+            None => preprocess::Transform::Identity,
+        };
+        let transform = query.transform.unwrap_or(usual);
+        let floor = query.floor.unwrap_or(0.0);
+        let scale = preprocess::FeatureConfig { transform, floor };
+        Feature { name, query: fill.fill(&query.query), scale }
+    };
+    queries.into_iter().map(feature).collect()
+}
+
+fn despike(
+    section: &WatchSection,
+    base: &WatchSection,
+    step_s: i64,
+    at: &str,
+    found: &mut Vec<Found>,
+) -> Option<Despike> {
+    let setting = pick!(section, base, despike)?;
+    let window = (setting.window.0 / step_s.max(1)).max(0) as usize;
+    let despike = Despike { window, threshold: setting.threshold };
+    found.extend(despike.problem().map(|what| (format!("{at}.despike"), what)));
+    Some(despike)
+}
+
+fn detectors(
+    detectors: Option<Detectors>,
+    bucket_s: Option<i64>,
+    window: usize,
+    at: &str,
+    found: &mut Vec<Found>,
+) -> Vec<detect::Config> {
+    let mut list = match detectors {
+        Some(Detectors::List(list)) => list,
+        Some(Detectors::Auto) | None => automatic(bucket_s),
+    };
+    if list.is_empty() {
+        let what = format!("empty; wanted some of {}", detect::Config::NAMES.join(", "));
+        found.push((format!("{at}.detectors"), what));
+    }
+    for detector in &mut list {
+        detector.set_window(window);
+        found.extend(detector.problem().map(|what| (format!("{at}.window"), what)));
+    }
+    list
+}
+
+/// The set that measures best for this kind of watch.
+fn automatic(bucket_s: Option<i64>) -> Vec<detect::Config> {
+    let names: &[&str] = match bucket_s {
+        Some(_) => &["seasonal_median", "stl"],
+        None if cfg!(feature = "deep") => &["autoencoder"],
+        None => &["seasonal_median"],
+    };
+    names.iter().filter_map(|name| detect::Config::named(name)).collect()
+}
+
+/// What the values say together.
+fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
+    let mut problem = |field: &str, what: String| found.push((format!("{at}.{field}"), what));
+    if watch.name.is_empty() {
+        problem("name", "missing; wanted a name, it becomes the label `watch`".into());
+    }
+    if watch.features.is_empty() {
+        problem("queries", "none; wanted a preset or at least one named query".into());
+    }
+    let durations = [
+        ("step", watch.step_s),
+        ("score.every", watch.score_every_s),
+        ("train.every", watch.train.every_s),
+        ("bucket", watch.bucket_s.unwrap_or(1)),
+    ];
+    for (field, value) in durations {
+        if value <= 0 {
+            problem(field, "must be longer than zero".into());
+        }
+    }
+    if watch.step_s <= 0 {
+        return;
+    }
+    if watch.bucket_s.is_some_and(|bucket_s| bucket_s % watch.step_s != 0) {
+        let step = format_duration(watch.step_s);
+        problem("bucket", format!("must be a whole number of steps ({step})"));
+    }
+    if watch.consecutive == 0 {
+        problem("consecutive", "must be at least 1".into());
+    }
+    let rows = watch.detectors.iter().map(detect::Config::min_rows).max().unwrap_or(0) as i64;
+    let (needed_s, history_s) = (rows * watch.point_s(), watch.train.history_s);
+    if needed_s > history_s {
+        let (needed, history) = (format_duration(needed_s), format_duration(history_s));
+        problem("window", format!("training needs {needed} of rows, longer than train.history ({history})"));
+    }
+    if watch.train.min_history_s > history_s {
+        let history = format_duration(history_s);
+        problem("train.min_history", format!("must not be longer than train.history ({history})"));
+    }
+}

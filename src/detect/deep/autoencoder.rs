@@ -1,0 +1,347 @@
+//! Detector: reconstruction error of a convolutional autoencoder over the FIFO window.
+//!
+//! Owns: its settings, the raw score, the latent distance. Does not own: the network's layers
+//! (`net`), the training loop (`train`), or the stored form (`stored`).
+//!
+//! After the `CoreDNS` anomaly-detection RFC of 2020: the newest rows of all features stacked up
+//! are squeezed into a short latent vector and rebuilt. Score and margins are ours.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::detect::FitContext;
+use crate::detect::FitError;
+use crate::detect::Model;
+use crate::detect::Parts;
+use crate::detect::Raw;
+use crate::detect::RestoreError;
+use crate::series::Window;
+
+use super::device::Backend;
+use super::frames::Frames;
+use super::frames::Hiding;
+use super::frames::TAIL;
+use super::net::Net;
+use super::net::Shape;
+use super::random::Random;
+use super::stored;
+use super::train;
+
+/// Features whose errors make up a raw score: the largest ones, so that one exploding feature
+/// among fifty is not diluted, and many mild ones still add up.
+const WORST: usize = 5;
+
+/// Smallest scale of a feature's error, in preprocessed units: a feature that was dead flat in
+/// training neither explodes on a rounding error nor is blind.
+const SCALE_FLOOR: f32 = 0.25;
+
+/// Windows trained on, at most; more are thinned out.
+const MAX_WINDOWS: usize = 20_000;
+
+/// Windows that the errors' scales are learnt from, at most.
+const MAX_SCALED: usize = 4096;
+
+/// How the autoencoder is set up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Rows of the FIFO window; a multiple of 4.
+    pub window: usize,
+    /// Length of the latent vector: fewer numbers, coarser reconstruction.
+    pub latent: usize,
+    /// Channels after the first and the second convolution.
+    pub widths: [usize; 2],
+    /// Training ends after this many times through the history.
+    pub max_epochs: usize,
+    /// Training ends after this many minibatches of 64 windows; the bound on long histories.
+    pub max_steps: usize,
+    /// Adam's step size at the start; it falls to a twentieth of it.
+    pub learning_rate: f64,
+    /// Which of burn's backends computes.
+    pub backend: Backend,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            window: 32,
+            latent: 8,
+            widths: [32, 16],
+            max_epochs: 200,
+            max_steps: 4000,
+            learning_rate: 2e-3,
+            backend: Backend::default(),
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong with these settings.
+    pub fn problem(&self) -> Option<String> {
+        let between = |name: &str, value: usize, most: usize| {
+            (value == 0 || value > most)
+                .then(|| format!("{name}: {value} is not between 1 and {most}"))
+        };
+        if self.window == 0 || !self.window.is_multiple_of(4) {
+            return Some(format!("window: {} is not a multiple of 4", self.window));
+        }
+        between("window", self.window, stored::MAX_WINDOW)
+            .or_else(|| between("latent", self.latent, stored::MAX_WIDTH))
+            .or_else(|| between("widths", self.widths[0], stored::MAX_WIDTH))
+            .or_else(|| between("widths", self.widths[1], stored::MAX_WIDTH))
+            .or_else(|| between("max_epochs", self.max_epochs, 100_000))
+            .or_else(|| between("max_steps", self.max_steps, 10_000_000))
+            .or_else(|| {
+                let rate = self.learning_rate;
+                (!(rate > 0.0 && rate <= 0.1))
+                    .then(|| format!("learning_rate: {rate} is not above 0 and at most 0.1"))
+            })
+    }
+
+    /// The network for this many features. What [`Config::problem`] objects to is brought into
+    /// range, so that no setting can make a fit panic.
+    fn shape(&self, features: usize) -> Shape {
+        let width = |w: usize| w.clamp(1, stored::MAX_WIDTH);
+        Shape {
+            window: self.window.clamp(4, stored::MAX_WINDOW).next_multiple_of(4),
+            inputs: 2 * features,
+            outputs: features,
+            widths: self.widths.map(width),
+            latent: width(self.latent),
+        }
+    }
+}
+
+/// Learns to rebuild the windows of `train`.
+///
+/// # Errors
+/// Fewer than two windows' worth of rows hold values, the loss ran away, or `keep_going` said no.
+pub fn fit(
+    config: &Config,
+    train: &Window,
+    context: &FitContext<'_>,
+) -> Result<Box<dyn Model>, FitError> {
+    Autoencoder::fit(config, train, context).map(|model| Box::new(model) as Box<dyn Model>)
+}
+
+/// The model that [`Model::parts`] came from. Its sizes are the parts' own; `config` says where
+/// it computes.
+///
+/// # Errors
+/// A name, a shape or a number is not as it must be.
+pub fn restore(config: &Config, parts: Parts) -> Result<Box<dyn Model>, RestoreError> {
+    let model = stored::restore(config.backend, parts)?;
+    Ok(Box::new(model))
+}
+
+/// A fitted autoencoder.
+#[derive(Debug)]
+pub struct Autoencoder {
+    pub(super) net: Net,
+    /// Columns of a window, the unknown ones included.
+    pub(super) n_features: usize,
+    /// The columns that training saw, ascending; the others cannot be judged and are left out.
+    pub(super) live: Vec<usize>,
+    /// One error of each live feature that is as large as usual, in preprocessed units.
+    pub(super) scales: Vec<f32>,
+    /// Mean latent vector of the training windows.
+    pub(super) latent_mean: Vec<f32>,
+    /// Root mean square distance of the training windows' latent vectors to it.
+    pub(super) latent_scale: f32,
+}
+
+impl Autoencoder {
+    /// As [`fit`], with its own type.
+    ///
+    /// # Errors
+    /// As [`fit`].
+    pub fn fit(
+        config: &Config,
+        window: &Window,
+        context: &FitContext<'_>,
+    ) -> Result<Autoencoder, FitError> {
+        let length = config.shape(1).window;
+        // A feature with less than a window of values has no normal to speak of.
+        let count = |f: usize| window.column(f).iter().filter(|v| !v.is_nan()).count();
+        let live: Vec<usize> =
+            (0..window.n_features).filter(|&f| count(f) >= length).collect();
+        let frames = Frames::new(window, &live, length);
+        let few = |have| FitError::TooFewRows { have, want: 2 * length };
+        let have = frames.observed_rows();
+        if have < 2 * length {
+            return Err(few(have));
+        }
+        let ends = train::thin(&frames.trainable(), MAX_WINDOWS);
+        if ends.len() < 2 {
+            return Err(few(ends.len()));
+        }
+        let mut random = Random::new(context.seed);
+        let shape = config.shape(live.len());
+        let net = Net::random(shape, context.seed, config.backend);
+        let env = |n: &str, d: f32| std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
+        let plan = train::Plan {
+            max_epochs: config.max_epochs.max(1),
+            max_steps: config.max_steps.max(1),
+            rate: config.learning_rate,
+            hiding: Hiding { features: env("HF", 0.1), rows: env("HR", 0.05), starts: env("HS", 0.1), stress: env("ST", 1.0) },
+        };
+        let net = train::train(net, &frames, &ends, &plan, &mut random, context)?;
+        Autoencoder::measured(net, window.n_features, live, &frames, &ends, context)
+    }
+
+    /// Adds the scales of errors and of the latent vector to a trained network.
+    fn measured(
+        net: Net,
+        n_features: usize,
+        live: Vec<usize>,
+        frames: &Frames,
+        ends: &[usize],
+        context: &FitContext<'_>,
+    ) -> Result<Autoencoder, FitError> {
+        let shape = net.shape();
+        let ones = vec![1.0; live.len()];
+        let mut errors: Vec<Vec<f32>> = vec![Vec::new(); live.len()];
+        let mut latents = Vec::new();
+        let mut model =
+            Autoencoder { net, n_features, live, scales: ones, latent_mean: vec![], latent_scale: 1.0 };
+        for chunk in train::thin(ends, MAX_SCALED).chunks(model.at_once()) {
+            if !(context.keep_going)() {
+                return Err(FitError::Stopped);
+            }
+            for judged in model.judge(frames, chunk) {
+                for (errors, error) in errors.iter_mut().zip(&judged.errors) {
+                    errors.extend((!error.is_nan()).then_some(*error));
+                }
+                latents.extend(judged.latent);
+            }
+        }
+        model.scales = errors.into_iter().map(usual).collect();
+        let count = (latents.len() / shape.latent).max(1) as f32;
+        let mean = |i: usize| latents.iter().skip(i).step_by(shape.latent).sum::<f32>() / count;
+        model.latent_mean = (0..shape.latent).map(mean).collect();
+        let squares = latents.chunks(shape.latent).map(|z| model.latent_square(z)).sum::<f32>();
+        model.latent_scale = (squares / count).sqrt().max(f32::MIN_POSITIVE);
+        let finite = model.scales.iter().chain(&model.latent_mean).all(|v| v.is_finite());
+        if finite && model.latent_scale.is_finite() { Ok(model) } else { Err(FitError::Diverged) }
+    }
+
+    /// Windows that are computed together: 1024, fewer where there are very many features.
+    fn at_once(&self) -> usize {
+        let shape = self.net.shape();
+        (4_000_000 / (shape.window * shape.inputs)).clamp(1, 1024)
+    }
+
+    fn judge<'a>(&'a self, frames: &'a Frames, ends: &'a [usize]) -> impl Iterator<Item = Judged> + 'a {
+        let shape = self.net.shape();
+        let output = self.net.run(frames.inputs(ends));
+        let per = shape.window * shape.outputs;
+        ends.iter().enumerate().map(move |(i, &end)| {
+            let tail = &output.rebuilt[(i + 1) * per - TAIL * shape.outputs..(i + 1) * per];
+            let latent = output.latent[i * shape.latent..(i + 1) * shape.latent].to_vec();
+            Judged { end, errors: self.errors(frames, end, tail), latent }
+        })
+    }
+
+    /// Root mean square over the newest rows of each live feature's error, in its own scale; NaN
+    /// where all of them are gaps.
+    fn errors(&self, frames: &Frames, end: usize, tail: &[f32]) -> Vec<f32> {
+        let features = self.live.len();
+        let error = |f: usize| {
+            let (mut squares, mut n) = (0.0, 0.0);
+            for age in 0..TAIL.min(end + 1) {
+                let value = frames.row(end - age)[f];
+                if !value.is_nan() {
+                    let e = value - tail[(TAIL - 1 - age) * features + f];
+                    squares += e * e;
+                    n += 1.0;
+                }
+            }
+            (squares / n).sqrt() / self.scales[f]
+        };
+        (0..features).map(error).collect()
+    }
+
+    fn latent_square(&self, latent: &[f32]) -> f32 {
+        latent.iter().zip(&self.latent_mean).map(|(z, m)| (z - m) * (z - m)).sum()
+    }
+
+    /// Runs `each` on every row among `first..` that can be scored.
+    fn each(&self, window: &Window, first: usize, mut each: impl FnMut(usize, Judged)) {
+        if window.n_features != self.n_features || first >= window.grid.len {
+            return;
+        }
+        let from = first.saturating_sub(self.lookback());
+        let frames = Frames::new(&window.slice(from, window.grid.len), &self.live, self.net.shape().window);
+        for chunk in frames.scorable(first - from).chunks(self.at_once()) {
+            for judged in self.judge(&frames, chunk) {
+                each(judged.end + from - first, judged);
+            }
+        }
+    }
+
+    /// How far the latent vector of each row `first..` lies from the training windows' mean, where
+    /// 1 is as far as usual; NaN where the raw score is.
+    pub fn latent_distance(&self, window: &Window, first: usize) -> Vec<f64> {
+        let mut out = vec![f64::NAN; window.grid.len.saturating_sub(first)];
+        self.each(window, first, |i, judged| {
+            out[i] = f64::from(self.latent_square(&judged.latent).sqrt() / self.latent_scale);
+        });
+        out
+    }
+}
+
+/// What a network makes of one row.
+struct Judged {
+    end: usize,
+    errors: Vec<f32>,
+    latent: Vec<f32>,
+}
+
+/// The size of a usual error: the larger of what the middle and the tail would be if it were normal.
+fn usual(mut errors: Vec<f32>) -> f32 {
+    errors.sort_unstable_by(f32::total_cmp);
+    let quantile = |q: f32| errors.get((q * errors.len() as f32) as usize).copied().unwrap_or(0.0);
+    (quantile(0.5) / 0.8876).max(quantile(0.95) / 1.6140).max(SCALE_FLOOR)
+}
+
+/// Root mean square of the largest errors; NaN if there are none.
+fn worst(errors: &[f32]) -> f64 {
+    let mut squares: Vec<f32> = errors.iter().filter(|e| !e.is_nan()).map(|e| e * e).collect();
+    let n = squares.len().min(WORST);
+    if squares.len() > n {
+        squares.select_nth_unstable_by(n - 1, |a, b| b.total_cmp(a));
+    }
+    (squares[..n].iter().map(|&s| f64::from(s)).sum::<f64>() / n as f64).sqrt()
+}
+
+impl Model for Autoencoder {
+    fn lookback(&self) -> usize {
+        self.net.shape().window - 1
+    }
+
+    fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
+        let mut out = vec![Raw::UNKNOWN; window.grid.len.saturating_sub(first)];
+        self.each(window, first, |i, judged| {
+            out[i] = Raw { value: worst(&judged.errors), forecast: None };
+        });
+        out
+    }
+
+    fn contributions(&self, window: &Window) -> Option<Vec<f64>> {
+        let mut shares = vec![0.0; self.n_features];
+        self.each(window, window.grid.len.checked_sub(1)?, |_, judged| {
+            for (&f, e) in self.live.iter().zip(&judged.errors) {
+                shares[f] = if e.is_nan() { 0.0 } else { f64::from(e * e) };
+            }
+        });
+        let total: f64 = shares.iter().sum();
+        (total > 0.0 && total.is_finite()).then(|| shares.iter().map(|s| s / total).collect())
+    }
+
+    fn parts(&self) -> Parts {
+        stored::parts(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! Cuts rows into the windows that a network reads.
+//!
+//! Owns: clipping, gap channels, what is hidden in training. Does not own: the network.
+
+use crate::series::Window;
+
+use super::random::Random;
+
+/// Largest input and training target. A wilder value says nothing more about the other features.
+const NEAR: f32 = 10.0;
+
+/// Largest value that an error is computed from, so that a huge value scores above a big one.
+const FAR: f32 = 50.0;
+
+/// Newest rows of a window: those that a score is computed from, and that training stresses.
+pub(super) const TAIL: usize = 3;
+
+/// The rows of a history, of the features that were ever observed.
+pub(super) struct Frames {
+    /// Row-major `[rows, features]`, NaN is a gap.
+    values: Vec<f32>,
+    rows: usize,
+    features: usize,
+    /// Rows of a window.
+    length: usize,
+}
+
+/// Windows as a network trains on them: `input` is `[batch, time, 2 × features]`, the others are
+/// `[batch, time, features]`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Batch {
+    /// Values, 0 where there is none, then 1 for every gap.
+    pub input: Vec<f32>,
+    /// What should come out.
+    pub target: Vec<f32>,
+    /// How much each cell of the target counts; 0 for a gap.
+    pub weight: Vec<f32>,
+}
+
+/// How much of a window is hidden from the network in training, which must rebuild it all the same.
+///
+/// This is what makes it learn how features hang together instead of passing each one through,
+/// and what teaches it to read windows with gaps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hiding {
+    /// Share of features that are hidden over the whole window.
+    pub(super) features: f32,
+    /// Share of rows.
+    pub(super) rows: f32,
+    /// Share of windows that start late.
+    pub(super) starts: f32,
+    /// How much more the newest rows count.
+    pub(super) stress: f32,
+}
+
+impl Frames {
+    /// The columns `live` of `window`, read through windows of `length` rows.
+    pub(super) fn new(window: &Window, live: &[usize], length: usize) -> Frames {
+        let rows = window.grid.len;
+        let cell = |row: &[f64], f: usize| (row[f] as f32).clamp(-FAR, FAR);
+        let values = (0..rows).flat_map(|i| live.iter().map(move |&f| cell(window.row(i), f)));
+        Frames { values: values.collect(), rows, features: live.len(), length }
+    }
+
+    /// The features at row `i`.
+    pub(super) fn row(&self, i: usize) -> &[f32] {
+        &self.values[i * self.features..(i + 1) * self.features]
+    }
+
+    /// Rows with at least one value.
+    pub(super) fn observed_rows(&self) -> usize {
+        (0..self.rows).filter(|&i| self.seen(i)).count()
+    }
+
+    fn seen(&self, i: usize) -> bool {
+        self.row(i).iter().any(|v| !v.is_nan())
+    }
+
+    /// Last rows of the whole windows of which at least half the cells are observed, in order.
+    pub(super) fn trainable(&self) -> Vec<usize> {
+        let cells = |i: usize| self.row(i).iter().filter(|v| !v.is_nan()).count();
+        let counts: Vec<usize> = (0..self.rows).map(cells).collect();
+        let enough = |end: &usize| {
+            let observed: usize = counts[end + 1 - self.length..=*end].iter().sum();
+            2 * observed >= self.length * self.features && counts[*end] > 0
+        };
+        (self.length.saturating_sub(1)..self.rows).filter(enough).collect()
+    }
+
+    /// The rows among `first..` that can be scored: they hold a value, and at least half the rows
+    /// of their window do. Rows before the first one count as gaps.
+    pub(super) fn scorable(&self, first: usize) -> Vec<usize> {
+        let seen: Vec<bool> = (0..self.rows).map(|i| self.seen(i)).collect();
+        let enough = |end: &usize| {
+            let from = (end + 1).saturating_sub(self.length);
+            let have = seen[from..=*end].iter().filter(|&&s| s).count();
+            seen[*end] && 2 * have >= self.length
+        };
+        (first..self.rows).filter(enough).collect()
+    }
+
+    /// The rows of the window that ends at row `end`, oldest first; `None` before the first row.
+    fn window(&self, end: usize) -> impl Iterator<Item = Option<&[f32]>> {
+        let length = self.length;
+        (0..length).map(move |i| (end + 1 + i).checked_sub(length).map(|row| self.row(row)))
+    }
+
+    /// What a network reads of the windows that end at `ends`: `[batch, time, 2 × features]`.
+    pub(super) fn inputs(&self, ends: &[usize]) -> Vec<f32> {
+        let mut out = Vec::with_capacity(ends.len() * self.length * 2 * self.features);
+        for &end in ends {
+            for row in self.window(end) {
+                self.push_input(row, |_| false, &mut out);
+            }
+        }
+        out
+    }
+
+    fn push_input(&self, row: Option<&[f32]>, hidden: impl Fn(usize) -> bool, out: &mut Vec<f32>) {
+        let cell = |f: usize| row.map_or(f32::NAN, |row| if hidden(f) { f32::NAN } else { row[f] });
+        out.extend((0..self.features).map(cell).map(|v| {
+            if v.is_nan() { 0.0 } else { v.clamp(-NEAR, NEAR) }
+        }));
+        out.extend((0..self.features).map(cell).map(|v| f32::from(u8::from(v.is_nan()))));
+    }
+
+    /// Windows to train on, with some of each hidden.
+    pub(super) fn batch(&self, ends: &[usize], hiding: &Hiding, random: &mut Random) -> Batch {
+        let mut out = Batch::default();
+        for &end in ends {
+            let features: Vec<bool> =
+                (0..self.features).map(|_| random.unit() < hiding.features).collect();
+            let late = random.unit() < hiding.starts;
+            let start = if late { random.below(self.length / 2 + 1) } else { 0 };
+            for (i, row) in self.window(end).enumerate() {
+                let hide = i < start || random.unit() < hiding.rows;
+                self.push_input(row, |f| hide || features[f], &mut out.input);
+                let stress = if i + TAIL >= self.length { hiding.stress } else { 1.0 };
+                self.push_target(row, stress, &mut out);
+            }
+        }
+        out
+    }
+
+    /// Windows to judge a network by: only the newest rows count, as in a score.
+    pub(super) fn judged(&self, ends: &[usize]) -> Batch {
+        let mut out = Batch { input: self.inputs(ends), ..Batch::default() };
+        for &end in ends {
+            for (i, row) in self.window(end).enumerate() {
+                let weight = if i + TAIL >= self.length { 1.0 } else { 0.0 };
+                self.push_target(row, weight, &mut out);
+            }
+        }
+        out
+    }
+
+    fn push_target(&self, row: Option<&[f32]>, weight: f32, out: &mut Batch) {
+        let cell = |f: usize| row.map_or(f32::NAN, |row| row[f]);
+        for value in (0..self.features).map(cell) {
+            let gap = value.is_nan();
+            out.target.push(if gap { 0.0 } else { value.clamp(-NEAR, NEAR) });
+            out.weight.push(if gap { 0.0 } else { weight });
+        }
+    }
+}

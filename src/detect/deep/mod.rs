@@ -1,0 +1,16 @@
+//! The networks: everything that names burn.
+//!
+//! Owns: layers, the choice of burn's backend, training loops, the detectors made of them.
+//! Does not own: preprocessing, thresholds, or where a model's tensors are kept.
+//!
+//! A FIFO of scrapes is channels-last by nature, one row per time, so tensors here are
+//! `[batch, time, channels]` and a convolution is an unfolding and one matrix product.
+
+pub mod autoencoder;
+pub mod device;
+mod frames;
+mod layers;
+pub mod net;
+mod random;
+mod stored;
+pub mod train;

@@ -1,0 +1,142 @@
+//! The convolutional autoencoder's network.
+//!
+//! Owns: its layers and shape. Does not own: training, scoring, what the channels mean.
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::Device;
+use burn::tensor::Tensor;
+use burn::tensor::TensorData;
+use burn::tensor::activation::relu;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::detect;
+
+use super::device::Backend;
+use super::layers::Double;
+use super::layers::Halve;
+use super::layers::Weights;
+use super::layers::linear;
+use super::layers::save;
+use super::layers::values;
+use super::random::Random;
+
+/// The sizes of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    /// Rows of a window; a multiple of 4, since it is halved twice.
+    pub window: usize,
+    /// Channels in.
+    pub inputs: usize,
+    /// Channels out.
+    pub outputs: usize,
+    /// Channels after the first and the second halving.
+    pub widths: [usize; 2],
+    /// Length of the latent vector.
+    pub latent: usize,
+}
+
+/// What a network makes of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// `[batch, latent]`, row-major.
+    pub latent: Vec<f32>,
+    /// `[batch, window, outputs]`, row-major.
+    pub rebuilt: Vec<f32>,
+}
+
+/// Two convolutions, a latent vector, and the way back.
+#[derive(Module, Debug)]
+pub struct Net {
+    down1: Halve,
+    down2: Halve,
+    squeeze: Linear,
+    expand: Linear,
+    up1: Double,
+    up2: Double,
+    #[module(skip)]
+    shape: Shape,
+}
+
+impl Net {
+    /// A network with random weights: the same for the same seed, whatever else is running.
+    ///
+    /// `shape` has a window that is a multiple of 4 and nothing that is 0.
+    pub fn random(shape: Shape, seed: u64, backend: Backend) -> Net {
+        let Ok(net) = Net::new(shape, &mut Random::new(seed), &backend.device().autodiff());
+        net
+    }
+
+    /// A network with these weights.
+    pub(super) fn new<W: Weights>(
+        shape: Shape,
+        weights: &mut W,
+        device: &Device,
+    ) -> Result<Net, W::Error> {
+        let Shape { window, inputs, outputs, widths: [wide, narrow], latent } = shape;
+        let flat = window / 4 * narrow;
+        Ok(Net {
+            down1: Halve::new("down1", 5, [inputs, wide], weights, device)?,
+            down2: Halve::new("down2", 3, [wide, narrow], weights, device)?,
+            squeeze: linear("squeeze", [flat, latent], weights, device)?,
+            expand: linear("expand", [latent, flat], weights, device)?,
+            up1: Double::new("up1", [narrow, wide], weights, device)?,
+            up2: Double::new("up2", [wide, outputs], weights, device)?,
+            shape,
+        })
+    }
+
+    /// The sizes.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// `[batch, window, inputs]` → `[batch, latent]`.
+    pub(super) fn encode(&self, x: Tensor<3>) -> Tensor<2> {
+        let batch = x.dims()[0];
+        let x = relu(self.down1.forward(x));
+        let x = relu(self.down2.forward(x));
+        self.squeeze.forward(x.reshape([batch, self.flat()]))
+    }
+
+    /// `[batch, latent]` → `[batch, window, outputs]`.
+    pub(super) fn decode(&self, latent: Tensor<2>) -> Tensor<3> {
+        let batch = latent.dims()[0];
+        let x = relu(self.expand.forward(latent));
+        let x = x.reshape([batch, self.shape.window / 4, self.shape.widths[1]]);
+        let x = relu(self.up1.forward(x));
+        self.up2.forward(x)
+    }
+
+    fn flat(&self) -> usize {
+        self.shape.window / 4 * self.shape.widths[1]
+    }
+
+    /// Runs whole windows, `input` being `[batch, window, inputs]`, row-major.
+    pub fn run(&self, input: Vec<f32>) -> Output {
+        let Shape { window, inputs, .. } = self.shape;
+        let batch = input.len() / (window * inputs);
+        let data = TensorData::new(input, [batch, window, inputs]);
+        let latent = self.encode(Tensor::from_data(data, &self.device()));
+        Output { latent: values(latent.clone()), rebuilt: values(self.decode(latent)) }
+    }
+
+    /// Where the weights lie.
+    pub(super) fn device(&self) -> Device {
+        self.squeeze.weight.val().device()
+    }
+
+    /// All weights by name.
+    pub(super) fn tensors(&self) -> Vec<detect::Tensor> {
+        let mut out = Vec::new();
+        save("down1", &self.down1.linear, &mut out);
+        save("down2", &self.down2.linear, &mut out);
+        save("squeeze", &self.squeeze, &mut out);
+        save("expand", &self.expand, &mut out);
+        save("up1", &self.up1.linear, &mut out);
+        save("up2", &self.up2.linear, &mut out);
+        out
+    }
+}

@@ -1,0 +1,129 @@
+//! The autoencoder's stored form: named tensors and a little JSON.
+//!
+//! Owns: names, bounds, and the refusal of everything that is not such a model. Nothing here
+//! panics, or allocates more than what it was handed, whatever the bytes held.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::detect::Parts;
+use crate::detect::RestoreError;
+use crate::detect::Tensor;
+
+use super::autoencoder::Autoencoder;
+use super::device::Backend;
+use super::layers::Weights;
+use super::net::Net;
+use super::net::Shape;
+
+/// Longest window.
+pub(super) const MAX_WINDOW: usize = 1024;
+/// Most channels of a layer, and longest latent vector.
+pub(super) const MAX_WIDTH: usize = 1024;
+/// Most features.
+const MAX_FEATURES: usize = 65_536;
+
+/// What is not a tensor.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Meta {
+    n_features: usize,
+    live: Vec<usize>,
+    shape: Shape,
+}
+
+/// The tensors and JSON of a model.
+pub(super) fn parts(model: &Autoencoder) -> Parts {
+    let meta = Meta {
+        n_features: model.n_features,
+        live: model.live.clone(),
+        shape: model.net.shape(),
+    };
+    let mut tensors = model.net.tensors();
+    let mut add = |name: &str, values: &[f32]| {
+        let (name, shape) = (name.to_string(), vec![values.len()]);
+        tensors.push(Tensor { name, shape, values: values.to_vec() });
+    };
+    add("error.scale", &model.scales);
+    add("latent.mean", &model.latent_mean);
+    add("latent.scale", &[model.latent_scale]);
+    // A struct of numbers always has a JSON form.
+    Parts { meta: serde_json::to_value(meta).unwrap_or_default(), tensors }
+}
+
+/// The model of these parts.
+pub(super) fn restore(backend: Backend, parts: Parts) -> Result<Autoencoder, RestoreError> {
+    let meta: Meta = serde_json::from_value(parts.meta)
+        .map_err(|e| RestoreError(format!("not the sizes of an autoencoder: {e}")))?;
+    check(&meta)?;
+    let mut tensors = Stored::new(parts.tensors)?;
+    let Meta { n_features, live, shape } = meta;
+    let net = Net::new(shape, &mut tensors, &backend.device())?;
+    let scales = tensors.take("error.scale", &[live.len()])?;
+    let latent_mean = tensors.take("latent.mean", &[shape.latent])?;
+    let latent_scale = tensors.take("latent.scale", &[1])?[0];
+    if let Some(name) = tensors.0.keys().next() {
+        return Err(RestoreError(format!("tensor {name:?} is not part of an autoencoder")));
+    }
+    if !scales.iter().chain([&latent_scale]).all(|&s| s > 0.0) {
+        return Err(RestoreError("a scale is not above 0".to_string()));
+    }
+    Ok(Autoencoder { net, n_features, live, scales, latent_mean, latent_scale })
+}
+
+fn check(meta: &Meta) -> Result<(), RestoreError> {
+    let Meta { n_features, live, shape } = meta;
+    let fail = |what: String| Err(RestoreError(what));
+    let inside = |value: usize, most: usize| (1..=most).contains(&value);
+    if !inside(shape.window, MAX_WINDOW) || !shape.window.is_multiple_of(4) {
+        return fail(format!("a window of {} rows", shape.window));
+    }
+    if ![shape.latent, shape.widths[0], shape.widths[1]].iter().all(|&w| inside(w, MAX_WIDTH)) {
+        return fail(format!("widths {:?} and latent {}", shape.widths, shape.latent));
+    }
+    let ascending = live.windows(2).all(|pair| pair[0] < pair[1]);
+    let within = live.last().is_some_and(|&last| last < *n_features);
+    if !inside(*n_features, MAX_FEATURES) || !ascending || !within {
+        return fail(format!("{} of {n_features} features", live.len()));
+    }
+    if (shape.inputs, shape.outputs) != (2 * live.len(), live.len()) {
+        return fail(format!("{} inputs for {} features", shape.inputs, live.len()));
+    }
+    Ok(())
+}
+
+/// Tensors by name, taken out one by one.
+struct Stored(BTreeMap<String, Tensor>);
+
+impl Stored {
+    fn new(tensors: Vec<Tensor>) -> Result<Stored, RestoreError> {
+        let n = tensors.len();
+        let by_name: BTreeMap<_, _> = tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
+        let twice = || RestoreError("two tensors of the same name".to_string());
+        if by_name.len() == n { Ok(Stored(by_name)) } else { Err(twice()) }
+    }
+
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, RestoreError> {
+        let fail = |what: String| RestoreError(format!("tensor {name:?} {what}"));
+        let tensor = self.0.remove(name).ok_or_else(|| fail("is missing".to_string()))?;
+        // Sizes are bounded above, so the product is far from overflowing.
+        if tensor.shape != shape || tensor.values.len() != shape.iter().product::<usize>() {
+            let (have, n) = (&tensor.shape, tensor.values.len());
+            return Err(fail(format!("has shape {have:?} and {n} values, wanted {shape:?}")));
+        }
+        if !tensor.values.iter().all(|v| v.is_finite()) {
+            return Err(fail("holds numbers that are not finite".to_string()));
+        }
+        Ok(tensor.values)
+    }
+}
+
+impl Weights for Stored {
+    type Error = RestoreError;
+
+    fn tensor(&mut self, name: &str, shape: &[usize], _: usize) -> Result<Vec<f32>, RestoreError> {
+        self.take(name, shape)
+    }
+}

@@ -1,0 +1,172 @@
+//! What both forecasting detectors have to keep.
+
+use crate::detect::Config;
+use crate::detect::FitContext;
+use crate::detect::FitError;
+use crate::detect::Model;
+use crate::series::Grid;
+use crate::series::Window;
+
+const DETECTORS: [&str; 2] = ["seasonal_median", "stl"];
+
+fn fit(detector: &str, train: &Window) -> Result<Box<dyn Model>, FitError> {
+    let context = FitContext { seed: 1, keep_going: &|| true };
+    Config::named(detector).unwrap().fit(train, &context)
+}
+
+fn window(step_s: i64, values: Vec<f64>) -> Window {
+    let start_s = 1_700_006_400; // a midnight
+    Window::single(Grid { start_s, step_s, len: values.len() }, values)
+}
+
+/// A daily wave with a little noise.
+fn wave(step_s: i64, n: usize) -> Vec<f64> {
+    let day = |i: usize| (i as f64 * step_s as f64 / 86_400.0) * std::f64::consts::TAU;
+    let noise = |i: usize| ((i * 7919 + i * i * 31) % 101) as f64 / 101.0 - 0.5;
+    (0..n).map(|i| day(i).sin() + 0.3 * noise(i)).collect()
+}
+
+fn values(model: &dyn Model, window: &Window, first: usize) -> Vec<f64> {
+    model.score(window, first).iter().map(|raw| raw.value).collect()
+}
+
+#[test]
+fn a_spike_ranks_first_at_every_step() {
+    for (step_s, days) in [(60, 3), (300, 15), (1800, 56), (3600, 3)] {
+        let n = days * 86_400 / step_s as usize;
+        for detector in DETECTORS {
+            let mut all = wave(step_s, n + 48);
+            all[n / 2] = 300.0; // one in training must not hide the next
+            all[n + 20] += 3.0;
+            let all = window(step_s, all);
+            let model = fit(detector, &all.slice(0, n)).unwrap();
+            let raws = values(model.as_ref(), &all, n);
+            let best = (0..48).max_by(|&a, &b| raws[a].total_cmp(&raws[b]));
+            assert_eq!(best, Some(20), "{detector} at {step_s} s: {raws:?}");
+            assert!(raws[20] > 8.0, "{detector} at {step_s} s: {}", raws[20]);
+        }
+    }
+}
+
+#[test]
+fn the_forecast_explains_the_raw_score() {
+    let all = window(1800, wave(1800, 48 * 15));
+    for detector in DETECTORS {
+        let model = fit(detector, &all).unwrap();
+        for (i, raw) in model.score(&all, 0).into_iter().enumerate() {
+            let forecast = raw.forecast.unwrap();
+            assert_eq!(raw.value, (all.values[i] - forecast.centre).abs() / forecast.scale);
+            assert!((forecast.centre - all.values[i]).abs() < 1.0, "{detector}");
+        }
+    }
+}
+
+#[test]
+fn a_gap_costs_its_own_score_only() {
+    let mut all = window(1800, wave(1800, 48 * 15));
+    for detector in DETECTORS {
+        let model = fit(detector, &all).unwrap();
+        let whole = values(model.as_ref(), &all, 600);
+        let kept = std::mem::replace(&mut all.values[650], f64::NAN);
+        let gappy = values(model.as_ref(), &all, 600);
+        all.values[650] = kept;
+        assert!(gappy[50].is_nan());
+        assert!((0..whole.len()).all(|i| i == 50 || whole[i] == gappy[i]));
+        // Causal: what comes later changes nothing.
+        assert_eq!(values(model.as_ref(), &all.slice(0, 640), 600), whole[..40]);
+        assert!(values(model.as_ref(), &all, all.grid.len).is_empty());
+    }
+}
+
+#[test]
+fn gaps_in_training_are_skipped() {
+    let mut train = wave(1800, 48 * 21);
+    for i in (0..train.len()).filter(|i| (i / 30) % 4 == 1 || (500..700).contains(i)) {
+        train[i] = f64::NAN;
+    }
+    let all = window(1800, wave(1800, 48 * 22));
+    for detector in DETECTORS {
+        let model = fit(detector, &window(1800, train.clone())).unwrap();
+        for raw in model.score(&all, 48 * 21) {
+            let forecast = raw.forecast.unwrap();
+            assert!(raw.value < 8.0 && forecast.centre.abs() < 1.5, "{detector}: {raw:?}");
+        }
+    }
+}
+
+#[test]
+fn hostile_training_is_a_model_or_an_error() {
+    let hostile = [0.0, 1e18, -1e18, 5e-324, 1e300, -1e300, f64::NAN, f64::INFINITY];
+    let trainings = [
+        vec![],
+        vec![f64::NAN; 800],
+        vec![7.0; 800],
+        vec![1e18; 800],
+        vec![5e-324; 800],
+        vec![1.0; 5],
+        hostile.repeat(100),
+        [vec![1.0], vec![f64::NAN; 798], vec![2.0]].concat(),
+    ];
+    let probe = window(1800, hostile.to_vec());
+    for detector in DETECTORS {
+        for training in &trainings {
+            let Ok(model) = fit(detector, &window(1800, training.clone())) else {
+                continue;
+            };
+            for (raw, value) in model.score(&probe, 0).iter().zip(hostile) {
+                assert_eq!(raw.value.is_nan(), value.is_nan(), "{detector} {training:?}");
+                assert!(value.is_nan() || (raw.value.is_finite() && raw.value >= 0.0));
+            }
+        }
+    }
+}
+
+#[test]
+fn little_history_is_said_so() {
+    let day = window(300, wave(300, 288));
+    assert!(matches!(fit("stl", &day), Err(FitError::TooFewRows { have: 288, want: 576 })));
+    assert!(fit("seasonal_median", &day).is_ok());
+    let few = window(300, vec![1.0; 7]);
+    assert_eq!(fit("seasonal_median", &few).err(), Some(FitError::TooFewRows { have: 7, want: 8 }));
+}
+
+#[test]
+fn restored_scores_are_the_same() {
+    let all = window(1800, wave(1800, 48 * 20));
+    for detector in DETECTORS {
+        let config = Config::named(detector).unwrap();
+        let model = fit(detector, &all.slice(0, 48 * 18)).unwrap();
+        let restored = config.restore(model.parts()).unwrap();
+        assert_eq!(model.score(&all, 0), restored.score(&all, 0));
+        assert_eq!(model.parts(), restored.parts());
+    }
+}
+
+#[test]
+fn foreign_parts_are_refused() {
+    let parts = fit("stl", &window(1800, wave(1800, 48 * 15))).unwrap().parts();
+    let medians = Config::named("seasonal_median").unwrap();
+    assert!(medians.restore(parts.clone()).is_err());
+    let stl = Config::named("stl").unwrap();
+    let mut broken = vec![Default::default(); 4];
+    broken[0] = parts.clone();
+    broken[0].tensors[0].values.pop();
+    broken[1] = parts.clone();
+    broken[1].tensors[1].values[3] = f32::NAN;
+    broken[2] = parts.clone();
+    broken[2].meta["slots"]["season_s"] = 0.into();
+    assert!(broken.into_iter().all(|parts| stl.restore(parts).is_err()));
+    assert!(stl.restore(parts).is_ok());
+}
+
+#[test]
+fn a_given_season_is_used() {
+    let config: Config = serde_json::from_str(r#"{"seasonal_median":{"season_s":3600}}"#).unwrap();
+    let context = FitContext { seed: 1, keep_going: &|| true };
+    let hourly = (0..600).map(|i| if i % 60 < 10 { 5.0 } else { 0.0 }).collect();
+    let train = window(60, hourly);
+    let model = config.fit(&train, &context).unwrap();
+    let centre = |i: usize| model.score(&train, i)[0].forecast.unwrap().centre;
+    assert_eq!((centre(3), centre(30)), (5.0, 0.0));
+    assert!(serde_json::from_str::<Config>(r#"{"stl":{"period":7}}"#).is_err());
+}

@@ -1,0 +1,232 @@
+//! A watch's rows, asked for and cleaned: queries in, one window per entity out.
+//!
+//! Owns: which series belongs to which entity, what is masked as a measuring error, what was missing.
+//! Does not own: how a query is sent (`source`), what happens to the rows (`pipeline`, `train`).
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::series::Entity;
+use crate::series::Grid;
+use crate::series::Window;
+use crate::source::Answer;
+use crate::source::Source;
+use crate::source::SourceError;
+use crate::store::LabelRows;
+use crate::verdict::Label;
+use crate::watch::Watch;
+
+/// Why an entity's rows cannot be trusted, or cannot be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Problem {
+    /// The scrape target does not answer.
+    TargetDown,
+    /// The newest row has no data at all.
+    Gap,
+    /// A counter started again; the rows around it are masked.
+    CounterReset,
+    /// A value was above what the line can carry; it is masked.
+    AboveLineRate,
+    /// The entity was there before, and is in no answer now.
+    Absent,
+    /// The backend said that its answer lacks data.
+    Partial,
+    /// Two series claim to be the same feature of the same entity.
+    Duplicate,
+    /// There is no model yet.
+    NoModel,
+    /// The model has not seen enough to know its threshold.
+    Uncalibrated,
+}
+
+impl Problem {
+    /// The value of the `reason` label; a closed set.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Problem::TargetDown => "target_down",
+            Problem::Gap => "gap",
+            Problem::CounterReset => "counter_reset",
+            Problem::AboveLineRate => "above_line_rate",
+            Problem::Absent => "absent",
+            Problem::Partial => "partial",
+            Problem::Duplicate => "duplicate",
+            Problem::NoModel => "no_model",
+            Problem::Uncalibrated => "uncalibrated",
+        }
+    }
+}
+
+/// What a watch's queries gave.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Each entity's features on the grid; masked cells are gaps.
+    pub windows: BTreeMap<Entity, Window>,
+    /// What is wrong with whose rows.
+    pub problems: BTreeSet<(Entity, Problem)>,
+    /// Queries that no retry can save, with why; their features are gaps.
+    pub failed: Vec<(String, SourceError)>,
+    /// Queries sent.
+    pub n_queries: usize,
+}
+
+/// A query that may work when asked again.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {error}")]
+pub struct GatherError {
+    /// The feature or check.
+    pub name: String,
+    /// What went wrong.
+    pub error: SourceError,
+    /// Queries sent.
+    pub n_queries: usize,
+}
+
+/// Points before a label's interval that are kept with it, for detectors that look back.
+const LABEL_CONTEXT_POINTS: i64 = 64;
+
+/// The feature rows that a label speaks of, with those before it; `None` where the source has none.
+///
+/// # Errors
+/// The source did not answer.
+pub async fn label_rows(
+    source: &Arc<dyn Source>,
+    watch: &Watch,
+    label: &Label,
+) -> Result<Option<LabelRows>, GatherError> {
+    let from_s = label.interval.from_s - LABEL_CONTEXT_POINTS * watch.point_s();
+    let grid = Grid::covering(from_s, label.interval.to_s, watch.step_s);
+    let mut rows = rows(source, watch, grid).await?;
+    let features = watch.features.iter().map(|f| f.name.clone()).collect();
+    let window = rows.windows.remove(&label.entity);
+    Ok(window.map(|window| LabelRows { features, window }))
+}
+
+/// What an answer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Feature(usize),
+    Up,
+    Limit,
+    Restarted,
+}
+
+/// Asks for a watch's rows on `grid`.
+///
+/// # Errors
+/// A query failed that may work later: half of an answer is not scored as whole.
+pub async fn rows(
+    source: &Arc<dyn Source>,
+    watch: &Watch,
+    grid: Grid,
+) -> Result<Rows, GatherError> {
+    let mut asked = JoinSet::new();
+    let mut n_queries = 0;
+    for (role, name, query) in queries(watch) {
+        let (source, query) = (Arc::clone(source), query.to_string());
+        let name = name.to_string();
+        n_queries += 1;
+        asked.spawn(async move { (role, name, source.range(&query, grid).await) });
+    }
+    let mut rows = Rows { n_queries, ..Rows::default() };
+    let mut answers = Vec::new();
+    while let Some(answered) = asked.join_next().await {
+        // A task that panicked is a defect of a source; its feature is a gap, the rest goes on.
+        let Ok((role, name, answer)) = answered else { continue };
+        match answer {
+            Ok(answer) => answers.push((role, answer)),
+            Err(error) if error.retryable() => return Err(GatherError { name, error, n_queries }),
+            Err(error) => rows.failed.push((name, error)),
+        }
+    }
+    for (role, answer) in &answers {
+        if let Role::Feature(feature) = role {
+            place(&mut rows, watch, grid, *feature, answer);
+        }
+    }
+    for (role, answer) in &answers {
+        clean(&mut rows, watch, grid, *role, answer);
+    }
+    Ok(rows)
+}
+
+fn queries(watch: &Watch) -> Vec<(Role, &str, &str)> {
+    let features = watch.features.iter().enumerate();
+    let features = features.map(|(i, f)| (Role::Feature(i), f.name.as_str(), f.query.as_str()));
+    let checks = [
+        (Role::Up, "checks.up", &watch.checks.up),
+        (Role::Limit, "checks.limit", &watch.checks.limit),
+        (Role::Restarted, "checks.restarted", &watch.checks.restarted),
+    ];
+    let checks = checks.into_iter().filter_map(|(r, n, q)| q.as_deref().map(|q| (r, n, q)));
+    features.chain(checks).collect()
+}
+
+/// The entity that a series belongs to: its values of the watch's entity labels.
+fn entity_of(watch: &Watch, labels: &Entity) -> Entity {
+    let pair = |name: &String| labels.get(name).map(|value| (name.clone(), value.to_string()));
+    Entity::new(watch.entity.iter().filter_map(pair))
+}
+
+fn place(rows: &mut Rows, watch: &Watch, grid: Grid, feature: usize, answer: &Answer) {
+    let mut seen = BTreeSet::new();
+    for series in &answer.series {
+        let entity = entity_of(watch, &series.labels);
+        if !seen.insert(entity.clone()) {
+            rows.problems.insert((entity, Problem::Duplicate));
+            continue;
+        }
+        if answer.partial.is_some() {
+            rows.problems.insert((entity.clone(), Problem::Partial));
+        }
+        let n_features = watch.features.len();
+        let window = rows.windows.entry(entity).or_insert_with(|| Window::gaps(grid, n_features));
+        for &(time_s, value) in &series.samples {
+            if let Some(row) = grid.index(time_s) {
+                // Partial data is not scored as whole: a sum over half of the replicas is a wrong sum.
+                let value = if answer.partial.is_some() { f64::NAN } else { value };
+                window.row_mut(row)[feature] = value;
+            }
+        }
+    }
+}
+
+fn clean(rows: &mut Rows, watch: &Watch, grid: Grid, role: Role, answer: &Answer) {
+    for series in &answer.series {
+        let judged = entity_of(watch, &series.labels);
+        // A check may speak of a whole device: then it holds for each of its ports.
+        let concerned = |entity: &Entity| judged.pairs().all(|(k, v)| entity.get(k) == Some(v));
+        for (entity, window) in rows.windows.iter_mut().filter(|(entity, _)| concerned(entity)) {
+            let found = clean_one(window, grid, role, &series.samples);
+            rows.problems.extend(found.into_iter().map(|problem| (entity.clone(), problem)));
+        }
+    }
+}
+
+fn clean_one(window: &mut Window, grid: Grid, role: Role, samples: &[(i64, f64)]) -> Vec<Problem> {
+    let mut found = Vec::new();
+    for &(time_s, value) in samples {
+        let Some(row) = grid.index(time_s) else { continue };
+        let newest = row + 1 == grid.len;
+        found.extend(match role {
+            Role::Up if newest && value < 1.0 => Some(Problem::TargetDown),
+            Role::Limit => mask(window.row_mut(row), |v| v > value, Problem::AboveLineRate),
+            Role::Restarted if value > 0.0 => {
+                mask(window.row_mut(row), |v| !v.is_nan(), Problem::CounterReset)
+            }
+            _ => None,
+        });
+    }
+    found
+}
+
+fn mask(row: &mut [f64], wrong: impl Fn(f64) -> bool, problem: Problem) -> Option<Problem> {
+    let mut found = None;
+    for value in row.iter_mut().filter(|value| wrong(**value)) {
+        *value = f64::NAN;
+        found = Some(problem);
+    }
+    found
+}

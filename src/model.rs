@@ -1,0 +1,328 @@
+//! A fitted model, whole: preprocessing, detector, calibration, threshold; to bytes and back.
+//!
+//! Owns: the order in which a model is made (walk forward, calibrate, fit) and its file format.
+//! Does not own: which rows are learnt from (`train`) or where the bytes are kept (`store`).
+//!
+//! The bytes are never executable: a length, a JSON header, then little-endian f32 tensors.
+
+use serde::Deserialize;
+use serde::Serialize;
+use sha2::Digest;
+use sha2::Sha256;
+
+use crate::detect;
+use crate::detect::FitContext;
+use crate::detect::FitError;
+use crate::detect::Parts;
+use crate::detect::Raw;
+use crate::detect::RestoreError;
+use crate::detect::Tensor;
+use crate::preprocess;
+use crate::score::Calibrator;
+use crate::score::Scale;
+use crate::series::Window;
+
+/// What a model is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    /// Names of the columns.
+    pub features: Vec<String>,
+    /// The detector and its settings.
+    pub detector: detect::Config,
+    /// How rows are brought to scale; one entry per column.
+    pub preprocess: preprocess::Config,
+    /// Distance of two raw rows, in seconds.
+    pub step_s: i64,
+    /// Length of a calibration block, in seconds.
+    pub block_s: i64,
+    /// The page budget.
+    pub pages_per_week: f64,
+}
+
+/// A fitted model.
+pub struct Model {
+    head: Head,
+    fitted: Box<dyn detect::Model>,
+}
+
+/// Everything but the tensors.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    format: u32,
+    features: Vec<String>,
+    detector: detect::Config,
+    preprocess: preprocess::Fitted,
+    step_s: i64,
+    calibration: Calibrator,
+    scale: Scale,
+    n_rows: usize,
+    meta: serde_json::Value,
+    tensors: Vec<TensorHead>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TensorHead {
+    name: String,
+    shape: Vec<usize>,
+}
+
+/// The only format there is yet.
+const FORMAT: u32 = 1;
+
+/// No header is longer: what claims to be is not a model.
+const MAX_HEADER: usize = 16 << 20;
+
+/// One scored point.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// The start of its row, in unix seconds.
+    pub time_s: i64,
+    /// The detector's own number.
+    pub raw: f64,
+    /// −ln of the pages per week that a threshold here would cost.
+    pub surprise: f64,
+    /// ≥ 0, 1 is the threshold; NaN is unknown.
+    pub score: f64,
+    /// Single detectors: what was measured, expected, and the band outside of which the score is above 1.
+    pub band: Option<Band>,
+}
+
+/// A forecast with its band, in the units of the query (per bucket where there is one).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Band {
+    /// What was measured.
+    pub observed: f64,
+    /// What was expected.
+    pub expected: f64,
+    /// Below it the score is above 1.
+    pub lower: f64,
+    /// Above it the score is above 1.
+    pub upper: f64,
+}
+
+impl Model {
+    /// Learns from `history`, raw rows in which known incidents are gaps.
+    ///
+    /// Calibration walks forward: each stretch is scored by a model that never saw it, since a model
+    /// flatters the rows that it has learnt.
+    ///
+    /// # Errors
+    /// Too few rows, or stopped.
+    pub fn train(recipe: &Recipe, history: &Window, context: &FitContext<'_>) -> Result<Model, FitError> {
+        let preprocess = recipe.preprocess.fit(history);
+        let rows = preprocess.apply(history);
+        let mut calibration = Calibrator::new(rows.grid.step_s, recipe.block_s);
+        for raw in walk_forward(&recipe.detector, &rows, context)? {
+            calibration.observe(raw);
+        }
+        let fitted = recipe.detector.fit(&rows, context)?;
+        let scale = Scale::new(calibration.floor(), recipe.pages_per_week);
+        let parts = fitted.parts();
+        let head = Head {
+            format: FORMAT,
+            features: recipe.features.clone(),
+            detector: recipe.detector.clone(),
+            preprocess,
+            step_s: recipe.step_s,
+            calibration,
+            scale,
+            n_rows: rows_with_data(&rows),
+            meta: parts.meta,
+            tensors: Vec::new(),
+        };
+        Ok(Model { head, fitted })
+    }
+
+    /// Scores the points of `raw`, rows at the step of training, that start at `from_s` or later.
+    pub fn score(&self, raw: &Window, from_s: i64) -> Vec<Point> {
+        let rows = self.head.preprocess.apply(raw);
+        let grid = rows.grid;
+        let first = (0..grid.len).find(|&i| grid.time(i) >= from_s).unwrap_or(grid.len);
+        let scored = self.fitted.score(&rows, first);
+        let point = |(i, raw): (usize, &Raw)| self.point(grid.time(first + i), rows.row(first + i), raw);
+        scored.iter().enumerate().map(point).collect()
+    }
+
+    fn point(&self, time_s: i64, row: &[f64], raw: &Raw) -> Point {
+        let surprise = self.head.calibration.surprise(raw.value);
+        let band = raw.forecast.map(|forecast| {
+            let reach = self.head.calibration.raw_at(self.head.scale.threshold) * forecast.scale;
+            let invert = |value| self.head.preprocess.invert(0, value);
+            Band {
+                observed: invert(row[0]),
+                expected: invert(forecast.centre),
+                lower: invert(forecast.centre - reach),
+                upper: invert(forecast.centre + reach),
+            }
+        });
+        Point { time_s, raw: raw.value, surprise, score: self.head.scale.score(surprise), band }
+    }
+
+    /// Each feature's share of the newest complete point's raw score, by name.
+    pub fn contributions(&self, raw: &Window) -> Vec<(&str, f64)> {
+        let shares = self.fitted.contributions(&self.head.preprocess.apply(raw));
+        let names = self.head.features.iter().map(String::as_str);
+        shares.map(|shares| names.zip(shares).collect()).unwrap_or_default()
+    }
+
+    /// Raw rows, up to and including the scored point's, that a score needs.
+    pub fn n_raw_rows(&self) -> usize {
+        let per_point = self.point_s() / self.head.step_s;
+        (self.fitted.lookback() + 1) * per_point.max(1) as usize
+    }
+
+    /// Distance of two points, in seconds: the bucket where there is one.
+    pub fn point_s(&self) -> i64 {
+        self.head.preprocess.coarse_step_s(self.head.step_s)
+    }
+
+    /// From a point's time to the last raw row that it is made of, in seconds.
+    pub fn delay_s(&self) -> i64 {
+        self.point_s() - self.head.step_s
+    }
+
+    /// Names of the columns that it wants, in order.
+    pub fn features(&self) -> &[String] {
+        &self.head.features
+    }
+
+    /// The detector's name.
+    pub fn detector(&self) -> &'static str {
+        self.head.detector.name()
+    }
+
+    /// Whether it has seen enough to know its threshold.
+    pub fn calibrated(&self) -> bool {
+        self.head.calibration.ready()
+    }
+
+    /// Points with data that it learnt from.
+    pub fn n_rows(&self) -> usize {
+        self.head.n_rows
+    }
+
+    /// The surprise at which the score is 1.
+    pub fn threshold(&self) -> f64 {
+        self.head.scale.threshold
+    }
+
+    /// Puts the threshold back to where it was.
+    pub fn reset_threshold(&mut self, surprise: f64) {
+        self.head.scale.threshold = surprise;
+    }
+
+    /// Moves the threshold to just below the lowest surprise among known anomalies, and to just above
+    /// the highest of what people called normal; the anomalies have the last word.
+    pub fn move_threshold(&mut self, lowest_anomaly: Option<f64>, highest_normal: Option<f64>) {
+        let scale = &mut self.head.scale;
+        let margin = |surprise: f64| 0.02 * (surprise - scale.floor).abs().max(0.5);
+        let raised = highest_normal.map(|s| s + margin(s)).filter(|s| *s > scale.threshold);
+        let threshold = raised.unwrap_or(scale.threshold);
+        let lowered = lowest_anomaly.map(|s| s - margin(s)).filter(|s| *s < threshold);
+        match lowered {
+            Some(surprise) => *scale = scale.lowered_to(surprise),
+            None => scale.threshold = threshold,
+        }
+    }
+
+    /// What people may want to know of it, as JSON: everything but the numbers of the fit.
+    pub fn card(&self) -> serde_json::Value {
+        serde_json::json!({
+            "detector": self.head.detector,
+            "features": self.head.features,
+            "step_s": self.head.step_s,
+            "n_rows": self.head.n_rows,
+            "calibration_blocks": self.head.calibration.n_blocks(),
+            "threshold_surprise": self.head.scale.threshold,
+        })
+    }
+
+    /// The file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let parts = self.fitted.parts();
+        let tensors = parts.tensors.iter();
+        let tensors = tensors.map(|t| TensorHead { name: t.name.clone(), shape: t.shape.clone() });
+        let head = Head { meta: parts.meta, tensors: tensors.collect(), ..self.head.clone() };
+        // A header is strings and finite numbers, which JSON can always hold.
+        let header = serde_json::to_vec(&head).unwrap_or_default();
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(&header);
+        for tensor in &parts.tensors {
+            bytes.extend(tensor.values.iter().flat_map(|v| v.to_le_bytes()));
+        }
+        bytes
+    }
+
+    /// The model that [`Model::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// The bytes are no model of this program, or are damaged; never a panic or a large allocation.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Model, RestoreError> {
+        let fail = |what: &str| RestoreError(format!("not a portent model: {what}"));
+        let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(|| fail("shorter than its length field"))?;
+        let length = u64::from_le_bytes(*length) as usize;
+        if length > MAX_HEADER || length > rest.len() {
+            return Err(fail("the header is longer than the file"));
+        }
+        let (header, mut numbers) = rest.split_at(length);
+        let mut head: Head = serde_json::from_slice(header).map_err(|e| fail(&e.to_string()))?;
+        if head.format != FORMAT {
+            return Err(fail(&format!("format {}, wanted {FORMAT}", head.format)));
+        }
+        let mut tensors = Vec::new();
+        for tensor in head.tensors.drain(..) {
+            tensors.push(read_tensor(tensor, &mut numbers).ok_or_else(|| fail("a tensor is cut short"))?);
+        }
+        if !numbers.is_empty() {
+            return Err(fail("bytes after the last tensor"));
+        }
+        let fitted = head.detector.restore(Parts { meta: head.meta.clone(), tensors })?;
+        Ok(Model { head, fitted })
+    }
+}
+
+/// The name of a file's bytes: their SHA-256 in hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn read_tensor(head: TensorHead, numbers: &mut &[u8]) -> Option<Tensor> {
+    let n_values = head.shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size))?;
+    let (own, rest) = numbers.split_at_checked(n_values.checked_mul(4)?)?;
+    *numbers = rest;
+    let values = own.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    Some(Tensor { name: head.name, shape: head.shape, values })
+}
+
+fn rows_with_data(rows: &Window) -> usize {
+    (0..rows.grid.len).filter(|&i| rows.row(i).iter().any(|v| !v.is_nan())).count()
+}
+
+/// Raw scores of the later part of `rows`, each from a fit of what came before its stretch.
+///
+/// Single detectors fit in milliseconds and get eight stretches; a network gets three, or one where
+/// the rows are many and the fits long.
+fn walk_forward(
+    detector: &detect::Config,
+    rows: &Window,
+    context: &FitContext<'_>,
+) -> Result<Vec<f64>, FitError> {
+    let n = rows.grid.len;
+    let (first, n_stretches) = match (detector.joint(), n) {
+        (false, _) => (n / 2, 8),
+        (true, ..=4_000) => (n / 2, 3),
+        (true, _) => (n * 7 / 10, 1),
+    };
+    let mut scores = Vec::new();
+    for k in 0..n_stretches {
+        let from = first + (n - first) * k / n_stretches;
+        let to = first + (n - first) * (k + 1) / n_stretches;
+        let fitted = detector.fit(&rows.slice(0, from), context)?;
+        let seen = rows.slice(from.saturating_sub(fitted.lookback()), to);
+        let stretch = fitted.score(&seen, seen.grid.len - (to - from));
+        scores.extend(stretch.iter().map(|raw| raw.value));
+    }
+    Ok(scores)
+}

@@ -1,0 +1,333 @@
+//! ★ The main flow: one pass over one watch.
+//!
+//! ask for the rows that are new → append them to each entity's FIFO → score the new points off the
+//! async threads → hold the streaks → publish, and remember what a restart must not lose.
+//!
+//! Owns: the order of the stages and what is kept between passes.
+//! Does not own: when a pass is due (`schedule`), how a model came to be (`train`).
+
+mod judge;
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::export::Board;
+use crate::gather;
+use crate::gather::Problem;
+use crate::model::Model;
+use crate::series::Entity;
+use crate::series::Grid;
+use crate::source::Source;
+use crate::store::ModelKey;
+use crate::store::ModelState;
+use crate::store::SavedStreak;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::StoredModel;
+use crate::watch::Watch;
+use crate::window::Fifo;
+use crate::workers::Priority;
+use crate::workers::Workers;
+
+use judge::Judged;
+use judge::Tracked;
+
+/// What every pass needs.
+pub struct Pipeline {
+    watch: Watch,
+    source: Arc<dyn Source>,
+    store: Store,
+    board: Board,
+    workers: Workers,
+    state: State,
+}
+
+/// What is kept between two passes.
+#[derive(Default)]
+struct State {
+    /// One step after the newest row asked for.
+    end_s: Option<i64>,
+    /// Rows held per entity.
+    capacity: usize,
+    entities: BTreeMap<Entity, Tracked>,
+    /// The models in use.
+    models: BTreeMap<Entity, Vec<Loaded>>,
+    /// Streaks of the run before this one, until their entity is seen.
+    restored: BTreeMap<Entity, Vec<SavedStreak>>,
+}
+
+/// A model in use.
+#[derive(Clone)]
+struct Loaded {
+    key: ModelKey,
+    version: i64,
+    sha256: String,
+    trained_s: i64,
+    model: Arc<Model>,
+}
+
+/// Why a pass published nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// The source did not answer.
+    #[error("watch {watch:?}: {error}")]
+    Source {
+        /// The watch.
+        watch: String,
+        /// What went wrong.
+        error: gather::GatherError,
+    },
+    /// The store cannot be read or written.
+    #[error("watch {watch:?}: {error}")]
+    Store {
+        /// The watch.
+        watch: String,
+        /// What went wrong.
+        error: StoreError,
+    },
+    /// A defect in the arithmetic; the next pass starts from fresh rows.
+    #[error("watch {watch:?}: scoring panicked")]
+    Panicked {
+        /// The watch.
+        watch: String,
+    },
+}
+
+impl PassError {
+    /// The value of the `reason` label; a closed set.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            PassError::Source { error, .. } => error.error.reason(),
+            PassError::Store { .. } => "store",
+            PassError::Panicked { .. } => "panic",
+        }
+    }
+}
+
+/// What a pass did, for the log and the schedule of training.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Entities seen.
+    pub n_entities: usize,
+    /// Entities that have no model yet.
+    pub n_without_model: usize,
+    /// Points scored above 1, combined.
+    pub n_above: usize,
+}
+
+/// Points that a restart or an outage may have left behind and that a pass still catches up on.
+const CATCH_UP_POINTS: usize = 60;
+
+impl Pipeline {
+    /// A pipeline that has not seen anything yet. Its first pass fills the FIFOs from history.
+    pub fn new(
+        watch: Watch,
+        source: Arc<dyn Source>,
+        store: Store,
+        board: Board,
+        workers: Workers,
+    ) -> Pipeline {
+        Pipeline { watch, source, store, board, workers, state: State::default() }
+    }
+
+    /// One pass: what is strange about this watch at `now_s`.
+    ///
+    /// # Errors
+    /// Nothing could be judged; what was published before is left to expire.
+    pub async fn pass(&mut self, now_s: i64) -> Result<Summary, PassError> {
+        self.refresh_models().await?;
+        let grid = self.due(now_s);
+        let rows = gather::rows(&self.source, &self.watch, grid).await;
+        let rows = self.count(rows)?;
+        self.remember(&rows, grid, now_s);
+        let mut state = std::mem::take(&mut self.state);
+        let (watch, board) = (self.watch.clone(), self.board.clone());
+        let judging = self.workers.run(Priority::Scoring, move |_| {
+            // Arithmetic on whole windows would starve the web server, so it leaves the async threads.
+            let judged = judge::all(&watch, &mut state.entities, &state.models);
+            publish(&watch, &board, &state, &judged, &rows.problems, now_s);
+            (state, judged)
+        });
+        let panicked = |_| PassError::Panicked { watch: self.watch.name.clone() };
+        let (state, judged) = judging.await.map_err(panicked)?;
+        self.state = state;
+        self.persist(&judged).await?;
+        Ok(self.summary(&judged))
+    }
+
+    /// The rows that are new; at first, after an outage, and for a larger window, the rows that a
+    /// score needs.
+    fn due(&mut self, now_s: i64) -> Grid {
+        let step_s = self.watch.step_s;
+        let end_s = (now_s - self.watch.lag_s).div_euclid(step_s) * step_s + step_s;
+        let per_point = self.watch.rows_per_point();
+        let models = self.state.models.values().flatten().map(|loaded| loaded.model.n_raw_rows());
+        let capacity = models.max().unwrap_or(0) + (CATCH_UP_POINTS + 2) * per_point;
+        if capacity > self.state.capacity {
+            self.state.capacity = capacity;
+            // The rows before those that are held are needed too: everything is asked for again.
+            self.state.end_s = None;
+            let grown = |tracked: &mut Tracked| tracked.fifo.grow(capacity);
+            self.state.entities.values_mut().for_each(grown);
+        }
+        let oldest_s = end_s - self.state.capacity as i64 * step_s;
+        let start_s = self.state.end_s.map_or(oldest_s, |known_s| known_s.max(oldest_s));
+        Grid::covering(start_s.min(end_s), end_s, step_s)
+    }
+
+    fn count(
+        &self,
+        rows: Result<gather::Rows, gather::GatherError>,
+    ) -> Result<gather::Rows, PassError> {
+        let own = self.board.own();
+        let n_queries = match &rows {
+            Ok(rows) => rows.n_queries,
+            Err(error) => error.n_queries,
+        };
+        (0..n_queries).for_each(|_| own.query());
+        own.source_up(rows.is_ok());
+        match rows {
+            Ok(rows) => {
+                for (name, error) in &rows.failed {
+                    own.query_failed(error.reason());
+                    tracing::warn!(watch = self.watch.name, query = name, %error, "query failed");
+                }
+                Ok(rows)
+            }
+            Err(error) => {
+                own.query_failed(error.error.reason());
+                Err(PassError::Source { watch: self.watch.name.clone(), error })
+            }
+        }
+    }
+
+    /// Appends the new rows to the FIFOs; an entity without any gets gaps.
+    fn remember(&mut self, rows: &gather::Rows, grid: Grid, now_s: i64) {
+        let State { capacity, entities, restored, .. } = &mut self.state;
+        for (entity, window) in &rows.windows {
+            let tracked = entities.entry(entity.clone()).or_insert_with(|| {
+                let n_features = self.watch.features.len();
+                let fifo = Fifo::new(*capacity, n_features, grid.start_s, grid.step_s);
+                Tracked::new(fifo, restored.remove(entity).unwrap_or_default())
+            });
+            tracked.append(window, now_s);
+        }
+        for tracked in entities.values_mut() {
+            tracked.fifo.advance(grid.end_s());
+        }
+        entities.retain(|_, tracked| !tracked.is_gone(now_s));
+        self.state.end_s = Some(grid.end_s());
+    }
+
+    /// Loads what training promoted since the last pass.
+    async fn refresh_models(&mut self) -> Result<(), PassError> {
+        let (store, name) = (self.store.clone(), self.watch.name.clone());
+        let known = self.state.models.values().flatten();
+        let known = known.map(|loaded| (loaded.key.clone(), loaded.version)).collect();
+        let first = self.state.end_s.is_none();
+        let news = tokio::task::spawn_blocking(move || News::read(&store, &name, &known, first));
+        let watch = self.watch.name.clone();
+        let news = news.await.map_err(|_| PassError::Panicked { watch: watch.clone() })?;
+        let news = news.map_err(|error| PassError::Store { watch, error })?;
+        if first {
+            for row in news.streaks {
+                self.state.restored.entry(row.entity.clone()).or_default().push(row);
+            }
+        }
+        for models in self.state.models.values_mut() {
+            models.retain(|loaded| news.keys.contains(&loaded.key));
+        }
+        for stored in news.models {
+            self.load_model(stored);
+        }
+        Ok(())
+    }
+
+    fn load_model(&mut self, stored: StoredModel) {
+        let StoredModel { key, version, sha256, trained_s, bytes, .. } = stored;
+        let model = match Model::from_bytes(&bytes) {
+            Ok(model) => Arc::new(model),
+            Err(error) => {
+                let (watch, entity) = (&self.watch.name, &key.entity);
+                tracing::error!(watch, %entity, version, %error, "stored model refused");
+                return;
+            }
+        };
+        let models = self.state.models.entry(key.entity.clone()).or_default();
+        models.retain(|loaded| loaded.key != key);
+        models.push(Loaded { key, version, sha256, trained_s, model });
+        models.sort_by(|a, b| a.key.cmp(&b.key));
+    }
+
+    /// Streaks and anomalies outlive a `kill -9`.
+    async fn persist(&self, judged: &BTreeMap<Entity, Judged>) -> Result<(), PassError> {
+        let changed = judge::changed_streaks(judged);
+        let anomalies = judge::anomalies(&self.watch, judged);
+        if changed.is_empty() && anomalies.is_empty() {
+            return Ok(());
+        }
+        let (store, watch) = (self.store.clone(), self.watch.name.clone());
+        let name = watch.clone();
+        let saved = tokio::task::spawn_blocking(move || {
+            store.save_streaks(&name, &changed)?;
+            store.record_anomalies(&name, &anomalies)
+        });
+        let saved = saved.await.map_err(|_| PassError::Panicked { watch: watch.clone() })?;
+        saved.map_err(|error| PassError::Store { watch, error })
+    }
+
+    fn summary(&self, judged: &BTreeMap<Entity, Judged>) -> Summary {
+        Summary {
+            n_entities: self.state.entities.len(),
+            n_without_model: judged.values().filter(|j| j.problem == Some(Problem::NoModel)).count(),
+            n_above: judged.values().map(Judged::n_above).sum(),
+        }
+    }
+}
+
+/// Shows what was found, until the pass after the next is late.
+fn publish(
+    watch: &Watch,
+    board: &Board,
+    state: &State,
+    judged: &BTreeMap<Entity, Judged>,
+    problems: &BTreeSet<(Entity, Problem)>,
+    now_s: i64,
+) {
+    let verdicts = judged.iter().flat_map(|(entity, j)| judge::samples(watch, entity, j));
+    let found = judged.iter().filter_map(|(entity, j)| j.problem.map(|p| (entity.clone(), p)));
+    let problems: BTreeSet<_> = problems.iter().cloned().chain(found).collect();
+    let problems = problems.iter().map(|(entity, p)| judge::problem_sample(entity, *p));
+    // One late pass is forgiven; a second one means that nobody knows.
+    let fresh_until_s = now_s + watch.score_every_s * 3 / 2 + 2;
+    board.publish(&watch.name, verdicts.chain(problems).collect(), fresh_until_s);
+    let facts: Vec<_> = state.models.values().flatten().map(judge::fact).collect();
+    board.publish_models(&watch.name, &facts);
+}
+
+/// What the store knows that a pipeline does not.
+struct News {
+    keys: BTreeSet<ModelKey>,
+    models: Vec<StoredModel>,
+    streaks: Vec<SavedStreak>,
+}
+
+impl News {
+    fn read(
+        store: &Store,
+        watch: &str,
+        known: &BTreeMap<ModelKey, i64>,
+        first: bool,
+    ) -> Result<News, StoreError> {
+        let mut rows = store.models(Some(watch))?;
+        rows.retain(|row| row.state == ModelState::Promoted);
+        let keys = rows.iter().map(|row| row.key.clone()).collect();
+        let mut models = Vec::new();
+        for row in rows.iter().filter(|row| known.get(&row.key) != Some(&row.version)) {
+            models.extend(store.model(&row.key, row.version)?);
+        }
+        let streaks = if first { store.streaks(watch)? } else { Vec::new() };
+        Ok(News { keys, models, streaks })
+    }
+}

@@ -1,0 +1,294 @@
+//! The arithmetic of a pass: rows and models in, verdicts out. No clock, no IO.
+
+use std::collections::BTreeMap;
+
+use super::Loaded;
+use crate::export::Labels;
+use crate::export::Metric;
+use crate::export::ModelFact;
+use crate::export::Sample;
+use crate::gather::Problem;
+use crate::model::Band;
+use crate::model::Model;
+use crate::model::Point;
+use crate::score::Streak;
+use crate::score::combine;
+use crate::series::Entity;
+use crate::series::Window;
+use crate::store::SavedStreak;
+use crate::verdict::Interval;
+use crate::watch::Watch;
+use crate::window::Fifo;
+
+/// The detector that stands for all of an entity's (feature's) detectors together.
+pub(super) const COMBINED: &str = "combined";
+
+/// An entity that was not seen for this long is forgotten.
+const FORGET_S: i64 = 86_400;
+
+/// One entity between two passes.
+pub(super) struct Tracked {
+    pub(super) fifo: Fifo,
+    last_seen_s: i64,
+    seen_now: bool,
+    held: BTreeMap<Member, Held>,
+    last: Judged,
+}
+
+/// A streak is held per detector and feature.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Member {
+    pub(super) feature: Option<String>,
+    pub(super) detector: String,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    streak: Streak,
+    /// The first point not judged yet.
+    next_s: Option<i64>,
+    stored_points: u32,
+}
+
+/// What a pass found for one entity.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Judged {
+    time_s: Option<i64>,
+    verdicts: Vec<Verdict>,
+    contributions: Vec<(String, String, f64)>,
+    pub(super) problem: Option<Problem>,
+    changed: Vec<SavedStreak>,
+}
+
+#[derive(Debug, Clone)]
+struct Verdict {
+    member: Member,
+    score: f64,
+    streak: Streak,
+    band: Option<Band>,
+}
+
+impl Judged {
+    /// Combined scores above 1.
+    pub(super) fn n_above(&self) -> usize {
+        self.verdicts.iter().filter(|v| v.member.detector == COMBINED && v.score > 1.0).count()
+    }
+}
+
+impl Tracked {
+    pub(super) fn new(fifo: Fifo, restored: Vec<SavedStreak>) -> Tracked {
+        let held = restored.into_iter().map(|row| {
+            let streak = Streak { points: row.points };
+            let next_s = Some(row.last_scored_s + 1);
+            let member = Member { feature: row.feature, detector: row.detector };
+            (member, Held { streak, next_s, stored_points: row.points })
+        });
+        let held = held.collect();
+        Tracked { fifo, last_seen_s: 0, seen_now: false, held, last: Judged::default() }
+    }
+
+    pub(super) fn append(&mut self, window: &Window, now_s: i64) {
+        self.fifo.advance(window.grid.end_s());
+        for row in 0..window.grid.len {
+            let time_s = window.grid.time(row);
+            for (feature, value) in window.row(row).iter().enumerate().filter(|(_, v)| !v.is_nan()) {
+                self.fifo.set(time_s, feature, *value);
+                self.last_seen_s = now_s;
+                self.seen_now = true;
+            }
+        }
+    }
+
+    pub(super) fn is_gone(&self, now_s: i64) -> bool {
+        now_s - self.last_seen_s > FORGET_S
+    }
+}
+
+/// Judges every entity's new points.
+pub(super) fn all(
+    watch: &Watch,
+    entities: &mut BTreeMap<Entity, Tracked>,
+    models: &BTreeMap<Entity, Vec<Loaded>>,
+) -> BTreeMap<Entity, Judged> {
+    let none = Vec::new();
+    let mut verdicts = BTreeMap::new();
+    for (entity, tracked) in entities {
+        let judged = one(watch, entity, tracked, models.get(entity).unwrap_or(&none));
+        tracked.seen_now = false;
+        verdicts.insert(entity.clone(), judged);
+    }
+    verdicts
+}
+
+/// The newest point that is complete at `end_s`.
+fn newest_point_s(watch: &Watch, end_s: i64) -> i64 {
+    let point_s = watch.point_s();
+    end_s.div_euclid(point_s) * point_s - point_s
+}
+
+fn one(watch: &Watch, entity: &Entity, tracked: &mut Tracked, models: &[Loaded]) -> Judged {
+    let newest_s = newest_point_s(watch, tracked.fifo.window().grid.end_s());
+    if models.is_empty() {
+        let problem = Some(Problem::NoModel);
+        return Judged { problem, ..Judged::default() };
+    }
+    if tracked.last.time_s == Some(newest_s) {
+        // Between two buckets there is nothing new to say, and what was said still holds.
+        return Judged { changed: Vec::new(), ..tracked.last.clone() };
+    }
+    let mut judged = Judged { time_s: Some(newest_s), ..Judged::default() };
+    let mut scored: BTreeMap<Option<String>, Vec<(String, Vec<Point>)>> = BTreeMap::new();
+    for loaded in models {
+        let rows = columns(watch, &loaded.model, tracked.fifo.window());
+        let feature = loaded.key.feature.clone();
+        let member = Member { feature: feature.clone(), detector: loaded.key.detector.clone() };
+        let from_s = tracked.held.get(&member).and_then(|held| held.next_s).unwrap_or(newest_s);
+        let points = loaded.model.score(&rows, from_s);
+        if let Some(point) = points.last().filter(|p| p.score.is_finite() && p.time_s == newest_s) {
+            let shares = loaded.model.contributions(&rows);
+            let named = shares.into_iter().map(|(n, v)| (member.detector.clone(), n.to_string(), v));
+            judged.contributions.extend(named.filter(|_| point.score.is_finite()));
+        }
+        scored.entry(feature).or_default().push((member.detector, points));
+    }
+    for (feature, mut members) in scored {
+        members.push((COMBINED.to_string(), combined(&members)));
+        for (detector, points) in members {
+            let member = Member { feature: feature.clone(), detector };
+            let held = tracked.held.entry(member.clone()).or_default();
+            judged.verdicts.extend(advance(held, member.clone(), &points, newest_s));
+            judged.changed.extend(changed(entity, &member, held, newest_s));
+        }
+    }
+    if judged.verdicts.is_empty() {
+        let calibrated = models.iter().all(|loaded| loaded.model.calibrated());
+        judged.problem = Some(match (tracked.seen_now, calibrated) {
+            (false, _) => Problem::Absent,
+            (true, false) => Problem::Uncalibrated,
+            (true, true) => Problem::Gap,
+        });
+    }
+    tracked.last = judged.clone();
+    judged
+}
+
+/// The columns that a model wants, by name; a feature that the watch no longer has is a gap.
+fn columns(watch: &Watch, model: &Model, window: &Window) -> Window {
+    let index = |name: &String| watch.features.iter().position(|f| f.name == *name);
+    let wanted: Vec<Option<usize>> = model.features().iter().map(index).collect();
+    window.select_known(&wanted)
+}
+
+/// Scores of all members together, for each time that any of them scored.
+fn combined(members: &[(String, Vec<Point>)]) -> Vec<Point> {
+    let mut scores: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+    for point in members.iter().flat_map(|(_, points)| points) {
+        scores.entry(point.time_s).or_default().push(point.score);
+    }
+    let unknown = f64::NAN;
+    let point = |(time_s, scores): (i64, Vec<f64>)| {
+        let score = combine(&scores);
+        Point { time_s, raw: unknown, surprise: unknown, score, band: None }
+    };
+    scores.into_iter().map(point).collect()
+}
+
+/// Holds the streak over the new points; the verdict is on the newest one, if it could be scored.
+fn advance(held: &mut Held, member: Member, points: &[Point], newest_s: i64) -> Option<Verdict> {
+    let new = |p: &&Point| held.next_s.is_none_or(|next_s| p.time_s >= next_s);
+    let mut streak = held.streak;
+    points.iter().filter(new).for_each(|point| streak.advance(point.score));
+    held.streak = streak;
+    held.next_s = Some(newest_s + 1);
+    let newest = points.last().filter(|p| p.time_s == newest_s && p.score.is_finite())?;
+    Some(Verdict { member, score: newest.score, streak, band: newest.band })
+}
+
+fn changed(entity: &Entity, member: &Member, held: &mut Held, newest_s: i64) -> Option<SavedStreak> {
+    if held.streak.points == held.stored_points {
+        return None;
+    }
+    held.stored_points = held.streak.points;
+    Some(SavedStreak {
+        entity: entity.clone(),
+        feature: member.feature.clone(),
+        detector: member.detector.clone(),
+        points: held.streak.points,
+        last_scored_s: newest_s,
+    })
+}
+
+/// Streaks that the store does not know yet.
+pub(super) fn changed_streaks(judged: &BTreeMap<Entity, Judged>) -> Vec<SavedStreak> {
+    judged.values().flat_map(|judged| judged.changed.iter().cloned()).collect()
+}
+
+/// Anomalies that are going on, from the first point of their streak.
+pub(super) fn anomalies(
+    watch: &Watch,
+    judged: &BTreeMap<Entity, Judged>,
+) -> Vec<(Entity, Interval)> {
+    let point_s = watch.point_s();
+    let of = |(entity, judged): (&Entity, &Judged)| {
+        let combined = judged.verdicts.iter().filter(|v| v.member.detector == COMBINED);
+        let going_on = combined.filter(|v| v.streak.anomaly(watch.consecutive));
+        let points = going_on.map(|v| i64::from(v.streak.points)).max()?;
+        let to_s = judged.time_s? + point_s;
+        Some((entity.clone(), Interval { from_s: to_s - points * point_s, to_s }))
+    };
+    judged.iter().filter_map(of).collect()
+}
+
+/// What a scrape sees of one entity.
+pub(super) fn samples(watch: &Watch, entity: &Entity, judged: &Judged) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    let mut add = |metric, own: &[(&'static str, &str)], value: f64| {
+        samples.push(Sample::new(metric, &Labels::new(own, entity), value));
+    };
+    for verdict in &judged.verdicts {
+        let feature = verdict.member.feature.as_deref().unwrap_or_default();
+        let own = [("feature", feature), ("detector", verdict.member.detector.as_str())];
+        let anomaly = verdict.streak.anomaly(watch.consecutive);
+        add(Metric::AnomalyScore, &own, verdict.score);
+        add(Metric::Anomaly, &own, f64::from(u8::from(anomaly)));
+        add(Metric::StreakPoints, &own, f64::from(verdict.streak.points));
+        if verdict.member.detector == COMBINED {
+            let end_s = judged.time_s.unwrap_or_default() + watch.bucket_s.unwrap_or(0);
+            add(Metric::ScoreTimestamp, &own[..1], end_s as f64);
+        }
+        if let Some(band) = verdict.band {
+            add(Metric::Expected, &own, band.expected);
+            add(Metric::ExpectedLower, &own, band.lower);
+            add(Metric::ExpectedUpper, &own, band.upper);
+        }
+    }
+    for verdict in judged.verdicts.iter().filter(|v| v.band.is_some()) {
+        let feature = verdict.member.feature.as_deref().unwrap_or_default();
+        let first = judged.verdicts.iter().find(|v| v.member.feature == verdict.member.feature && v.band.is_some());
+        if let Some(band) = verdict.band.filter(|_| first.is_some_and(|v| v.member == verdict.member)) {
+            add(Metric::Observed, &[("feature", feature)], band.observed);
+        }
+    }
+    for (detector, feature, share) in &judged.contributions {
+        add(Metric::FeatureContribution, &[("feature", feature), ("detector", detector)], *share);
+    }
+    samples
+}
+
+/// What a scrape sees of a model in use.
+pub(super) fn fact(loaded: &Loaded) -> ModelFact {
+    ModelFact {
+        entity: loaded.key.entity.clone(),
+        feature: loaded.key.feature.clone(),
+        detector: loaded.key.detector.clone(),
+        version: loaded.version,
+        sha256: loaded.sha256.clone(),
+        trained_s: loaded.trained_s,
+    }
+}
+
+/// What a scrape sees of input that cannot be trusted or judged.
+pub(super) fn problem_sample(entity: &Entity, problem: Problem) -> Sample {
+    let labels = Labels::new(&[("reason", problem.reason())], entity);
+    Sample::new(Metric::InputProblem, &labels, 1.0)
+}

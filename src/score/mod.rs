@@ -1,0 +1,18 @@
+//! From a detector's raw score to a score on which 1 means "worth a page".
+//!
+//! Owns: calibration against a page budget, the exported score, the combination of members, the
+//! streak. Does not own: raw scores (`detect`) or who is told (`export`).
+
+mod calibrator;
+mod scale;
+mod streak;
+mod tail;
+
+pub use calibrator::Calibrator;
+pub use calibrator::default_block_s;
+pub use scale::Scale;
+pub use scale::combine;
+pub use streak::Streak;
+
+#[cfg(test)]
+mod tests;

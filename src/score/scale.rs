@@ -1,0 +1,104 @@
+//! The exported score: linear in surprise, 0 for the most ordinary block, 1 at the page budget.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+/// Smallest distance of threshold and floor, in nats.
+const MARGIN: f64 = 0.1;
+/// How far above 1 a surprise scores to which the threshold was lowered.
+const ABOVE: f64 = 1e-6;
+
+/// From surprise to the exported score.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Scale {
+    /// The surprise of score 0: −ln(blocks per week).
+    pub floor: f64,
+    /// The surprise of score 1.
+    pub threshold: f64,
+}
+
+impl Scale {
+    /// The scale whose score 1 is expected `pages_per_week` times a week; above zero.
+    pub fn new(floor: f64, pages_per_week: f64) -> Scale {
+        Scale { floor, threshold: (-pages_per_week.ln()).max(floor + MARGIN) }
+    }
+
+    /// The scale on which this surprise (of a labelled anomaly) is just anomalous.
+    ///
+    /// Never raises the threshold, and never lowers it to where every block would page.
+    #[must_use]
+    pub fn lowered_to(self, surprise: f64) -> Scale {
+        let wanted = self.floor + (surprise - self.floor) / (1.0 + ABOVE);
+        // `min` and `max` ignore NaN: an unknown surprise changes nothing.
+        let lowest = (self.floor + MARGIN).min(self.threshold);
+        Scale { threshold: self.threshold.min(wanted).max(lowest), ..self }
+    }
+
+    /// The exported score, ≥ 0; an unknown (NaN) surprise has an unknown score.
+    pub fn score(&self, surprise: f64) -> f64 {
+        let score = (surprise - self.floor) / (self.threshold - self.floor);
+        if score < 0.0 { 0.0 } else { score }
+    }
+}
+
+/// Mean of the two largest surprises: a second witness pays for the several tries. One counts as
+/// itself, unknown ones (NaN) are left out, and of none the result is NaN.
+pub fn combine(surprises: &[f64]) -> f64 {
+    let mut first = f64::NAN;
+    let mut second = f64::NAN;
+    for &surprise in surprises.iter().filter(|s| !s.is_nan()) {
+        if first.is_nan() || surprise > first {
+            second = first;
+            first = surprise;
+        } else if second.is_nan() || surprise > second {
+            second = surprise;
+        }
+    }
+    if second.is_nan() { first } else { 0.5 * (first + second) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks of half an hour.
+    fn floor() -> f64 {
+        -336f64.ln()
+    }
+
+    #[test]
+    fn one_is_the_budget_and_zero_the_floor() {
+        let scale = Scale::new(floor(), 0.1);
+        assert!((scale.score(10f64.ln()) - 1.0).abs() < 1e-12);
+        assert_eq!(scale.score(floor()), 0.0);
+        assert_eq!(scale.score(floor() - 1.0), 0.0);
+        assert!(scale.score(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn what_pages_on_a_small_budget_pages_on_a_larger() {
+        for surprise in [-5.0, 0.0, 1.0, 3.0, 9.0] {
+            let scores =
+                [0.1, 1.0, 7.0, 336.0, 1e9].map(|b| Scale::new(floor(), b).score(surprise));
+            assert!(scores.windows(2).all(|w| w[0] <= w[1]), "{scores:?}");
+            assert!(scores.iter().all(|s| s.is_finite()));
+        }
+    }
+
+    #[test]
+    fn a_label_lowers_the_threshold_but_not_to_the_floor() {
+        let scale = Scale::new(floor(), 1.0);
+        assert!(scale.lowered_to(-2.0).score(-2.0) > 1.0);
+        assert!(scale.lowered_to(-2.0).score(-2.001) < 1.0);
+        assert_eq!(scale.lowered_to(5.0), scale);
+        assert_eq!(scale.lowered_to(f64::NAN), scale);
+        assert_eq!(scale.lowered_to(-99.0).threshold, floor() + MARGIN);
+    }
+
+    #[test]
+    fn combination_asks_for_a_second_witness() {
+        assert_eq!(combine(&[1.0, 7.0, f64::NAN, 3.0]), 5.0);
+        assert_eq!(combine(&[f64::NAN, -2.0]), -2.0);
+        assert!(combine(&[f64::NAN]).is_nan() && combine(&[]).is_nan());
+    }
+}

@@ -1,0 +1,333 @@
+//! Versions of models: one promoted per key, the others waiting, turned down or retired.
+//!
+//! Owns: version numbers and which version is in use.
+//! Does not own: what the bytes mean or whether they match their SHA-256 (`model`), or who may be
+//! promoted (`train`).
+
+use std::fmt;
+
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+use rusqlite::Row;
+use rusqlite::params;
+use serde::Serialize;
+
+use super::Store;
+use super::StoreError;
+use super::entity_text;
+use super::json_column;
+use super::json_text;
+use super::unreadable;
+use crate::series::Entity;
+
+/// What a model is trained for; versions count per key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ModelKey {
+    /// The watch's name.
+    pub watch: String,
+    /// The entity; of no labels for a model that all entities of the watch share.
+    pub entity: Entity,
+    /// The feature of a single detector; `None` for a joint one.
+    pub feature: Option<String>,
+    /// The detector's name.
+    pub detector: String,
+}
+
+impl fmt::Display for ModelKey {
+    /// `watch/detector/feature{entity}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.watch, self.detector)?;
+        if let Some(feature) = &self.feature {
+            write!(f, "/{feature}")?;
+        }
+        write!(f, "{{{}}}", self.entity)
+    }
+}
+
+/// A model to keep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewModel {
+    /// What it was trained for.
+    pub key: ModelKey,
+    /// Its card: what people want to know of it.
+    pub card: serde_json::Value,
+    /// The model itself.
+    pub bytes: Vec<u8>,
+    /// SHA-256 of `bytes`, in hex.
+    pub sha256: String,
+    /// When it was trained, in unix seconds.
+    pub trained_s: i64,
+}
+
+/// A kept model, whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredModel {
+    /// What it was trained for.
+    pub key: ModelKey,
+    /// Counts from 1 per key.
+    pub version: i64,
+    /// SHA-256 of `bytes` as it was stored; compare it before the bytes are used.
+    pub sha256: String,
+    /// When it was trained, in unix seconds.
+    pub trained_s: i64,
+    /// Its card.
+    pub card: serde_json::Value,
+    /// The model itself.
+    pub bytes: Vec<u8>,
+}
+
+/// Where a version stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum ModelState {
+    /// In use; at most one per key.
+    Promoted,
+    /// Trained, not yet judged.
+    Candidate,
+    /// Judged and not taken.
+    Rejected {
+        /// Why.
+        reason: String,
+    },
+    /// Was in use before.
+    Retired,
+}
+
+impl ModelState {
+    /// The word for people.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            ModelState::Promoted => "promoted",
+            ModelState::Candidate => "candidate",
+            ModelState::Rejected { .. } => "rejected",
+            ModelState::Retired => "retired",
+        }
+    }
+}
+
+/// A kept model without its bytes: a line of `portent models list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ModelRow {
+    /// What it was trained for.
+    pub key: ModelKey,
+    /// Counts from 1 per key.
+    pub version: i64,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub state: ModelState,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+    /// When it was trained, in unix seconds.
+    pub trained_s: i64,
+}
+
+const WHOLE: &str = "
+SELECT watch, entity, feature, detector, version, sha256, trained_s, card, bytes
+FROM model JOIN model_key ON id = key_id";
+
+impl Store {
+    /// Keeps a model as a candidate and returns its version: one more than the key's last, also if
+    /// that one was pruned.
+    ///
+    /// # Errors
+    /// The write failed; then no version was used.
+    pub fn add_model(&self, model: &NewModel) -> Result<i64, StoreError> {
+        let next = "
+            INSERT INTO model_key (watch, entity, feature, detector, last_version)
+            VALUES (?1, ?2, ?3, ?4, 1)
+            ON CONFLICT DO UPDATE SET last_version = last_version + 1 RETURNING id, last_version";
+        let insert = "
+            INSERT INTO model (key_id, version, state, sha256, trained_s, card, bytes)
+            VALUES (?1, ?2, 'candidate', ?3, ?4, ?5, ?6)";
+        self.write("store a model", |transaction| {
+            let NewModel { key, card, bytes, sha256, trained_s } = model;
+            let columns = params![
+                key.watch,
+                entity_text(&key.entity)?,
+                key.feature.as_deref().unwrap_or(""),
+                key.detector
+            ];
+            let (key_id, version): (i64, i64) = transaction
+                .prepare_cached(next)?
+                .query_row(columns, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let card = json_text(card)?;
+            transaction
+                .prepare_cached(insert)?
+                .execute(params![key_id, version, sha256, trained_s, card, bytes])?;
+            Ok(version)
+        })
+    }
+
+    /// Puts a version in use; the one before it is retired. An older version may be put back.
+    ///
+    /// # Errors
+    /// No such version, or the write failed.
+    pub fn promote(&self, key: &ModelKey, version: i64) -> Result<(), StoreError> {
+        self.promote_all(&[(key.clone(), version)])
+    }
+
+    /// Puts several versions in use, all or none: joint and single models of a watch were judged
+    /// together and belong together.
+    ///
+    /// # Errors
+    /// One of them does not exist, or the write failed.
+    pub fn promote_all(&self, models: &[(ModelKey, i64)]) -> Result<(), StoreError> {
+        const ACTION: &str = "promote a model";
+        let mut missing = None;
+        let done = self.write(ACTION, |transaction| {
+            for (key, version) in models {
+                if !promote(transaction, key, *version)? {
+                    missing = Some(format!("{key} version {version}"));
+                    // Ends the transaction, and with it what came before.
+                    return Err(rusqlite::Error::QueryReturnedNoRows);
+                }
+            }
+            Ok(())
+        });
+        match missing {
+            Some(wanted) => Err(self.not_found(ACTION, wanted)),
+            None => done,
+        }
+    }
+
+    /// Turns a version down, and keeps why.
+    ///
+    /// # Errors
+    /// No such version, or it is the one in use, or the write failed.
+    pub fn reject(&self, key: &ModelKey, version: i64, reason: &str) -> Result<(), StoreError> {
+        const ACTION: &str = "reject a model";
+        let sql = "
+            UPDATE model SET state = 'rejected', reason = ?3
+            WHERE key_id = ?1 AND version = ?2 AND state <> 'promoted'";
+        let changed = self.write(ACTION, |transaction| match key_id(transaction, key)? {
+            Some(id) => transaction.execute(sql, params![id, version, reason]),
+            None => Ok(0),
+        })?;
+        match changed {
+            0 => Err(self.not_found(ACTION, format!("{key} version {version} out of use"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The models in use of one watch, or of all.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn promoted(&self, watch: Option<&str>) -> Result<Vec<StoredModel>, StoreError> {
+        let sql = format!(
+            "{WHOLE} WHERE state = 'promoted' AND (?1 IS NULL OR watch = ?1)
+             ORDER BY watch, entity, feature, detector"
+        );
+        self.read("read promoted models", |connection| {
+            connection.prepare_cached(&sql)?.query_map([watch], whole)?.collect()
+        })
+    }
+
+    /// One version, whole.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn model(&self, key: &ModelKey, version: i64) -> Result<Option<StoredModel>, StoreError> {
+        let sql = format!("{WHOLE} WHERE key_id = ?1 AND version = ?2");
+        self.read("read a model", |connection| match key_id(connection, key)? {
+            Some(id) => connection.query_row(&sql, params![id, version], whole).optional(),
+            None => Ok(None),
+        })
+    }
+
+    /// Every version of one watch or of all, by key and then from old to new.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn models(&self, watch: Option<&str>) -> Result<Vec<ModelRow>, StoreError> {
+        let sql = "
+            SELECT watch, entity, feature, detector, version, state, reason, sha256, trained_s
+            FROM model JOIN model_key ON id = key_id WHERE ?1 IS NULL OR watch = ?1
+            ORDER BY watch, entity, feature, detector, version";
+        self.read("read models", |connection| {
+            connection.prepare_cached(sql)?.query_map([watch], listed)?.collect()
+        })
+    }
+
+    /// Removes a key's versions but the promoted one and the newest `keep_n`; returns how many.
+    ///
+    /// # Errors
+    /// The write failed.
+    pub fn prune(&self, key: &ModelKey, keep_n: usize) -> Result<usize, StoreError> {
+        let sql = "
+            DELETE FROM model WHERE key_id = ?1 AND state <> 'promoted' AND version NOT IN (
+              SELECT version FROM model WHERE key_id = ?1 ORDER BY version DESC LIMIT ?2)";
+        self.write("prune models", |transaction| match key_id(transaction, key)? {
+            Some(id) => transaction.execute(sql, params![id, keep_n]),
+            None => Ok(0),
+        })
+    }
+}
+
+/// Whether the version exists and is now in use.
+fn promote(connection: &Connection, key: &ModelKey, version: i64) -> rusqlite::Result<bool> {
+    let Some(id) = key_id(connection, key)? else {
+        return Ok(false);
+    };
+    let retire = "
+        UPDATE model SET state = 'retired'
+        WHERE key_id = ?1 AND state = 'promoted' AND version <> ?2";
+    let take = "
+        UPDATE model SET state = 'promoted', reason = NULL WHERE key_id = ?1 AND version = ?2";
+    connection.prepare_cached(retire)?.execute([id, version])?;
+    Ok(connection.prepare_cached(take)?.execute([id, version])? == 1)
+}
+
+fn key_id(connection: &Connection, key: &ModelKey) -> rusqlite::Result<Option<i64>> {
+    let sql = "
+        SELECT id FROM model_key
+        WHERE watch = ?1 AND entity = ?2 AND feature = ?3 AND detector = ?4";
+    let feature = key.feature.as_deref().unwrap_or("");
+    connection
+        .prepare_cached(sql)?
+        .query_row(params![key.watch, entity_text(&key.entity)?, feature, key.detector], |row| {
+            row.get(0)
+        })
+        .optional()
+}
+
+/// The key in columns 0 to 3.
+fn key_of(row: &Row<'_>) -> rusqlite::Result<ModelKey> {
+    let feature: String = row.get(2)?;
+    Ok(ModelKey {
+        watch: row.get(0)?,
+        entity: json_column(row, 1)?,
+        feature: (!feature.is_empty()).then_some(feature),
+        detector: row.get(3)?,
+    })
+}
+
+fn whole(row: &Row<'_>) -> rusqlite::Result<StoredModel> {
+    Ok(StoredModel {
+        key: key_of(row)?,
+        version: row.get(4)?,
+        sha256: row.get(5)?,
+        trained_s: row.get(6)?,
+        card: json_column(row, 7)?,
+        bytes: row.get(8)?,
+    })
+}
+
+fn listed(row: &Row<'_>) -> rusqlite::Result<ModelRow> {
+    let state = match row.get_ref(5)?.as_str()? {
+        "promoted" => ModelState::Promoted,
+        "candidate" => ModelState::Candidate,
+        "rejected" => {
+            ModelState::Rejected { reason: row.get::<_, Option<String>>(6)?.unwrap_or_default() }
+        }
+        "retired" => ModelState::Retired,
+        other => return Err(unreadable(5, format!("model state {other:?}"))),
+    };
+    Ok(ModelRow {
+        key: key_of(row)?,
+        version: row.get(4)?,
+        state,
+        sha256: row.get(7)?,
+        trained_s: row.get(8)?,
+    })
+}

@@ -1,0 +1,149 @@
+//! The tables, and how an older file becomes a newer one.
+//!
+//! Owns: the steps between schema versions. A step that has been released is never edited; a
+//! change of the tables is one more step at the end.
+//! Does not own: the queries.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::TransactionBehavior;
+use rusqlite::config::DbConfig;
+
+use super::StoreError;
+
+/// Marks the file as ours: "Port" in ASCII.
+const APPLICATION_ID: i64 = 0x506f_7274;
+
+/// Step `i` leads from `user_version` `i` to `i + 1`.
+const STEPS: &[&str] = &[FIRST];
+
+const FIRST: &str = "
+-- What people said, in the order in which they said it. Never changed, never removed.
+CREATE TABLE label (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  watch TEXT NOT NULL,
+  entity TEXT NOT NULL,
+  from_s INTEGER NOT NULL,
+  to_s INTEGER NOT NULL CHECK (to_s > from_s),
+  verdict TEXT NOT NULL CHECK (verdict IN ('anomaly', 'normal')),
+  class TEXT CHECK (class IS NULL OR verdict = 'anomaly'),
+  author TEXT,
+  note TEXT,
+  source TEXT NOT NULL,
+  created_s INTEGER NOT NULL
+) STRICT;
+CREATE INDEX label_about ON label (watch, entity, from_s, to_s, id);
+CREATE TRIGGER label_stays_said BEFORE UPDATE ON label
+  BEGIN SELECT RAISE(ABORT, 'labels are append-only'); END;
+CREATE TRIGGER label_stays BEFORE DELETE ON label
+  BEGIN SELECT RAISE(ABORT, 'labels are append-only'); END;
+
+-- The feature rows of a label, since Prometheus forgets them: f64, little-endian, row-major.
+CREATE TABLE label_rows (
+  label_id INTEGER PRIMARY KEY REFERENCES label (id),
+  features TEXT NOT NULL,
+  start_s INTEGER NOT NULL,
+  step_s INTEGER NOT NULL,
+  n_rows INTEGER NOT NULL,
+  sample_values BLOB NOT NULL
+) STRICT;
+
+-- One row per model that is trained again and again; versions are never used twice.
+CREATE TABLE model_key (
+  id INTEGER PRIMARY KEY,
+  watch TEXT NOT NULL,
+  entity TEXT NOT NULL,
+  feature TEXT NOT NULL, -- empty: the model sees all features
+  detector TEXT NOT NULL,
+  last_version INTEGER NOT NULL,
+  UNIQUE (watch, entity, feature, detector)
+) STRICT;
+CREATE TABLE model (
+  key_id INTEGER NOT NULL REFERENCES model_key (id),
+  version INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('candidate', 'promoted', 'rejected', 'retired')),
+  reason TEXT,
+  sha256 TEXT NOT NULL,
+  trained_s INTEGER NOT NULL,
+  card TEXT NOT NULL,
+  bytes BLOB NOT NULL,
+  PRIMARY KEY (key_id, version)
+) STRICT;
+CREATE UNIQUE INDEX model_promoted ON model (key_id) WHERE state = 'promoted';
+
+CREATE TABLE streak (
+  watch TEXT NOT NULL,
+  entity TEXT NOT NULL,
+  feature TEXT NOT NULL, -- empty: all features
+  detector TEXT NOT NULL,
+  points INTEGER NOT NULL,
+  last_scored_s INTEGER NOT NULL,
+  PRIMARY KEY (watch, entity, feature, detector)
+) STRICT, WITHOUT ROWID;
+
+-- Our own confirmed anomalies, which training leaves out.
+CREATE TABLE anomaly (
+  id INTEGER PRIMARY KEY,
+  watch TEXT NOT NULL,
+  entity TEXT NOT NULL,
+  from_s INTEGER NOT NULL,
+  to_s INTEGER NOT NULL CHECK (to_s >= from_s)
+) STRICT;
+CREATE INDEX anomaly_about ON anomaly (watch, entity, from_s);
+
+CREATE TABLE training_request (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  watch TEXT NOT NULL,
+  reason TEXT NOT NULL
+) STRICT;
+";
+
+/// Refuses a file that is newer or not ours, before anything is written to it.
+pub(super) fn refuse_unknown(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let (found, ours) = inspect(connection).map_err(|error| StoreError::opening(path, &error))?;
+    if !ours {
+        return Err(StoreError::Foreign { path: path.to_path_buf() });
+    }
+    let known = STEPS.len() as i64;
+    if found > known {
+        return Err(StoreError::NewerSchema { path: path.to_path_buf(), found, known });
+    }
+    Ok(())
+}
+
+/// The schema version, and whether the file is empty or ours.
+fn inspect(connection: &Connection) -> rusqlite::Result<(i64, bool)> {
+    connection.busy_timeout(super::BUSY_TIMEOUT)?;
+    // Closing must not move what another program has written to the write-ahead log.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // One view of the file for the three questions: another process may be making it just now.
+    let view = connection.unchecked_transaction()?;
+    let number = |sql: &str| view.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let id = number("PRAGMA application_id")?;
+    let n_tables = number("SELECT count(*) FROM sqlite_schema")?;
+    let empty = id == 0 && n_tables == 0;
+    Ok((number("PRAGMA user_version")?, empty || id == APPLICATION_ID))
+}
+
+/// Takes the steps that the file has not seen, all or none.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    steps(connection).map_err(|error| StoreError::opening(path, &error))
+}
+
+fn steps(connection: &mut Connection) -> rusqlite::Result<()> {
+    let version = |c: &Connection| c.query_row("PRAGMA user_version", [], |row| row.get(0));
+    let known = STEPS.len();
+    if version(connection)? == known as i64 {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Read again: another process may have taken the steps while this one waited for the lock.
+    let from: i64 = version(&transaction)?;
+    for step in STEPS.iter().skip(usize::try_from(from).unwrap_or(known)) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", known.max(from as usize) as i64)?;
+    transaction.commit()
+}

@@ -1,0 +1,423 @@
+use std::fs;
+
+use super::*;
+use crate::series::Grid;
+use crate::series::Window;
+use crate::verdict::Interval;
+use crate::verdict::Label;
+use crate::verdict::Verdict;
+
+fn label(from_s: i64) -> Label {
+    Label {
+        watch: "coredns".to_string(),
+        entity: Entity::new([("job", "coredns")]),
+        interval: Interval { from_s, to_s: from_s + 60 },
+        verdict: Verdict::Anomaly,
+        class: Some("upstream_slow".to_string()),
+        author: None,
+        note: Some("said Ümit: \"slow\"".to_string()),
+        source: "cli".to_string(),
+        created_s: 2_000,
+    }
+}
+
+fn rows(values: &[f64]) -> LabelRows {
+    let grid = Grid { start_s: 30, step_s: 30, len: values.len() / 2 };
+    let window = Window { grid, n_features: 2, values: values.to_vec() };
+    LabelRows { features: vec!["rate".to_string(), "p99".to_string()], window }
+}
+
+fn model(detector: &str, trained_s: i64) -> NewModel {
+    let key = ModelKey {
+        watch: "ports".to_string(),
+        entity: Entity::new([("ifName", " Gi1/0,5 "), ("instance", "a\"b")]),
+        feature: Some("in".to_string()),
+        detector: detector.to_string(),
+    };
+    let card = serde_json::json!({"rows": 3, "loss": 0.1});
+    NewModel { key, card, bytes: vec![0, 1, 255], sha256: "ab".to_string(), trained_s }
+}
+
+fn versions(store: &Store) -> Vec<(i64, String)> {
+    let models = store.models(None).unwrap();
+    models.into_iter().map(|row| (row.version, row.state.as_str().to_string())).collect()
+}
+
+#[test]
+fn labels_come_back_as_they_were_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("made/here")).unwrap();
+    let id = store.add_label(&label(1_000), None).unwrap();
+    drop(store);
+    let store = Store::open(&dir.path().join("made/here")).unwrap();
+    let wanted = StoredLabel { id, label: label(1_000), has_rows: false };
+    assert_eq!(store.labels(Some("coredns")).unwrap(), [wanted]);
+    assert_eq!(store.labels(Some("ports")).unwrap(), []);
+    let counts = store.label_counts().unwrap();
+    assert_eq!(counts, [(Verdict::Anomaly, "cli".to_string(), 1)]);
+}
+
+#[test]
+fn a_repeated_label_is_one_label() {
+    let store = Store::in_memory().unwrap();
+    let id = store.add_label(&label(1_000), None).unwrap();
+    let again = Label { created_s: 3_000, source: "api".to_string(), ..label(1_000) };
+    assert_eq!(store.add_label(&again, None).unwrap(), id);
+    let less = Label { class: None, note: None, ..again };
+    assert_eq!(store.add_label(&less, None).unwrap(), id);
+    assert_eq!(store.label_log(None).unwrap().len(), 1);
+}
+
+#[test]
+fn the_last_word_counts_and_none_is_lost() {
+    let store = Store::in_memory().unwrap();
+    let normal = Label { verdict: Verdict::Normal, class: None, ..label(1_000) };
+    let words = [label(1_000), normal.clone(), label(1_000)];
+    let ids: Vec<i64> = words.iter().map(|word| store.add_label(word, None).unwrap()).collect();
+    assert_eq!(ids, [1, 2, 3], "saying anomaly again after normal is news");
+    let present = store.labels(None).unwrap();
+    assert_eq!(present, [StoredLabel { id: 3, label: label(1_000), has_rows: false }]);
+    let noted = Label { note: Some("another".to_string()), ..label(1_000) };
+    assert_eq!(store.add_label(&noted, None).unwrap(), 4, "a new note is kept");
+    assert_eq!(store.label_log(None).unwrap().len(), 4);
+}
+
+#[test]
+fn labels_cannot_be_changed_or_removed() {
+    let store = Store::in_memory().unwrap();
+    store.add_label(&label(1_000), None).unwrap();
+    for sql in ["UPDATE label SET note = ''", "DELETE FROM label"] {
+        let error = store.write("try", |t| t.execute(sql, [])).unwrap_err();
+        assert_eq!(error.to_string(), "store :memory:: cannot try: labels are append-only");
+    }
+    assert_eq!(store.labels(None).unwrap()[0].label, label(1_000));
+}
+
+#[test]
+fn rows_come_later_and_never_get_poorer() {
+    let store = Store::in_memory().unwrap();
+    let id = store.add_label(&label(1_000), None).unwrap();
+    assert_eq!(store.label_rows(id).unwrap(), None);
+    let full = rows(&[1.0, 2.0, -0.0, f64::INFINITY]);
+    assert!(store.set_label_rows(id, &full).unwrap());
+    assert!(!store.set_label_rows(id, &rows(&[f64::NAN, 2.0])).unwrap());
+    assert_eq!(store.label_rows(id).unwrap(), Some(full.clone()));
+    assert!(store.labels(None).unwrap()[0].has_rows);
+
+    let normal = Label { verdict: Verdict::Normal, class: None, ..label(1_000) };
+    let later = store.add_label(&normal, None).unwrap();
+    assert_eq!(store.label_rows(later).unwrap(), Some(full), "rows are the interval's");
+    assert!(store.labels(None).unwrap()[0].has_rows);
+}
+
+#[test]
+fn gaps_in_rows_stay_gaps() {
+    let store = Store::in_memory().unwrap();
+    let id = store.add_label(&label(1_000), Some(&rows(&[1.5, f64::NAN]))).unwrap();
+    let window = store.label_rows(id).unwrap().unwrap().window;
+    assert_eq!(window.values[0], 1.5);
+    assert!(window.values[1].is_nan());
+    assert_eq!(window.grid, Grid { start_s: 30, step_s: 30, len: 1 });
+}
+
+#[test]
+fn misshapen_rows_and_missing_labels_are_errors() {
+    let store = Store::in_memory().unwrap();
+    let mut bad = rows(&[1.0, 2.0]);
+    bad.features.pop();
+    let error = store.add_label(&label(1_000), Some(&bad)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "store :memory:: cannot store a label: 1 feature names and 2 values; wanted 2 and 1 × 2"
+    );
+    assert!(store.labels(None).unwrap().is_empty());
+    let error = store.set_label_rows(7, &rows(&[])).unwrap_err();
+    assert_eq!(error.reason(), "store_not_found");
+}
+
+#[test]
+fn one_version_is_in_use() {
+    let store = Store::in_memory().unwrap();
+    let model = model("stl", 100);
+    for version in 1..=3 {
+        assert_eq!(store.add_model(&model).unwrap(), version);
+    }
+    store.promote(&model.key, 1).unwrap();
+    store.promote(&model.key, 3).unwrap();
+    store.reject(&model.key, 2, "missed label 4").unwrap();
+    let states = ["retired", "rejected", "promoted"];
+    assert!(versions(&store).iter().map(|(_, state)| state).eq(states));
+    let rejected = ModelState::Rejected { reason: "missed label 4".to_string() };
+    assert_eq!(store.models(Some("ports")).unwrap()[1].state, rejected);
+
+    let NewModel { key, card, bytes, sha256, trained_s } = model.clone();
+    let whole = StoredModel { key, version: 3, sha256, trained_s, card, bytes };
+    assert_eq!(store.promoted(Some("ports")).unwrap(), [whole.clone()]);
+    assert_eq!(store.model(&model.key, 3).unwrap(), Some(whole));
+    assert_eq!(store.model(&model.key, 9).unwrap(), None);
+    store.promote(&model.key, 1).unwrap();
+    assert_eq!(store.promoted(None).unwrap()[0].version, 1, "rolled back");
+}
+
+#[test]
+fn promotion_is_all_or_none() {
+    let store = Store::in_memory().unwrap();
+    let (stl, median) = (model("stl", 100), model("seasonal_median", 100));
+    store.add_model(&stl).unwrap();
+    store.add_model(&median).unwrap();
+    let wanted = [(stl.key.clone(), 1), (median.key.clone(), 2)];
+    let error = store.promote_all(&wanted).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "store :memory:: cannot promote a model: there is no ports/seasonal_median/in\
+         {ifName=\" Gi1/0,5 \",instance=\"a\\\"b\"} version 2"
+    );
+    assert_eq!(store.promoted(None).unwrap(), []);
+    store.promote(&stl.key, 1).unwrap();
+    let error = store.reject(&stl.key, 1, "in use").unwrap_err();
+    assert_eq!(error.reason(), "store_not_found");
+}
+
+#[test]
+fn pruning_keeps_the_promoted_and_the_newest() {
+    let store = Store::in_memory().unwrap();
+    let model = model("stl", 100);
+    for _ in 0..5 {
+        store.add_model(&model).unwrap();
+    }
+    store.promote(&model.key, 1).unwrap();
+    assert_eq!(store.prune(&model.key, 2).unwrap(), 2);
+    assert!(versions(&store).iter().map(|(version, _)| *version).eq([1, 4, 5]));
+    assert_eq!(store.prune(&model.key, 0).unwrap(), 2);
+    assert_eq!(store.add_model(&model).unwrap(), 6, "a version is never used twice");
+}
+
+#[test]
+fn streaks_survive_and_old_ones_go() {
+    let store = Store::in_memory().unwrap();
+    let streak = |name: &str, points, last_scored_s| SavedStreak {
+        entity: Entity::new([("ifName", name)]),
+        feature: None,
+        detector: "combined".to_string(),
+        points,
+        last_scored_s,
+    };
+    let day = 86_400;
+    store.save_streaks("ports", &[streak("a", 3, day), streak("b", 1, day)]).unwrap();
+    store.save_streaks("ports", &[streak("b", 2, 20 * day)]).unwrap();
+    store.save_streaks("ports", &[]).unwrap();
+    let saved = store.streaks("ports").unwrap();
+    assert_eq!(saved, [streak("a", 3, day), streak("b", 2, 20 * day)]);
+    store.save_streaks("ports", &[streak("b", 0, 40 * day)]).unwrap();
+    assert_eq!(store.streaks("ports").unwrap(), [streak("b", 0, 40 * day)]);
+    assert_eq!(store.streaks("coredns").unwrap(), []);
+}
+
+#[test]
+fn an_anomaly_goes_on_after_a_restart() {
+    let store = Store::in_memory().unwrap();
+    let (a, b) = (Entity::new([("job", "a")]), Entity::new([("job", "b")]));
+    let id = store.open_anomaly("coredns", &a, 100).unwrap();
+    assert_eq!(store.anomalies("coredns", 0).unwrap(), [], "empty so far");
+    store.extend_anomaly(id, 160).unwrap();
+    store.extend_anomaly(id, 130).unwrap();
+    assert_eq!(store.open_anomaly("coredns", &a, 160).unwrap(), id);
+    assert_ne!(store.open_anomaly("coredns", &a, 161).unwrap(), id);
+    assert_ne!(store.open_anomaly("coredns", &b, 120).unwrap(), id);
+    let interval = Interval { from_s: 100, to_s: 160 };
+    assert_eq!(store.anomalies("coredns", 159).unwrap(), [(a, interval)]);
+    assert_eq!(store.anomalies("coredns", 160).unwrap(), []);
+    assert_eq!(store.extend_anomaly(99, 1).unwrap_err().reason(), "store_not_found");
+}
+
+#[test]
+fn a_request_outlives_the_one_who_took_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cli, sidecar) = (Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap());
+    cli.request_training("coredns", "label 1").unwrap();
+    cli.request_training("coredns", "label 2").unwrap();
+    let taken = sidecar.take_training_requests().unwrap();
+    assert!(taken.iter().map(|request| request.reason.as_str()).eq(["label 1", "label 2"]));
+    assert_eq!(sidecar.take_training_requests().unwrap(), []);
+    sidecar.finish_training_request(taken[0].id).unwrap();
+    drop(sidecar);
+    let restarted = Store::open(dir.path()).unwrap();
+    assert_eq!(restarted.take_training_requests().unwrap(), taken[1..]);
+}
+
+#[test]
+fn many_open_one_new_file_and_write_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for process in 0..6 {
+            let dir = dir.path();
+            scope.spawn(move || {
+                let store = Store::open(dir).unwrap();
+                for i in 0..10 {
+                    store.add_label(&label(process * 1_000 + i), None).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(Store::open(dir.path()).unwrap().labels(None).unwrap().len(), 60);
+}
+
+#[test]
+fn what_was_acknowledged_is_in_the_files() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = Store::open(dir.path()).unwrap();
+    for i in 0..20 {
+        store.add_label(&label(i), Some(&rows(&[1.0, 2.0]))).unwrap();
+    }
+    // The files as a killed process leaves them: nothing closed, nothing moved out of the log.
+    for name in [FILE_NAME.to_string(), format!("{FILE_NAME}-wal")] {
+        fs::copy(dir.path().join(&name), copy.path().join(&name)).unwrap();
+    }
+    let recovered = Store::open(copy.path()).unwrap();
+    assert_eq!(recovered.labels(None).unwrap(), store.labels(None).unwrap());
+}
+
+#[test]
+fn half_a_write_is_no_write() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = Store::open(dir.path()).unwrap();
+    store.add_label(&label(1), None).unwrap();
+    let wal = dir.path().join(format!("{FILE_NAME}-wal"));
+    let before = fs::metadata(&wal).unwrap().len() as usize;
+    store.add_label(&label(2), Some(&rows(&vec![1.0; 4_000]))).unwrap();
+    let log = fs::read(&wal).unwrap();
+    assert!(log.len() > before + 4_096);
+    fs::copy(store.path(), copy.path().join(FILE_NAME)).unwrap();
+    for cut in [before, before + 1, before + 5_000, log.len() - 1] {
+        fs::write(copy.path().join(format!("{FILE_NAME}-wal")), &log[..cut]).unwrap();
+        let _ = fs::remove_file(copy.path().join(format!("{FILE_NAME}-shm")));
+        let recovered = Store::open(copy.path()).unwrap();
+        let labels: Vec<Label> =
+            recovered.labels(None).unwrap().into_iter().map(|stored| stored.label).collect();
+        assert_eq!(labels, [label(1)], "cut at {cut}");
+        drop(recovered);
+        fs::copy(store.path(), copy.path().join(FILE_NAME)).unwrap();
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let limit = |pages: i64| {
+        let set =
+            |c: &Connection| c.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+        store.read("limit", set).unwrap();
+    };
+    limit(40);
+    let mut kept = Vec::new();
+    let error = loop {
+        match store.add_label(&label(kept.len() as i64), Some(&rows(&[1.0; 400]))) {
+            Ok(id) => kept.push(id),
+            Err(error) => break error,
+        }
+        assert!(kept.len() < 1_000);
+    };
+    assert_eq!(error.reason(), "store_full");
+    assert!(error.to_string().ends_with(
+        "portent.db: cannot store a label: the disk is full; nothing was written, all is kept"
+    ));
+    assert!(!kept.is_empty());
+    let check = |c: &Connection| c.query_row("PRAGMA integrity_check", [], |row| row.get(0));
+    assert_eq!(store.read::<String>("check", check).unwrap(), "ok");
+    let labels = store.labels(None).unwrap();
+    assert!(labels.iter().map(|stored| stored.id).eq(kept.iter().copied()));
+    assert!(labels.iter().all(|stored| stored.has_rows), "a label and its rows are one write");
+    limit(1_000_000);
+    store.add_label(&label(5_000), None).unwrap();
+    assert_eq!(Store::open(dir.path()).unwrap().labels(None).unwrap().len(), kept.len() + 1);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_named() {
+    // Nobody may make files here, not even root.
+    let error = Store::open(Path::new("/proc")).unwrap_err();
+    assert_eq!(error.reason(), "store_open");
+    let text = error.to_string();
+    assert!(text.starts_with("cannot open the store /proc/portent.db: "), "{text}");
+    assert!(text.ends_with("; wanted a directory that can be written"), "{text}");
+
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let error = Store::open(&dir.path().join("file/store")).unwrap_err();
+    assert_eq!(error.reason(), "store_open");
+}
+
+#[test]
+fn a_newer_schema_is_left_untouched() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.add_label(&label(1), None).unwrap();
+    store.write("age", |t| t.pragma_update(None, "user_version", 99)).unwrap();
+    let path = store.path().to_path_buf();
+    // Once with a write-ahead log that still holds everything, once without.
+    for emptied in [false, true] {
+        let copy = tempfile::tempdir().unwrap();
+        if emptied {
+            let all =
+                |c: &Connection| c.query_row("PRAGMA wal_checkpoint(truncate)", [], |_| Ok(()));
+            store.read("checkpoint", all).unwrap();
+        }
+        let files = [FILE_NAME.to_string(), format!("{FILE_NAME}-wal")];
+        for name in &files {
+            fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+        }
+        let error = Store::open(copy.path()).unwrap_err();
+        assert_eq!(error.reason(), "store_newer_schema");
+        let text = error.to_string();
+        assert!(text.contains("has schema 99, written by a newer Portent; this one knows up to 1"));
+        for name in &files {
+            let (was, is) = (fs::read(dir.path().join(name)), fs::read(copy.path().join(name)));
+            assert!(was.unwrap() == is.unwrap(), "{name} of {} changed", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_foreign_file_is_left_untouched() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE_NAME);
+    fs::write(&path, "not a database, but somebody's diary".repeat(100)).unwrap();
+    let before = fs::read(&path).unwrap();
+    let error = Store::open(dir.path()).unwrap_err();
+    assert_eq!(error.reason(), "store_foreign");
+    assert!(fs::read(&path).unwrap() == before);
+
+    fs::remove_file(&path).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE diary (day TEXT)").unwrap();
+    drop(other);
+    let before = fs::read(&path).unwrap();
+    assert_eq!(Store::open(dir.path()).unwrap_err().reason(), "store_foreign");
+    assert!(fs::read(&path).unwrap() == before);
+}
+
+#[test]
+fn damage_is_an_error_not_a_panic() {
+    let store = Store::in_memory().unwrap();
+    let id = store.add_label(&label(1), Some(&rows(&[1.0, 2.0]))).unwrap();
+    let cut = "UPDATE label_rows SET sample_values = x'00'";
+    store.write("damage", |t| t.execute(cut, [])).unwrap();
+    assert_eq!(store.label_rows(id).unwrap_err().reason(), "store_corrupt");
+    store.add_model(&model("stl", 1)).unwrap();
+    store.write("damage", |t| t.execute("UPDATE model SET card = '{'", [])).unwrap();
+    let error = store.model(&model("stl", 1).key, 1).unwrap_err();
+    assert_eq!(error.reason(), "store_corrupt");
+}
+
+#[test]
+fn commits_reach_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let ask = |sql: &'static str| {
+        store.read("ask", |c| c.query_row(sql, [], |row| row.get::<_, rusqlite::types::Value>(0)))
+    };
+    assert_eq!(ask("PRAGMA journal_mode").unwrap(), "wal".to_string().into());
+    assert_eq!(ask("PRAGMA synchronous").unwrap(), 2.into());
+    assert_eq!(ask("PRAGMA foreign_keys").unwrap(), 1.into());
+}

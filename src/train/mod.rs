@@ -1,0 +1,254 @@
+//! One training of one watch: history in, models in the store, the better ones promoted.
+//!
+//! Owns: which rows are learnt from, what counts as better.
+//! Does not own: when (`schedule`), how a model is made (`model`), which model scores (`pipeline`).
+
+mod gate;
+mod history;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::detect::FitContext;
+use crate::detect::FitError;
+use crate::export::Board;
+use crate::gather::GatherError;
+use crate::model::Model;
+use crate::model::Recipe;
+use crate::model::sha256;
+use crate::series::Entity;
+use crate::series::Window;
+use crate::source::Source;
+use crate::store::LabelRows;
+use crate::store::ModelKey;
+use crate::store::ModelRow;
+use crate::store::ModelState;
+use crate::store::NewModel;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::verdict::Label;
+use crate::watch::Watch;
+use crate::workers::Priority;
+use crate::workers::Turn;
+use crate::workers::Workers;
+
+pub use gate::Decision;
+
+/// Versions kept per model, besides the promoted one.
+const KEEP_VERSIONS: usize = 5;
+
+/// What every training needs.
+#[derive(Clone)]
+pub struct Trainer {
+    /// Where history comes from.
+    pub source: Arc<dyn Source>,
+    /// Where models go.
+    pub store: Store,
+    /// Where counts go.
+    pub board: Board,
+    /// Where the arithmetic runs.
+    pub workers: Workers,
+}
+
+/// What a training did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outcome {
+    /// Entities whose models were promoted.
+    pub n_promoted: usize,
+    /// Entities whose models were kept unpromoted, with why.
+    pub rejected: Vec<(Entity, String)>,
+    /// Entities that have too little history yet, with why.
+    pub waiting: Vec<(Entity, String)>,
+    /// The longest stretch with data that an entity was learnt from.
+    pub span_s: i64,
+}
+
+/// Why nothing was trained.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The source did not answer.
+    #[error("history cannot be read: {0}")]
+    Source(#[from] GatherError),
+    /// The store cannot be read or written.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A defect in the arithmetic.
+    #[error("training panicked")]
+    Panicked,
+    /// The program is ending.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// A label with the rows that it speaks of.
+pub(crate) struct Told {
+    pub(crate) label: Label,
+    pub(crate) rows: LabelRows,
+}
+
+/// The models of one entity.
+pub(crate) type Members = BTreeMap<ModelKey, Model>;
+
+impl Trainer {
+    /// Trains every entity of a watch that has enough history at `now_s`.
+    ///
+    /// # Errors
+    /// Source or store failed; models promoted before are untouched.
+    pub async fn train(&self, watch: &Watch, now_s: i64) -> Result<Outcome, TrainError> {
+        let started = Instant::now();
+        let outcome = self.try_train(watch, now_s).await;
+        let result = match &outcome {
+            Ok(outcome) if outcome.n_promoted + outcome.rejected.len() == 0 => "waiting",
+            Ok(_) => "trained",
+            Err(_) => "failed",
+        };
+        self.board.own().training(&watch.name, result, started.elapsed().as_secs_f64());
+        outcome
+    }
+
+    async fn try_train(&self, watch: &Watch, now_s: i64) -> Result<Outcome, TrainError> {
+        let past = history::read(&self.source, &self.store, watch, now_s).await?;
+        let mut outcome = Outcome::default();
+        let mut told = past.told;
+        for (entity, rows) in past.windows {
+            let span_s = history::span_s(&rows);
+            if span_s < watch.train.min_history_s {
+                let why = format!("{span_s} s of history, wanted {} s", watch.train.min_history_s);
+                outcome.waiting.push((entity, why));
+                continue;
+            }
+            outcome.span_s = outcome.span_s.max(span_s);
+            let told = told.remove(&entity).unwrap_or_default();
+            let trained = self.train_entity(watch, &entity, rows, told).await?;
+            self.keep(watch, &entity, trained, now_s, &mut outcome).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn train_entity(
+        &self,
+        watch: &Watch,
+        entity: &Entity,
+        rows: Window,
+        told: Vec<Told>,
+    ) -> Result<Trained, TrainError> {
+        let champions = self.champions(watch, entity).await?;
+        let (watch, entity) = (watch.clone(), entity.clone());
+        let fitting = self.workers.run(Priority::Training, move |turn| {
+            fit_entity(&watch, &entity, &rows, &told, &champions, turn)
+        });
+        fitting.await.map_err(|_| TrainError::Panicked)?
+    }
+
+    async fn champions(&self, watch: &Watch, entity: &Entity) -> Result<Members, TrainError> {
+        let (store, name, entity) = (self.store.clone(), watch.name.clone(), entity.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let mut members = Members::new();
+            let rows = store.models(Some(&name))?.into_iter();
+            let promoted = |row: &ModelRow| row.state == ModelState::Promoted;
+            for row in rows.filter(|row| promoted(row) && row.key.entity == entity) {
+                let stored = store.model(&row.key, row.version)?;
+                // A champion that cannot be read cannot be beaten either: the challenger takes over.
+                if let Some(Ok(model)) = stored.map(|stored| Model::from_bytes(&stored.bytes)) {
+                    members.insert(row.key, model);
+                }
+            }
+            Ok(members)
+        });
+        read.await.map_err(|_| TrainError::Panicked)?
+    }
+
+    async fn keep(
+        &self,
+        watch: &Watch,
+        entity: &Entity,
+        trained: Trained,
+        now_s: i64,
+        outcome: &mut Outcome,
+    ) -> Result<(), TrainError> {
+        let Trained { members, decision } = trained;
+        if members.is_empty() {
+            outcome.waiting.push((entity.clone(), decision.reason()));
+            return Ok(());
+        }
+        let (store, reason) = (self.store.clone(), decision.reason());
+        let promote = decision == Decision::Promote;
+        let kept = tokio::task::spawn_blocking(move || {
+            let mut kept = Vec::new();
+            for (key, model) in members {
+                let bytes = model.to_bytes();
+                let sha256 = sha256(&bytes);
+                let card = model.card();
+                let new = NewModel { key: key.clone(), card, bytes, sha256, trained_s: now_s };
+                let version = store.add_model(&new)?;
+                if !promote {
+                    store.reject(&key, version, &reason)?;
+                }
+                kept.push((key, version));
+            }
+            if promote {
+                // All at once: half a set of new models is a set that nobody judged.
+                store.promote_all(&kept)?;
+            }
+            kept.iter().try_for_each(|(key, _)| store.prune(key, KEEP_VERSIONS).map(drop))
+        });
+        kept.await.map_err(|_| TrainError::Panicked)??;
+        let result = if promote { "promoted" } else { "rejected" };
+        self.board.own().promotion(&watch.name, result);
+        match promote {
+            true => outcome.n_promoted += 1,
+            false => outcome.rejected.push((entity.clone(), decision.reason())),
+        }
+        Ok(())
+    }
+}
+
+struct Trained {
+    members: Members,
+    decision: Decision,
+}
+
+/// Fits every member of one entity and decides whether they are better than what is there.
+fn fit_entity(
+    watch: &Watch,
+    entity: &Entity,
+    rows: &Window,
+    told: &[Told],
+    champions: &Members,
+    turn: &Turn,
+) -> Result<Trained, TrainError> {
+    let keep_going = || turn.keep_going();
+    let context = FitContext { seed: 0, keep_going: &keep_going };
+    let mut members = Members::new();
+    let mut refused = String::from("no detector");
+    for (detector, feature) in watch.members() {
+        let columns = watch.columns(feature);
+        let name = |f: usize| watch.features[f].name.clone();
+        let key = ModelKey {
+            watch: watch.name.clone(),
+            entity: entity.clone(),
+            feature: feature.map(name),
+            detector: detector.name().to_string(),
+        };
+        let recipe = Recipe {
+            features: columns.iter().map(|&f| name(f)).collect(),
+            detector,
+            preprocess: watch.preprocess(&columns),
+            step_s: watch.step_s,
+            block_s: watch.block_s(),
+            pages_per_week: watch.pages_per_week,
+        };
+        match Model::train(&recipe, &rows.select(&columns), &context) {
+            Ok(model) => drop(members.insert(key, model)),
+            Err(FitError::Stopped) => return Err(TrainError::Stopped),
+            // A feature that this entity never had: its other features are judged all the same.
+            Err(error) => refused = format!("{}: {error}", recipe.features.join(",")),
+        }
+    }
+    if members.is_empty() {
+        return Ok(Trained { members, decision: Decision::Reject(refused) });
+    }
+    let decision = gate::decide(watch, rows, told, champions, &mut members);
+    Ok(Trained { members, decision })
+}
