@@ -1,5 +1,7 @@
 //! The shipped rules load, fire where they should, and stay silent where they should.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::path::Path;
 use std::path::PathBuf;
 

@@ -49,7 +49,7 @@ impl Alertmanager {
             "--cluster.listen-address=".to_owned(),
         ];
         let program = debian("prometheus-alertmanager", "prometheus-alertmanager");
-        let mut process = Process::start(lab, "alertmanager", &program, args);
+        let process = Process::start(lab, "alertmanager", &program, args);
         process.ready(lab, &format!("http://127.0.0.1:{port}/-/ready"), secs(20));
         Alertmanager { port, _process: process }
     }
@@ -97,9 +97,17 @@ impl Webhook {
 
     /// The first alert of this name and status after the first `since` ones.
     pub(crate) fn find(&self, since: usize, name: &str, status: &str) -> Option<Delivery> {
+        self.find_where(since, |delivery| delivery.name == name && delivery.status == status)
+    }
+
+    /// The first such alert after the first `since` ones.
+    pub(crate) fn find_where(
+        &self,
+        since: usize,
+        wanted: impl Fn(&Delivery) -> bool,
+    ) -> Option<Delivery> {
         let deliveries = self.deliveries.lock().unwrap();
-        let wanted = |delivery: &&Delivery| delivery.name == name && delivery.status == status;
-        deliveries.iter().skip(since).find(wanted).cloned()
+        deliveries.iter().skip(since).find(|delivery| wanted(delivery)).cloned()
     }
 }
 

@@ -191,7 +191,7 @@ impl CoreDns {
         );
         let file = lab.write("Corefile", corefile);
         let args = ["-conf".as_ref(), file.as_os_str()];
-        let mut process = Process::start(lab, "coredns", &go_tool("coredns"), args);
+        let process = Process::start(lab, "coredns", &go_tool("coredns"), args);
         process.ready(lab, &format!("http://127.0.0.1:{metrics}/metrics"), secs(20));
         CoreDns { port, metrics, _process: process }
     }
@@ -229,7 +229,7 @@ impl Load {
         args.extend(["-Q".to_owned(), rate.to_string()]);
         args.extend(["-d".to_owned(), file.display().to_string()]);
         let program = debian("dnsperf", "dnsperf");
-        let mut process = Process::start(lab, name, &program, args);
+        let process = Process::start(lab, name, &program, args);
         thread::sleep(Duration::from_millis(200));
         process.assert_running();
         Load { _process: process }

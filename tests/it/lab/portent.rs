@@ -36,13 +36,13 @@ impl Portent {
     }
 
     /// Asks it to end, which it does within five seconds and with 0.
-    pub(crate) fn terminate(&mut self, lab: &Lab) {
+    pub(crate) fn terminate(&self, lab: &Lab) {
         let status = self.process.terminate(lab, secs(5));
         assert!(status.success(), "portent ended with {status}");
     }
 
     /// What a scrape sees now.
-    pub(crate) fn metrics(&mut self) -> Metrics {
+    pub(crate) fn metrics(&self) -> Metrics {
         self.process.assert_running();
         let answer = http::get(&self.url("/metrics")).unwrap();
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -50,14 +50,14 @@ impl Portent {
     }
 
     /// The highest combined score of a watch; `None` where there is none.
-    pub(crate) fn score(&mut self, watch: &str) -> Option<f64> {
+    pub(crate) fn score(&self, watch: &str) -> Option<f64> {
         let metrics = self.metrics();
         let scores = metrics.all("portent_anomaly_score", &[("watch", watch), COMBINED]);
         scores.iter().map(|sample| sample.value).reduce(f64::max)
     }
 
     /// How many passes of a watch have ended.
-    pub(crate) fn passes(&mut self, watch: &str) -> f64 {
+    pub(crate) fn passes(&self, watch: &str) -> f64 {
         self.metrics().sum("portent_passes_total", &[("watch", watch)])
     }
 
@@ -75,7 +75,7 @@ pub(crate) fn portent(args: &[&str]) -> String {
 }
 
 fn launch(lab: &Lab, name: &str, args: &[String], port: u16) -> Process {
-    let mut process = Process::start(lab, name, Path::new(BINARY), args);
+    let process = Process::start(lab, name, Path::new(BINARY), args);
     process.ready(lab, &format!("http://127.0.0.1:{port}/-/ready"), secs(20));
     process
 }

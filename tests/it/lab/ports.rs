@@ -36,7 +36,7 @@ impl Snmp {
             format!("--web.listen-address=127.0.0.1:{exporter}"),
         ];
         let program = debian("prometheus-snmp-exporter", "prometheus-snmp-exporter");
-        let mut process = Process::start(lab, "snmp_exporter", &program, args);
+        let process = Process::start(lab, "snmp_exporter", &program, args);
         let url =
             format!("http://127.0.0.1:{exporter}/snmp?module=if_mib&target=127.0.0.1:{agent}");
         process.ready(lab, &url, secs(30));
@@ -61,7 +61,7 @@ impl Node {
             "--collector.netdev.device-exclude=^$".to_owned(),
         ];
         let program = debian("prometheus-node-exporter", "prometheus-node-exporter");
-        let mut process = Process::start(lab, "node_exporter", &program, args);
+        let process = Process::start(lab, "node_exporter", &program, args);
         process.ready(lab, &format!("http://127.0.0.1:{port}/metrics"), secs(20));
         Node { port, _process: process }
     }

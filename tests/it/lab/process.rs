@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a lab that cannot start says where")]
 
+use std::cell::RefCell;
 use std::env;
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
@@ -20,7 +21,7 @@ use crate::lab::repository;
 /// A running program, killed when dropped.
 pub(crate) struct Process {
     name: String,
-    child: Child,
+    child: RefCell<Child>,
 }
 
 impl Process {
@@ -58,11 +59,11 @@ impl Process {
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("{name} did not start: {error}"));
-        Process { name: name.to_owned(), child }
+        Process { name: name.to_owned(), child: RefCell::new(child) }
     }
 
     /// Waits until a URL of this process answers 200.
-    pub(crate) fn ready(&mut self, lab: &Lab, url: &str, limit: Duration) {
+    pub(crate) fn ready(&self, lab: &Lab, url: &str, limit: Duration) {
         lab.until(&format!("{} is ready", self.name), limit, || {
             self.assert_running();
             http::get(url).ok().filter(|answer| answer.status == 200).map(|_| ())
@@ -70,29 +71,31 @@ impl Process {
     }
 
     /// Fails if the process has ended by itself.
-    pub(crate) fn assert_running(&mut self) {
-        if let Some(status) = self.child.try_wait().unwrap() {
+    pub(crate) fn assert_running(&self) {
+        if let Some(status) = self.child.borrow_mut().try_wait().unwrap() {
             panic!("{} ended by itself: {status}", self.name);
         }
     }
 
     /// Sends a signal, by name.
     pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
+        let pid = self.child.borrow().id().to_string();
         let sent = Command::new("kill").args(["-s", signal, &pid]).status().unwrap();
         assert!(sent.success(), "kill -s {signal} of {}: {sent}", self.name);
     }
 
     /// Kills it as a power cut would, and waits until it is gone.
-    pub(crate) fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub(crate) fn kill(&self) {
+        let _ = self.child.borrow_mut().kill();
+        let _ = self.child.borrow_mut().wait();
     }
 
     /// Asks it to end and waits for that.
-    pub(crate) fn terminate(&mut self, lab: &Lab, limit: Duration) -> ExitStatus {
+    pub(crate) fn terminate(&self, lab: &Lab, limit: Duration) -> ExitStatus {
         self.signal("TERM");
-        lab.until(&format!("{} ended", self.name), limit, || self.child.try_wait().unwrap())
+        lab.until(&format!("{} ended", self.name), limit, || {
+            self.child.borrow_mut().try_wait().unwrap()
+        })
     }
 }
 

@@ -63,7 +63,7 @@ impl Prometheus {
     }
 
     /// Ends it cleanly and leaves its data.
-    pub(crate) fn stop(&mut self, lab: &Lab) {
+    pub(crate) fn stop(&self, lab: &Lab) {
         self.process.terminate(lab, secs(30));
     }
 
@@ -146,7 +146,7 @@ fn backfill(lab: &Lab, history: &str, data: &Path) {
 
 fn launch(lab: &Lab, args: &[String], port: u16) -> Process {
     let program = debian("prometheus", "prometheus");
-    let mut process = Process::start(lab, "prometheus", &program, args);
+    let process = Process::start(lab, "prometheus", &program, args);
     process.ready(lab, &format!("http://127.0.0.1:{port}/-/ready"), secs(30));
     process
 }
