@@ -19,7 +19,6 @@ use crate::series::Window;
 
 use super::device::Backend;
 use super::frames::Frames;
-use super::frames::Hiding;
 use super::frames::TAIL;
 use super::net::Net;
 use super::net::Shape;
@@ -65,7 +64,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             window: 32,
-            latent: 8,
+            latent: 32,
             widths: [32, 16],
             max_epochs: 200,
             max_steps: 4000,
@@ -164,7 +163,7 @@ impl Autoencoder {
         // A feature with less than a window of values has no normal to speak of.
         let count = |f: usize| window.column(f).iter().filter(|v| !v.is_nan()).count();
         let live: Vec<usize> =
-            (0..window.n_features).filter(|&f| count(f) >= length).collect();
+            (0..window.n_features).filter(|&f| count(f) >= length).take(stored::MAX_LIVE).collect();
         let frames = Frames::new(window, &live, length);
         let few = |have| FitError::TooFewRows { have, want: 2 * length };
         let have = frames.observed_rows();
@@ -178,12 +177,10 @@ impl Autoencoder {
         let mut random = Random::new(context.seed);
         let shape = config.shape(live.len());
         let net = Net::random(shape, context.seed, config.backend);
-        let env = |n: &str, d: f32| std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
         let plan = train::Plan {
             max_epochs: config.max_epochs.max(1),
             max_steps: config.max_steps.max(1),
             rate: config.learning_rate,
-            hiding: Hiding { features: env("HF", 0.1), rows: env("HR", 0.05), starts: env("HS", 0.1), stress: env("ST", 1.0) },
         };
         let net = train::train(net, &frames, &ends, &plan, &mut random, context)?;
         Autoencoder::measured(net, window.n_features, live, &frames, &ends, context)
@@ -202,8 +199,14 @@ impl Autoencoder {
         let ones = vec![1.0; live.len()];
         let mut errors: Vec<Vec<f32>> = vec![Vec::new(); live.len()];
         let mut latents = Vec::new();
-        let mut model =
-            Autoencoder { net, n_features, live, scales: ones, latent_mean: vec![], latent_scale: 1.0 };
+        let mut model = Autoencoder {
+            net,
+            n_features,
+            live,
+            scales: ones,
+            latent_mean: vec![],
+            latent_scale: 1.0,
+        };
         for chunk in train::thin(ends, MAX_SCALED).chunks(model.at_once()) {
             if !(context.keep_going)() {
                 return Err(FitError::Stopped);
@@ -231,7 +234,11 @@ impl Autoencoder {
         (4_000_000 / (shape.window * shape.inputs)).clamp(1, 1024)
     }
 
-    fn judge<'a>(&'a self, frames: &'a Frames, ends: &'a [usize]) -> impl Iterator<Item = Judged> + 'a {
+    fn judge<'a>(
+        &'a self,
+        frames: &'a Frames,
+        ends: &'a [usize],
+    ) -> impl Iterator<Item = Judged> + 'a {
         let shape = self.net.shape();
         let output = self.net.run(frames.inputs(ends));
         let per = shape.window * shape.outputs;
@@ -271,7 +278,8 @@ impl Autoencoder {
             return;
         }
         let from = first.saturating_sub(self.lookback());
-        let frames = Frames::new(&window.slice(from, window.grid.len), &self.live, self.net.shape().window);
+        let frames =
+            Frames::new(&window.slice(from, window.grid.len), &self.live, self.net.shape().window);
         for chunk in frames.scorable(first - from).chunks(self.at_once()) {
             for judged in self.judge(&frames, chunk) {
                 each(judged.end + from - first, judged);

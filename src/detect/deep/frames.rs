@@ -12,8 +12,17 @@ const NEAR: f32 = 10.0;
 /// Largest value that an error is computed from, so that a huge value scores above a big one.
 const FAR: f32 = 50.0;
 
-/// Newest rows of a window: those that a score is computed from, and that training stresses.
+/// Newest rows of a window: those that a score is computed from.
 pub(super) const TAIL: usize = 3;
+
+/// Share of features, and of rows, that are hidden from the network in a window to train on, which
+/// it must rebuild all the same; and the share of windows that start late.
+///
+/// This is what makes it learn how features hang together instead of passing each one through,
+/// and what teaches it to read windows with gaps.
+const HIDDEN_FEATURES: f32 = 0.1;
+const HIDDEN_ROWS: f32 = 0.05;
+const LATE_STARTS: f32 = 0.1;
 
 /// The rows of a history, of the features that were ever observed.
 pub(super) struct Frames {
@@ -35,22 +44,6 @@ pub struct Batch {
     pub target: Vec<f32>,
     /// How much each cell of the target counts; 0 for a gap.
     pub weight: Vec<f32>,
-}
-
-/// How much of a window is hidden from the network in training, which must rebuild it all the same.
-///
-/// This is what makes it learn how features hang together instead of passing each one through,
-/// and what teaches it to read windows with gaps.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Hiding {
-    /// Share of features that are hidden over the whole window.
-    pub(super) features: f32,
-    /// Share of rows.
-    pub(super) rows: f32,
-    /// Share of windows that start late.
-    pub(super) starts: f32,
-    /// How much more the newest rows count.
-    pub(super) stress: f32,
 }
 
 impl Frames {
@@ -118,25 +111,28 @@ impl Frames {
 
     fn push_input(&self, row: Option<&[f32]>, hidden: impl Fn(usize) -> bool, out: &mut Vec<f32>) {
         let cell = |f: usize| row.map_or(f32::NAN, |row| if hidden(f) { f32::NAN } else { row[f] });
-        out.extend((0..self.features).map(cell).map(|v| {
-            if v.is_nan() { 0.0 } else { v.clamp(-NEAR, NEAR) }
-        }));
+        out.extend(
+            (0..self.features).map(cell).map(
+                |v| {
+                    if v.is_nan() { 0.0 } else { v.clamp(-NEAR, NEAR) }
+                },
+            ),
+        );
         out.extend((0..self.features).map(cell).map(|v| f32::from(u8::from(v.is_nan()))));
     }
 
     /// Windows to train on, with some of each hidden.
-    pub(super) fn batch(&self, ends: &[usize], hiding: &Hiding, random: &mut Random) -> Batch {
+    pub(super) fn batch(&self, ends: &[usize], random: &mut Random) -> Batch {
         let mut out = Batch::default();
         for &end in ends {
             let features: Vec<bool> =
-                (0..self.features).map(|_| random.unit() < hiding.features).collect();
-            let late = random.unit() < hiding.starts;
+                (0..self.features).map(|_| random.unit() < HIDDEN_FEATURES).collect();
+            let late = random.unit() < LATE_STARTS;
             let start = if late { random.below(self.length / 2 + 1) } else { 0 };
             for (i, row) in self.window(end).enumerate() {
-                let hide = i < start || random.unit() < hiding.rows;
+                let hide = i < start || random.unit() < HIDDEN_ROWS;
                 self.push_input(row, |f| hide || features[f], &mut out.input);
-                let stress = if i + TAIL >= self.length { hiding.stress } else { 1.0 };
-                self.push_target(row, stress, &mut out);
+                self.push_target(row, 1.0, &mut out);
             }
         }
         out

@@ -38,12 +38,7 @@ pub(super) trait Weights {
 impl Weights for Random {
     type Error = Infallible;
 
-    fn tensor(
-        &mut self,
-        _: &str,
-        shape: &[usize],
-        fan_in: usize,
-    ) -> Result<Vec<f32>, Infallible> {
+    fn tensor(&mut self, _: &str, shape: &[usize], fan_in: usize) -> Result<Vec<f32>, Infallible> {
         let bound = if fan_in == 0 { 0.0 } else { (3.0 / fan_in as f32).sqrt() };
         Ok((0..shape.iter().product()).map(|_| (2.0 * self.unit() - 1.0) * bound).collect())
     }
@@ -155,5 +150,69 @@ impl Double {
         let outputs = y.dims()[1] / 2;
         let y = y.reshape([batch, 2 * (time + 1), outputs]);
         y.slice([0..batch, 1..2 * time + 1, 0..outputs])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramp(shape: [usize; 3], device: &Device) -> (Vec<f32>, Tensor<3>) {
+        let data: Vec<f32> = (0..shape.iter().product()).map(|i| (i as f32 * 0.7).sin()).collect();
+        (data.clone(), Tensor::from_data(TensorData::new(data, shape), device))
+    }
+
+    fn close(left: &[f32], right: &[f32]) {
+        assert_eq!(left.len(), right.len());
+        assert!(left.iter().zip(right).all(|(a, b)| (a - b).abs() < 1e-5), "{left:?} {right:?}");
+    }
+
+    /// `out[t] = b + Σ x[2t + tap − kernel/2] · w[tap]`, tap by tap.
+    #[test]
+    fn halving_is_a_convolution_of_stride_two() {
+        let device = Device::flex();
+        for (kernel, time, [ci, co]) in
+            [(5, 8, [3, 2]), (3, 4, [1, 4]), (3, 2, [2, 2]), (1, 6, [2, 3])]
+        {
+            let Ok(layer) = Halve::new("x", kernel, [ci, co], &mut Random::new(1), &device);
+            let w = values(layer.linear.weight.val());
+            let (x, tensor) = ramp([2, time, ci], &device);
+            let mut wanted = vec![0.0; 2 * time / 2 * co];
+            for (i, out) in wanted.iter_mut().enumerate() {
+                let (b, t, o) = (i / (time / 2 * co), i / co % (time / 2), i % co);
+                for tap in 0..kernel {
+                    let Some(at) = (2 * t + tap).checked_sub(kernel / 2).filter(|&at| at < time)
+                    else {
+                        continue;
+                    };
+                    let terms =
+                        (0..ci).map(|c| x[(b * time + at) * ci + c] * w[(tap * ci + c) * co + o]);
+                    *out += terms.sum::<f32>();
+                }
+            }
+            close(&values(layer.forward(tensor)), &wanted);
+        }
+    }
+
+    /// Output 2t−1+k gets neighbour t−1 and t through the k-th half of the weights' columns.
+    #[test]
+    fn doubling_is_a_transposed_convolution() {
+        let device = Device::flex();
+        let (time, [ci, co]) = (3, [2, 3]);
+        let Ok(layer) = Double::new("x", [ci, co], &mut Random::new(1), &device);
+        let w = values(layer.linear.weight.val());
+        let (x, tensor) = ramp([1, time, ci], &device);
+        let at = |t: isize, c: usize| {
+            usize::try_from(t).ok().filter(|&t| t < time).map_or(0.0, |t| x[t * ci + c])
+        };
+        let wanted: Vec<f32> = (0..2 * time * co)
+            .map(|i| {
+                let (row, o) = (i / co, i % co);
+                let (t, k) = (row.div_ceil(2) as isize, (row + 1) % 2);
+                let w = |input: usize| w[input * 2 * co + k * co + o];
+                (0..ci).map(|c| at(t - 1, c) * w(c) + at(t, c) * w(ci + c)).sum()
+            })
+            .collect();
+        close(&values(layer.forward(tensor)), &wanted);
     }
 }

@@ -22,7 +22,9 @@ use super::net::Shape;
 pub(super) const MAX_WINDOW: usize = 1024;
 /// Most channels of a layer, and longest latent vector.
 pub(super) const MAX_WIDTH: usize = 1024;
-/// Most features.
+/// Most features that a network reads.
+pub(super) const MAX_LIVE: usize = 4096;
+/// Most features of a window, those left out included.
 const MAX_FEATURES: usize = 65_536;
 
 /// What is not a tensor.
@@ -36,11 +38,8 @@ struct Meta {
 
 /// The tensors and JSON of a model.
 pub(super) fn parts(model: &Autoencoder) -> Parts {
-    let meta = Meta {
-        n_features: model.n_features,
-        live: model.live.clone(),
-        shape: model.net.shape(),
-    };
+    let meta =
+        Meta { n_features: model.n_features, live: model.live.clone(), shape: model.net.shape() };
     let mut tensors = model.net.tensors();
     let mut add = |name: &str, values: &[f32]| {
         let (name, shape) = (name.to_string(), vec![values.len()]);
@@ -85,7 +84,8 @@ fn check(meta: &Meta) -> Result<(), RestoreError> {
     }
     let ascending = live.windows(2).all(|pair| pair[0] < pair[1]);
     let within = live.last().is_some_and(|&last| last < *n_features);
-    if !inside(*n_features, MAX_FEATURES) || !ascending || !within {
+    if !inside(*n_features, MAX_FEATURES) || !inside(live.len(), MAX_LIVE) || !ascending || !within
+    {
         return fail(format!("{} of {n_features} features", live.len()));
     }
     if (shape.inputs, shape.outputs) != (2 * live.len(), live.len()) {

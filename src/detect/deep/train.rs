@@ -13,9 +13,8 @@ use burn::tensor::TensorData;
 use crate::detect::FitContext;
 use crate::detect::FitError;
 
-use super::frames::Batch;
+pub use super::frames::Batch;
 use super::frames::Frames;
-use super::frames::Hiding;
 use super::layers::values;
 use super::net::Net;
 use super::random::Random;
@@ -25,6 +24,12 @@ const BATCH: usize = 64;
 
 /// Windows that the held-out loss is measured on, at most.
 const JUDGED: usize = 256;
+
+/// Times that the held-out loss is looked at, about, however many steps an epoch has.
+const LOOKS: usize = 100;
+
+/// Training ends when so many looks in a row saw no new best.
+const PATIENCE: usize = 20;
 
 /// A network, and the optimiser's memory of it.
 pub struct Trainer {
@@ -43,7 +48,7 @@ impl Trainer {
     /// One step down the mean square error of the cells that count. Returns that error.
     pub fn step(&mut self, batch: Batch, rate: f64) -> f32 {
         let loss = loss(&self.net, batch);
-        let value = values(loss.clone()).first().copied().unwrap_or(f32::NAN);
+        let value = number(loss.clone());
         let gradients = GradientsParams::from_grads(loss.backward(), &self.net);
         self.net = self.optimiser.step(rate, self.net.clone(), gradients);
         value
@@ -71,13 +76,16 @@ fn loss(net: &Net, batch: Batch) -> Tensor<1> {
     (error.clone() * error * weight).sum() / total.max(1.0)
 }
 
+fn number(tensor: Tensor<1>) -> f32 {
+    values(tensor).first().copied().unwrap_or(f32::NAN)
+}
+
 /// How long and how fast.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     pub(super) max_epochs: usize,
     pub(super) max_steps: usize,
     pub(super) rate: f64,
-    pub(super) hiding: Hiding,
 }
 
 /// Trains on the windows that end at `ends`, which are in order of time, and returns the network
@@ -91,40 +99,37 @@ pub(super) fn train(
     context: &FitContext<'_>,
 ) -> Result<Net, FitError> {
     let (learnt, held_out) = split(ends);
-    let (mut learnt, held_out) = (learnt.to_vec(), thin(held_out, JUDGED));
-    let judged = frames.judged(&held_out);
+    let mut learnt = learnt.to_vec();
+    let judged = frames.judged(&thin(held_out, JUDGED));
     let steps = plan.max_steps.min(plan.max_epochs * learnt.len().div_ceil(BATCH)).max(1);
-    // Looked at about a hundred times, however many steps an epoch has.
-    let every = (steps / 100).max(1);
-    let patience = 20;
+    let every = (steps / LOOKS).max(1);
     let mut trainer = Trainer::new(net);
     let mut best: (f32, Net) = (f32::INFINITY, trainer.net());
     let (mut done, mut stale) = (0, 0);
-    'training: loop {
+    while done < steps && stale < PATIENCE {
         random.shuffle(&mut learnt);
-        for chunk in learnt.chunks(BATCH) {
+        for chunk in learnt.chunks(BATCH).take(steps - done) {
             if !(context.keep_going)() {
                 return Err(FitError::Stopped);
             }
-            let progress = done as f64 / steps as f64;
-            let loss = trainer.step(frames.batch(chunk, &plan.hiding, random), rate(plan.rate, progress));
-            if !loss.is_finite() {
+            let rate = rate(plan.rate, done as f64 / steps as f64);
+            if !trainer.step(frames.batch(chunk, random), rate).is_finite() {
                 return Err(FitError::Diverged);
             }
             done += 1;
-            if done % every == 0 || done == steps {
-                let now = trainer.net();
-                let judged = values(self::loss(&now, judged.clone()))[0];
-                if std::env::var("TRACE").is_ok() { eprintln!("{done}/{steps} train {loss:.4} held out {judged:.4}"); }
-                if judged < best.0 {
-                    best = (judged, now);
-                    stale = 0;
-                } else {
-                    stale += 1;
-                }
+            if done % every != 0 && done != steps {
+                continue;
             }
-            if done == steps || stale == patience {
-                break 'training;
+            let net = trainer.net();
+            let error = number(loss(&net, judged.clone()));
+            if error < best.0 {
+                best = (error, net);
+                stale = 0;
+            } else {
+                stale += 1;
+            }
+            if stale == PATIENCE {
+                break;
             }
         }
     }
