@@ -113,6 +113,10 @@ impl Model {
     pub fn train(recipe: &Recipe, history: &Window, context: &FitContext<'_>) -> Result<Model, FitError> {
         let preprocess = recipe.preprocess.fit(history);
         let rows = preprocess.apply(history);
+        // A watch that has just begun has no rows before that: its first stretch is not the empty one.
+        let has_data = |i: &usize| rows.row(*i).iter().any(|v| !v.is_nan());
+        let first = (0..rows.grid.len).find(has_data).unwrap_or(0);
+        let rows = rows.slice(first, rows.grid.len);
         let mut calibration = Calibrator::new(rows.grid.step_s, recipe.block_s);
         for raw in walk_forward(&recipe.detector, &rows, context)? {
             calibration.observe(raw);
@@ -319,7 +323,12 @@ fn walk_forward(
     for k in 0..n_stretches {
         let from = first + (n - first) * k / n_stretches;
         let to = first + (n - first) * (k + 1) / n_stretches;
-        let fitted = detector.fit(&rows.slice(0, from), context)?;
+        let fitted = match detector.fit(&rows.slice(0, from), context) {
+            Ok(fitted) => fitted,
+            // A season needs to be seen twice: until then there is nobody to score the stretch.
+            Err(FitError::TooFewRows { .. }) => continue,
+            Err(error) => return Err(error),
+        };
         let seen = rows.slice(from.saturating_sub(fitted.lookback()), to);
         let stretch = fitted.score(&seen, seen.grid.len - (to - from));
         scores.extend(stretch.iter().map(|raw| raw.value));

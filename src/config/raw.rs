@@ -50,6 +50,7 @@ pub(super) struct WatchSection {
     pub(super) queries: Option<BTreeMap<String, Query>>,
     pub(super) checks: Option<ChecksSection>,
     pub(super) selector: Option<String>,
+    pub(super) native_histograms: Option<bool>,
     pub(super) entity: Option<Vec<String>>,
     pub(super) step: Option<Seconds>,
     pub(super) lag: Option<Seconds>,

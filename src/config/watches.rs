@@ -48,10 +48,13 @@ pub(super) fn resolve(sections: &[WatchSection], found: &mut Vec<Found>) -> Vec<
 }
 
 /// The watch of a preset with nothing changed.
-pub(super) fn of_preset(name: &str) -> Option<Watch> {
-    let name = name.to_string();
-    let section =
-        WatchSection { name: Some(name.clone()), preset: Some(name), ..WatchSection::default() };
+pub(super) fn of_preset(name: &str, native_histograms: bool) -> Option<Watch> {
+    let section = WatchSection {
+        name: Some(name.to_string()),
+        preset: Some(name.to_string()),
+        native_histograms: Some(native_histograms),
+        ..WatchSection::default()
+    };
     let mut found = Vec::new();
     let watch = one(&section, "", &mut found);
     found.is_empty().then_some(watch)
@@ -71,7 +74,7 @@ fn one(section: &WatchSection, at: &str, found: &mut Vec<Found>) -> Watch {
 
 fn preset(section: &WatchSection, at: &str, found: &mut Vec<Found>) -> WatchSection {
     let Some(name) = &section.preset else { return WatchSection::default() };
-    if let Some(preset) = Preset::named(name) {
+    if let Some(preset) = Preset::read(name, section.native_histograms.unwrap_or(true)) {
         return preset.section;
     }
     let known = Preset::names().join(", ");
