@@ -110,7 +110,11 @@ impl Model {
     ///
     /// # Errors
     /// Too few rows, or stopped.
-    pub fn train(recipe: &Recipe, history: &Window, context: &FitContext<'_>) -> Result<Model, FitError> {
+    pub fn train(
+        recipe: &Recipe,
+        history: &Window,
+        context: &FitContext<'_>,
+    ) -> Result<Model, FitError> {
         let preprocess = recipe.preprocess.fit(history);
         let rows = preprocess.apply(history);
         // A watch that has just begun has no rows before that: its first stretch is not the empty one.
@@ -145,7 +149,8 @@ impl Model {
         let grid = rows.grid;
         let first = (0..grid.len).find(|&i| grid.time(i) >= from_s).unwrap_or(grid.len);
         let scored = self.fitted.score(&rows, first);
-        let point = |(i, raw): (usize, &Raw)| self.point(grid.time(first + i), rows.row(first + i), raw);
+        let point =
+            |(i, raw): (usize, &Raw)| self.point(grid.time(first + i), rows.row(first + i), raw);
         scored.iter().enumerate().map(point).collect()
     }
 
@@ -265,7 +270,8 @@ impl Model {
     /// The bytes are no model of this program, or are damaged; never a panic or a large allocation.
     pub fn from_bytes(bytes: &[u8]) -> Result<Model, RestoreError> {
         let fail = |what: &str| RestoreError(format!("not a portent model: {what}"));
-        let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(|| fail("shorter than its length field"))?;
+        let (length, rest) =
+            bytes.split_first_chunk::<8>().ok_or_else(|| fail("shorter than its length field"))?;
         let length = u64::from_le_bytes(*length) as usize;
         if length > MAX_HEADER || length > rest.len() {
             return Err(fail("the header is longer than the file"));
@@ -277,7 +283,9 @@ impl Model {
         }
         let mut tensors = Vec::new();
         for tensor in head.tensors.drain(..) {
-            tensors.push(read_tensor(tensor, &mut numbers).ok_or_else(|| fail("a tensor is cut short"))?);
+            tensors.push(
+                read_tensor(tensor, &mut numbers).ok_or_else(|| fail("a tensor is cut short"))?,
+            );
         }
         if !numbers.is_empty() {
             return Err(fail("bytes after the last tensor"));

@@ -242,7 +242,9 @@ impl Running {
 
     /// Starts the watches of presets that have data by now.
     async fn find_presets(&mut self) {
-        if self.presets.is_empty() || now_s() % LOOK_FOR_PRESETS_S >= LOOK_AT_STORE.as_secs() as i64 * 2 {
+        if self.presets.is_empty()
+            || now_s() % LOOK_FOR_PRESETS_S >= LOOK_AT_STORE.as_secs() as i64 * 2
+        {
             return;
         }
         // VictoriaMetrics, and Prometheus before 2.40, refuse whatever names a native histogram.

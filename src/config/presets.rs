@@ -78,7 +78,8 @@ mod tests {
             let watch = Preset::named(name).and_then(|preset| preset.watch());
             let watch = watch.unwrap_or_else(|| panic!("{name}"));
             let checks = [watch.checks.up, watch.checks.limit, watch.checks.restarted];
-            let queries = watch.features.into_iter().map(|f| f.query).chain(checks.into_iter().flatten());
+            let queries =
+                watch.features.into_iter().map(|f| f.query).chain(checks.into_iter().flatten());
             for query in queries {
                 assert!(!query.contains('$'), "{name}: {query}");
             }
