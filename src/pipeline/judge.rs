@@ -261,7 +261,7 @@ pub(super) fn samples(watch: &Watch, entity: &Entity, judged: &Judged) -> Vec<Sa
         add(Metric::StreakPoints, &own, f64::from(verdict.streak.points));
         if verdict.member.detector == COMBINED {
             let end_s = judged.time_s.unwrap_or_default() + watch.bucket_s.unwrap_or(0);
-            add(Metric::ScoreTimestamp, &own[..1], end_s as f64);
+            add(Metric::ScoreTimestamp, &own, end_s as f64);
         }
         if let Some(band) = verdict.band {
             add(Metric::Expected, &own, band.expected);
