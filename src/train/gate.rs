@@ -198,3 +198,150 @@ fn last_day(history: &Window) -> Window {
     let rows = (DAY_S / history.grid.step_s).max(1) as usize;
     history.slice(history.grid.len.saturating_sub(rows), history.grid.len)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect;
+    use crate::detect::FitContext;
+    use crate::model::Recipe;
+    use crate::preprocess;
+    use crate::series::Entity;
+    use crate::series::Grid;
+    use crate::store::LabelRows;
+    use crate::store::ModelKey;
+    use crate::verdict::Interval;
+    use crate::verdict::Label;
+    use crate::watch::Checks;
+    use crate::watch::Feature;
+    use crate::watch::Training;
+
+    const STEP_S: i64 = 60;
+    const ROWS: usize = 4 * 1440;
+
+    fn watch() -> Watch {
+        let scale = preprocess::FeatureConfig::default();
+        let feature = Feature { name: "x".into(), query: String::new(), scale };
+        Watch {
+            name: "w".into(),
+            entity: Vec::new(),
+            features: vec![feature],
+            checks: Checks::default(),
+            step_s: STEP_S,
+            lag_s: 0,
+            bucket_s: None,
+            despike: None,
+            detectors: detect::Config::named("seasonal_median").into_iter().collect(),
+            consecutive: 3,
+            pages_per_week: 1.0,
+            train: Training { every_s: 86_400, history_s: 4 * 86_400, min_history_s: 3_600 },
+            score_every_s: STEP_S,
+        }
+    }
+
+    /// Noise of standard deviation 1 (a sum of uniforms), with `shift` on the rows `at`.
+    fn rows(seed: u64, n: usize, at: std::ops::Range<usize>, shift: f64) -> Window {
+        let mut state = seed;
+        let mut uniform = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f64 / (1_u64 << 24) as f64 - 0.5
+        };
+        let mut value = |i: usize| {
+            let noise: f64 = (0..12).map(|_| uniform()).sum();
+            10.0 + noise + if at.contains(&i) { shift } else { 0.0 }
+        };
+        let grid = Grid { start_s: 0, step_s: STEP_S, len: n };
+        Window::single(grid, (0..n).map(&mut value).collect())
+    }
+
+    fn members(history: &Window) -> Members {
+        let watch = watch();
+        let recipe = Recipe {
+            features: vec!["x".into()],
+            detector: watch.detectors[0].clone(),
+            preprocess: watch.preprocess(&[0]),
+            step_s: STEP_S,
+            block_s: watch.block_s(),
+            pages_per_week: 1.0,
+        };
+        let context = FitContext { seed: 0, keep_going: &|| true };
+        let model = Model::train(&recipe, history, &context).unwrap();
+        let (entity, feature) = (Entity::default(), Some("x".to_string()));
+        let key =
+            ModelKey { watch: "w".into(), entity, feature, detector: "seasonal_median".into() };
+        Members::from([(key, model)])
+    }
+
+    fn told(verdict: Verdict, shift: f64) -> Told {
+        let interval = Interval { from_s: 60 * STEP_S, to_s: 80 * STEP_S };
+        let label = Label {
+            watch: "w".into(),
+            entity: Entity::default(),
+            interval,
+            verdict,
+            class: None,
+            author: None,
+            note: None,
+            source: "api".into(),
+            created_s: 0,
+        };
+        let window = rows(99, 80, 60..80, shift);
+        Told { label, rows: LabelRows { features: vec!["x".into()], window } }
+    }
+
+    fn highest(members: &Members, told: &Told) -> f64 {
+        let scores = scores(members, &told.rows.features, &told.rows.window);
+        let inside = scores.iter().filter(|(t, _)| told.label.interval.contains(**t));
+        inside.map(|(_, s)| *s).fold(f64::NAN, f64::max)
+    }
+
+    #[test]
+    fn a_labelled_anomaly_lowers_the_threshold_and_is_found_then() {
+        let history = rows(1, ROWS, 0..0, 0.0);
+        let (champions, mut challengers) = (members(&history), members(&history));
+        let slight = told(Verdict::Anomaly, 2.5);
+        assert!(
+            highest(&champions, &slight) < 1.0,
+            "the test wants a fault that is missed at first"
+        );
+        let decision = decide(&watch(), &history, &[slight], &champions, &mut challengers);
+        assert_eq!(decision, Decision::Promote);
+        let again = told(Verdict::Anomaly, 2.5);
+        assert!(highest(&challengers, &again) > 1.0);
+    }
+
+    #[test]
+    fn an_anomaly_that_looks_like_every_day_is_not_learnt() {
+        let history = rows(1, ROWS, 0..0, 0.0);
+        let (champions, mut challengers) = (members(&history), members(&history));
+        let nothing = told(Verdict::Anomaly, 0.0);
+        let watch = Watch { consecutive: 1, ..watch() };
+        let decision = decide(&watch, &history, &[nothing], &champions, &mut challengers);
+        let Decision::Reject(reason) = decision else { panic!("promoted") };
+        // Either it is still not found, or ordinary days would be found as well.
+        assert!(reason.contains("labelled anomaly") || reason.contains("false alarms"), "{reason}");
+    }
+
+    #[test]
+    fn what_a_person_calls_normal_raises_the_threshold() {
+        let history = rows(1, ROWS, 0..0, 0.0);
+        let (champions, mut challengers) = (members(&history), members(&history));
+        let known = told(Verdict::Normal, 20.0);
+        assert!(highest(&champions, &known) > 1.0);
+        let decision = decide(&watch(), &history, &[known], &champions, &mut challengers);
+        assert_eq!(decision, Decision::Promote);
+        assert!(highest(&challengers, &told(Verdict::Normal, 20.0)) <= 1.0);
+    }
+
+    #[test]
+    fn contradicting_labels_leave_the_champion_in_place() {
+        let history = rows(1, ROWS, 0..0, 0.0);
+        let (champions, mut challengers) = (members(&history), members(&history));
+        let labels = [told(Verdict::Normal, 20.0), told(Verdict::Anomaly, 6.0)];
+        let decision = decide(&watch(), &history, &labels, &champions, &mut challengers);
+        let Decision::Reject(reason) = decision else { panic!("promoted") };
+        assert!(reason.contains("labelled normal"), "{reason}");
+    }
+}

@@ -240,7 +240,7 @@ async fn labels(site: &Site, user: Option<String>, request: Request<Incoming>) -
     let Some(channel) = &site.context.labels else {
         return failure(
             StatusCode::FORBIDDEN,
-            "the labels API is not enabled: start with --web.enable-labels-api",
+            "the labels API is off: set `web: {labels_api: true}` in the configuration",
         );
     };
     let limit = site.context.limits.body;

@@ -7,7 +7,9 @@
 
 mod lab;
 
+mod backtest;
 mod config;
+mod demo;
 mod e2e;
 mod export;
 mod helm;

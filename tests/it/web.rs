@@ -237,7 +237,7 @@ async fn labels_are_handed_on() {
     let server = start(context()).await;
     let (status, answer) = post_label(&server, vec![]).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
-    assert!(answer["error"].as_str().unwrap().contains("--web.enable-labels-api"), "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("labels_api: true"), "{answer}");
     server.end().await;
 
     let (labels, mut asked) = mpsc::channel::<LabelRequest>(1);

@@ -29,6 +29,12 @@ impl Portent {
         Portent { port, process: launch(lab, name, &all, port), args: all }
     }
 
+    /// Starts the demo.
+    pub(crate) fn demo(lab: &Lab, port: u16) -> Portent {
+        let all = vec!["demo".to_owned(), format!("--web.listen-address=127.0.0.1:{port}")];
+        Portent { port, process: launch(lab, "portent", &all, port), args: all }
+    }
+
     /// `kill -9`, then a new process with the same arguments.
     pub(crate) fn kill_and_start_again(&mut self, lab: &Lab) {
         self.process.kill();
