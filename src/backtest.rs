@@ -80,6 +80,9 @@ pub fn run(names: &[String], rows: &Window, settings: &Settings) -> Result<Vec<R
     Ok(output)
 }
 
+/// Members' scores and the first band, by time.
+type Scored = BTreeMap<i64, (Vec<f64>, Option<Band>)>;
+
 type Member = (detect::Config, Vec<usize>);
 
 fn members(n_columns: usize, settings: &Settings) -> Vec<Member> {
@@ -89,7 +92,8 @@ fn members(n_columns: usize, settings: &Settings) -> Vec<Member> {
         _ => &["seasonal_median"],
     };
     let usual = || usual.iter().filter_map(|name| detect::Config::named(name)).collect();
-    let detectors = if settings.detectors.is_empty() { usual() } else { settings.detectors.clone() };
+    let detectors =
+        if settings.detectors.is_empty() { usual() } else { settings.detectors.clone() };
     let columns = |detector: &detect::Config| match detector.joint() {
         true => vec![(0..n_columns).collect()],
         false => (0..n_columns).map(|c| vec![c]).collect::<Vec<_>>(),
@@ -149,7 +153,7 @@ fn score_stretch(
 ) -> BTreeMap<usize, (f64, Option<Band>)> {
     let longest = models.iter().map(|(_, model)| model.n_raw_rows()).max().unwrap_or(1);
     let seen = rows.slice(from.saturating_sub(2 * longest), to);
-    let mut by_feature: BTreeMap<&[usize], BTreeMap<i64, (Vec<f64>, Option<Band>)>> = BTreeMap::new();
+    let mut by_feature: BTreeMap<&[usize], Scored> = BTreeMap::new();
     for (columns, model) in models {
         let scored = by_feature.entry(columns).or_default();
         for point in model.score(&seen.select(columns), i64::MIN) {
@@ -160,13 +164,12 @@ fn score_stretch(
     }
     let mut highest: BTreeMap<i64, (f64, Option<Band>)> = BTreeMap::new();
     for (time_s, (scores, band)) in by_feature.into_values().flatten() {
-        let known = highest.entry(time_s).or_insert((f64::NAN, band.filter(|_| models[0].0.len() == 1)));
+        let known =
+            highest.entry(time_s).or_insert((f64::NAN, band.filter(|_| models[0].0.len() == 1)));
         known.0 = known.0.max(combine(&scores));
     }
     let point_of = |i: &usize| highest.range(..=rows.grid.time(*i)).next_back();
-    let fresh = |i: &usize, time_s: i64| {
-        rows.grid.time(*i) - time_s < models[0].1.point_s()
-    };
+    let fresh = |i: &usize, time_s: i64| rows.grid.time(*i) - time_s < models[0].1.point_s();
     let row = |i: usize| point_of(&i).filter(|(t, _)| fresh(&i, **t)).map(|(_, value)| (i, *value));
     (from..to).filter_map(row).collect()
 }
@@ -174,7 +177,11 @@ fn score_stretch(
 /// The output file: `t,score`, and what the detectors give beside it.
 pub fn to_csv(rows: &[Row]) -> String {
     let banded = rows.iter().any(|row| row.band.is_some());
-    let mut text = String::from(if banded { "t,score,expected,lower,upper,streak\n" } else { "t,score,streak\n" });
+    let mut text = String::from(if banded {
+        "t,score,expected,lower,upper,streak\n"
+    } else {
+        "t,score,streak\n"
+    });
     for row in rows {
         let _ = write!(text, "{},{:.6}", row.time_s, row.score);
         match row.band {

@@ -110,9 +110,17 @@ impl Model {
     ///
     /// # Errors
     /// Too few rows, or stopped.
-    pub fn train(recipe: &Recipe, history: &Window, context: &FitContext<'_>) -> Result<Model, FitError> {
+    pub fn train(
+        recipe: &Recipe,
+        history: &Window,
+        context: &FitContext<'_>,
+    ) -> Result<Model, FitError> {
         let preprocess = recipe.preprocess.fit(history);
         let rows = preprocess.apply(history);
+        // A watch that has just begun has no rows before that: its first stretch is not the empty one.
+        let has_data = |i: &usize| rows.row(*i).iter().any(|v| !v.is_nan());
+        let first = (0..rows.grid.len).find(has_data).unwrap_or(0);
+        let rows = rows.slice(first, rows.grid.len);
         let mut calibration = Calibrator::new(rows.grid.step_s, recipe.block_s);
         for raw in walk_forward(&recipe.detector, &rows, context)? {
             calibration.observe(raw);
@@ -141,7 +149,8 @@ impl Model {
         let grid = rows.grid;
         let first = (0..grid.len).find(|&i| grid.time(i) >= from_s).unwrap_or(grid.len);
         let scored = self.fitted.score(&rows, first);
-        let point = |(i, raw): (usize, &Raw)| self.point(grid.time(first + i), rows.row(first + i), raw);
+        let point =
+            |(i, raw): (usize, &Raw)| self.point(grid.time(first + i), rows.row(first + i), raw);
         scored.iter().enumerate().map(point).collect()
     }
 
@@ -261,7 +270,8 @@ impl Model {
     /// The bytes are no model of this program, or are damaged; never a panic or a large allocation.
     pub fn from_bytes(bytes: &[u8]) -> Result<Model, RestoreError> {
         let fail = |what: &str| RestoreError(format!("not a portent model: {what}"));
-        let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(|| fail("shorter than its length field"))?;
+        let (length, rest) =
+            bytes.split_first_chunk::<8>().ok_or_else(|| fail("shorter than its length field"))?;
         let length = u64::from_le_bytes(*length) as usize;
         if length > MAX_HEADER || length > rest.len() {
             return Err(fail("the header is longer than the file"));
@@ -273,7 +283,9 @@ impl Model {
         }
         let mut tensors = Vec::new();
         for tensor in head.tensors.drain(..) {
-            tensors.push(read_tensor(tensor, &mut numbers).ok_or_else(|| fail("a tensor is cut short"))?);
+            tensors.push(
+                read_tensor(tensor, &mut numbers).ok_or_else(|| fail("a tensor is cut short"))?,
+            );
         }
         if !numbers.is_empty() {
             return Err(fail("bytes after the last tensor"));
@@ -319,7 +331,12 @@ fn walk_forward(
     for k in 0..n_stretches {
         let from = first + (n - first) * k / n_stretches;
         let to = first + (n - first) * (k + 1) / n_stretches;
-        let fitted = detector.fit(&rows.slice(0, from), context)?;
+        let fitted = match detector.fit(&rows.slice(0, from), context) {
+            Ok(fitted) => fitted,
+            // A season needs to be seen twice: until then there is nobody to score the stretch.
+            Err(FitError::TooFewRows { .. }) => continue,
+            Err(error) => return Err(error),
+        };
         let seen = rows.slice(from.saturating_sub(fitted.lookback()), to);
         let stretch = fitted.score(&seen, seen.grid.len - (to - from));
         scores.extend(stretch.iter().map(|raw| raw.value));

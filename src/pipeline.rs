@@ -280,7 +280,10 @@ impl Pipeline {
     fn summary(&self, judged: &BTreeMap<Entity, Judged>) -> Summary {
         Summary {
             n_entities: self.state.entities.len(),
-            n_without_model: judged.values().filter(|j| j.problem == Some(Problem::NoModel)).count(),
+            n_without_model: judged
+                .values()
+                .filter(|j| j.problem == Some(Problem::NoModel))
+                .count(),
             n_above: judged.values().map(Judged::n_above).sum(),
         }
     }

@@ -19,7 +19,9 @@ pub struct Entity(BTreeMap<String, String>);
 
 impl Entity {
     /// An entity of these label pairs. Empty values are dropped: to Prometheus they are absent.
-    pub fn new<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Entity {
+    pub fn new<K: Into<String>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Entity {
         let pairs = pairs.into_iter().map(|(k, v)| (k.into(), v.into()));
         Entity(pairs.filter(|(_, v): &(String, String)| !v.is_empty()).collect())
     }
@@ -73,7 +75,8 @@ impl FromStr for Entity {
             if name.is_empty() {
                 return Err(fail("an empty label name"));
             }
-            let (value, after) = entity_value(after).ok_or_else(|| fail("a quote that is not closed"))?;
+            let (value, after) =
+                entity_value(after).ok_or_else(|| fail("a quote that is not closed"))?;
             if pairs.insert(name.to_string(), value).is_some() {
                 return Err(fail("a label named twice"));
             }
@@ -124,7 +127,8 @@ pub struct Grid {
 impl Grid {
     /// The aligned grid that covers the half-open `from_s..to_s`: every multiple of the step in it.
     pub fn covering(from_s: i64, to_s: i64, step_s: i64) -> Grid {
-        let start_s = from_s.div_euclid(step_s) * step_s + if from_s.rem_euclid(step_s) > 0 { step_s } else { 0 };
+        let start_s = from_s.div_euclid(step_s) * step_s
+            + if from_s.rem_euclid(step_s) > 0 { step_s } else { 0 };
         let len = if to_s > start_s { (to_s - start_s - 1) / step_s + 1 } else { 0 };
         Grid { start_s, step_s, len: len as usize }
     }
@@ -142,7 +146,8 @@ impl Grid {
     /// The row of exactly this time.
     pub fn index(&self, time_s: i64) -> Option<usize> {
         let offset = time_s - self.start_s;
-        let inside = offset >= 0 && offset % self.step_s == 0 && offset / self.step_s < self.len as i64;
+        let inside =
+            offset >= 0 && offset % self.step_s == 0 && offset / self.step_s < self.len as i64;
         inside.then_some((offset / self.step_s) as usize)
     }
 }
@@ -226,7 +231,11 @@ mod tests {
 
     #[test]
     fn entity_round_trips() {
-        for pairs in [vec![("job", "coredns")], vec![("ifName", "Gi1/0,5"), ("instance", "a\"b\\c=d")], vec![]] {
+        for pairs in [
+            vec![("job", "coredns")],
+            vec![("ifName", "Gi1/0,5"), ("instance", "a\"b\\c=d")],
+            vec![],
+        ] {
             let entity = Entity::new(pairs);
             assert_eq!(entity.to_string().parse(), Ok(entity));
         }

@@ -99,7 +99,8 @@ impl Watch {
     /// Each model that an entity has: its detector and the columns it sees. A joint detector sees
     /// all of them (`None`), a single one has a model per feature.
     pub fn members(&self) -> Vec<(detect::Config, Option<usize>)> {
-        let columns = |joint| if joint { vec![None] } else { (0..self.features.len()).map(Some).collect() };
+        let columns =
+            |joint| if joint { vec![None] } else { (0..self.features.len()).map(Some).collect() };
         let members = |d: &detect::Config| {
             columns(d.joint()).into_iter().map(|f| (d.clone(), f)).collect::<Vec<_>>()
         };

@@ -195,7 +195,7 @@ fn introduce(address: &str) {
     );
 }
 
-/// Says when faults begin and end, and when they are found. Never returns.
+/// Says when faults begin and when they are found. Never returns.
 #[expect(clippy::print_stdout, reason = "the demo talks to whoever started it")]
 async fn narrate(cluster: &Cluster, board: &Board) {
     let started_s = now_s();
@@ -204,22 +204,23 @@ async fn narrate(cluster: &Cluster, board: &Board) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let now_s = now_s();
-        let text = String::from_utf8_lossy(&board.scrape(Format::Text, false).into_bytes()).into_owned();
+        let at_s = now_s - started_s;
+        let text = board.scrape(Format::Text, false).into_bytes();
+        let text = String::from_utf8_lossy(&text);
         for watch in [simulate::COREDNS, simulate::PORTS] {
             let highest = highest(&text, watch);
             if highest.is_some() && scoring.insert(watch) {
-                println!("{:>4} s  first scores of {watch}", now_s - started_s);
+                println!("{at_s:>4} s  first scores of {watch}");
             }
             let Some(fault) = cluster.fault_at(watch, now_s) else { continue };
             let key = (watch, fault.interval.from_s);
             if begun.insert(key) {
-                println!("{:>4} s  fault in {watch}: {}", now_s - started_s, fault.describe());
+                println!("{at_s:>4} s  fault in {watch}: {}", fault.describe());
             }
-            if let Some((score, series)) = highest.filter(|(score, _)| *score > 1.0) {
-                if found.insert(key) {
-                    let after_s = now_s - fault.interval.from_s;
-                    println!("{:>4} s  found after {after_s} s: {series} = {score:.2}", now_s - started_s);
-                }
+            let above = highest.filter(|(score, _)| *score > 1.0 && found.insert(key));
+            if let Some((score, series)) = above {
+                let after_s = now_s - fault.interval.from_s;
+                println!("{at_s:>4} s  found after {after_s} s: {series} = {score:.2}");
             }
         }
     }

@@ -88,7 +88,10 @@ pub fn add_label(store: &Path, new: NewLabel) -> Result<i64, Error> {
 /// # Errors
 /// The store cannot be opened.
 pub fn list_labels(store: &Path) -> Result<String, Error> {
-    let heads = ["ID", "WATCH", "ENTITY", "FROM", "TO", "VERDICT", "CLASS", "SOURCE", "AUTHOR", "ROWS", "NOTE"];
+    let heads = [
+        "ID", "WATCH", "ENTITY", "FROM", "TO", "VERDICT", "CLASS", "SOURCE", "AUTHOR", "ROWS",
+        "NOTE",
+    ];
     let mut table = vec![heads.map(String::from)];
     let time = |s: i64| jiff::Timestamp::from_second(s).map(|t| t.to_string()).unwrap_or_default();
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());

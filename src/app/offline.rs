@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Error;
 use crate::backtest;
 use crate::series::Window;
-use crate::source::csv;
+use crate::source;
 use crate::store::ModelState;
 use crate::store::Store;
 
@@ -18,7 +18,7 @@ pub fn backtest(
     output: &Path,
     settings: &backtest::Settings,
 ) -> Result<usize, Error> {
-    let file = csv::read(input)?;
+    let file = source::csv::read(input)?;
     let grid = file.grid();
     let (names, columns): (Vec<String>, Vec<Vec<f64>>) = file.columns.into_iter().unzip();
     let mut rows = Window::gaps(grid, names.len());
@@ -30,7 +30,11 @@ pub fn backtest(
     let in_input = |error: &dyn std::fmt::Display| format!("{}: {error}", input.display());
     let wanted = file.rows.get(settings.train_rows..).unwrap_or_default();
     let Some((_, first)) = wanted.first() else {
-        let error = format!("{} rows, wanted more than the {} to learn from", file.rows.len(), settings.train_rows);
+        let error = format!(
+            "{} rows, wanted more than the {} to learn from",
+            file.rows.len(),
+            settings.train_rows
+        );
         return Err(in_input(&error).into());
     };
     let replayed = backtest::Settings { train_rows: *first, ..settings.clone() };
@@ -51,8 +55,13 @@ pub fn backtest(
 /// # Errors
 /// The store cannot be opened.
 pub fn list_models(store: &Path) -> Result<String, Error> {
-    let mut table = vec![["WATCH", "ENTITY", "FEATURE", "DETECTOR", "VERSION", "STATE", "TRAINED", "SHA256", "REASON"]
-        .map(String::from)];
+    let mut table = vec![
+        [
+            "WATCH", "ENTITY", "FEATURE", "DETECTOR", "VERSION", "STATE", "TRAINED", "SHA256",
+            "REASON",
+        ]
+        .map(String::from),
+    ];
     for row in Store::open(store)?.models(None)? {
         let state = row.state.as_str().to_string();
         let reason = match row.state {

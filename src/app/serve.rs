@@ -24,6 +24,7 @@ use crate::config::Preset;
 use crate::export::Board;
 use crate::schedule;
 use crate::source::Source;
+use crate::source::SourceError;
 use crate::source::prometheus;
 use crate::source::prometheus::Prometheus;
 use crate::store::Store;
@@ -241,12 +242,19 @@ impl Running {
 
     /// Starts the watches of presets that have data by now.
     async fn find_presets(&mut self) {
-        if self.presets.is_empty() || now_s() % LOOK_FOR_PRESETS_S >= LOOK_AT_STORE.as_secs() as i64 * 2 {
+        if self.presets.is_empty()
+            || now_s() % LOOK_FOR_PRESETS_S >= LOOK_AT_STORE.as_secs() as i64 * 2
+        {
             return;
         }
+        // VictoriaMetrics, and Prometheus before 2.40, refuse whatever names a native histogram.
+        let asked = self.source.instant("histogram_count(vector(1))", now_s()).await;
+        let native = !matches!(asked, Err(SourceError::BadQuery(_)));
         for preset in std::mem::take(&mut self.presets) {
             let found = self.source.instant(&preset.present, now_s()).await;
-            match (found.map(|answer| !answer.series.is_empty()), preset.watch()) {
+            let fitting = if native { Some(preset.clone()) } else { preset.classic() };
+            let watch = fitting.and_then(|preset| preset.watch());
+            match (found.map(|answer| !answer.series.is_empty()), watch) {
                 (Ok(true), Some(watch)) => {
                     tracing::info!(watch = preset.name, "found, watching");
                     self.watching.start(watch);

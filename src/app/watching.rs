@@ -54,10 +54,6 @@ impl Watching {
         Register(Arc::clone(&self.watches))
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.register().get(name).is_some()
-    }
-
     /// Starts to score and to train a watch.
     pub(super) fn start(&mut self, watch: Watch) {
         let Trainer { source, store, board, workers } = self.trainer.clone();

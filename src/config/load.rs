@@ -180,14 +180,18 @@ mod tests {
     #[test]
     fn environment_is_expanded() {
         let lookup = |name: &str| (name == "TOKEN").then(|| "s3cret".to_string());
-        assert_eq!(expand("a ${TOKEN} $rate_window $", lookup), Ok("a s3cret $rate_window $".into()));
+        assert_eq!(
+            expand("a ${TOKEN} $rate_window $", lookup),
+            Ok("a s3cret $rate_window $".into())
+        );
         assert_eq!(expand("${NOT_SET}", lookup), Err("NOT_SET".into()));
         assert_eq!(expand("open ${TOKEN", lookup), Ok("open ${TOKEN".into()));
     }
 
     #[test]
     fn every_problem_shows_at_once() {
-        let text = "watchs: []\nwatches:\n  - name: a\n    step: 5\n    stepp: 1s\n    queries: {q: up}\n";
+        let text =
+            "watchs: []\nwatches:\n  - name: a\n    step: 5\n    stepp: 1s\n    queries: {q: up}\n";
         let problems = parse("portent.yml", text).unwrap_err();
         let lines: Vec<_> = problems.list.iter().map(|p| (p.at.as_str(), p.line)).collect();
         let wanted =

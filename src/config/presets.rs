@@ -16,6 +16,7 @@ pub struct Preset {
     pub name: &'static str,
     /// The query whose answer is not empty where the preset has something to watch.
     pub present: String,
+    native_histograms: bool,
     pub(super) section: WatchSection,
 }
 
@@ -42,18 +43,28 @@ impl Preset {
 
     /// The preset of this name.
     pub fn named(name: &str) -> Option<Preset> {
+        Preset::read(name, true)
+    }
+
+    /// The same for a server that refuses every query that names a native histogram.
+    pub fn classic(&self) -> Option<Preset> {
+        Preset::read(self.name, false)
+    }
+
+    pub(super) fn read(name: &str, native_histograms: bool) -> Option<Preset> {
         let (name, _) = FILES.iter().find(|(known, _)| *known == name)?;
-        let mut mapping = expand(name, FILES, Histograms::Both).ok()?;
+        let histograms = if native_histograms { Histograms::Both } else { Histograms::Classic };
+        let mut mapping = expand(name, FILES, histograms).ok()?;
         let present = mapping.remove("present")?.as_str()?.to_string();
         let section: WatchSection =
             serde_yaml::from_value(serde_yaml::Value::Mapping(mapping)).ok()?;
         let present = watches::filled(&section, &present);
-        Some(Preset { name, present, section })
+        Some(Preset { name, present, native_histograms, section })
     }
 
     /// Its watch, with nothing changed.
     pub fn watch(&self) -> Option<Watch> {
-        watches::of_preset(self.name)
+        watches::of_preset(self.name, self.native_histograms)
     }
 }
 
@@ -67,7 +78,8 @@ mod tests {
             let watch = Preset::named(name).and_then(|preset| preset.watch());
             let watch = watch.unwrap_or_else(|| panic!("{name}"));
             let checks = [watch.checks.up, watch.checks.limit, watch.checks.restarted];
-            let queries = watch.features.into_iter().map(|f| f.query).chain(checks.into_iter().flatten());
+            let queries =
+                watch.features.into_iter().map(|f| f.query).chain(checks.into_iter().flatten());
             for query in queries {
                 assert!(!query.contains('$'), "{name}: {query}");
             }

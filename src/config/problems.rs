@@ -76,7 +76,8 @@ pub(super) fn line_of(text: &str, path: &str) -> Option<usize> {
     let steps = steps(path);
     (1..=steps.len()).rev().find_map(|n| {
         let seed = Walk { steps: &steps[..n] };
-        let arrived = de::DeserializeSeed::deserialize(seed, serde_yaml::Deserializer::from_str(text));
+        let arrived =
+            de::DeserializeSeed::deserialize(seed, serde_yaml::Deserializer::from_str(text));
         let error = arrived.err().filter(|e| e.to_string().contains(ARRIVED))?;
         error.location().map(|location| location.line())
     })

@@ -50,6 +50,7 @@ pub(super) struct WatchSection {
     pub(super) queries: Option<BTreeMap<String, Query>>,
     pub(super) checks: Option<ChecksSection>,
     pub(super) selector: Option<String>,
+    pub(super) native_histograms: Option<bool>,
     pub(super) entity: Option<Vec<String>>,
     pub(super) step: Option<Seconds>,
     pub(super) lag: Option<Seconds>,
@@ -124,7 +125,8 @@ impl<'de> Deserialize<'de> for Query {
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Query, A::Error> {
-                let Long { query, transform, floor } = Long::deserialize(MapAccessDeserializer::new(map))?;
+                let Long { query, transform, floor } =
+                    Long::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(Query { query, transform, floor })
             }
         }
@@ -183,7 +185,9 @@ impl<'de> Deserialize<'de> for Detector {
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Detector, E> {
                 let config = detect::Config::named(name);
-                config.map(Detector).ok_or_else(|| E::invalid_value(de::Unexpected::Str(name), &self))
+                config
+                    .map(Detector)
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(name), &self))
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Detector, A::Error> {
@@ -222,16 +226,28 @@ pub(super) struct PageBudget(pub(super) f64);
 
 impl<'de> Deserialize<'de> for PageBudget {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PageBudget, D::Error> {
-        const WANTED: &str = "a page budget such as \"1 per 1w\"";
-        let text = String::deserialize(deserializer)?;
-        let fail = || de::Error::invalid_value(de::Unexpected::Str(&text), &WANTED);
-        let (pages, span) = text.split_once(" per ").ok_or_else(fail)?;
-        let pages: f64 = pages.trim().parse().map_err(|_| fail())?;
-        let span_s = parse_duration_s(span.trim()).map_err(|_| fail())?;
-        if !(pages > 0.0 && pages.is_finite() && span_s > 0) {
-            return Err(fail());
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = PageBudget;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a page budget such as \"1 per 1w\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<PageBudget, E> {
+                let wrong = || E::invalid_value(de::Unexpected::Str(text), &self);
+                pages_per_week(text).map(PageBudget).ok_or_else(wrong)
+            }
         }
-        const WEEK_S: f64 = 604_800.0;
-        Ok(PageBudget(pages * WEEK_S / span_s as f64))
+        deserializer.deserialize_any(Visitor)
     }
+}
+
+fn pages_per_week(text: &str) -> Option<f64> {
+    const WEEK_S: f64 = 604_800.0;
+    let (pages, span) = text.split_once(" per ")?;
+    let pages: f64 = pages.trim().parse().ok()?;
+    let span_s = parse_duration_s(span.trim()).ok()?;
+    let usable = pages > 0.0 && pages.is_finite() && span_s > 0;
+    usable.then(|| pages * WEEK_S / span_s as f64)
 }

@@ -48,10 +48,13 @@ pub(super) fn resolve(sections: &[WatchSection], found: &mut Vec<Found>) -> Vec<
 }
 
 /// The watch of a preset with nothing changed.
-pub(super) fn of_preset(name: &str) -> Option<Watch> {
-    let name = name.to_string();
-    let section =
-        WatchSection { name: Some(name.clone()), preset: Some(name), ..WatchSection::default() };
+pub(super) fn of_preset(name: &str, native_histograms: bool) -> Option<Watch> {
+    let section = WatchSection {
+        name: Some(name.to_string()),
+        preset: Some(name.to_string()),
+        native_histograms: Some(native_histograms),
+        ..WatchSection::default()
+    };
     let mut found = Vec::new();
     let watch = one(&section, "", &mut found);
     found.is_empty().then_some(watch)
@@ -63,20 +66,27 @@ pub(super) fn filled(section: &WatchSection, query: &str) -> String {
 }
 
 fn one(section: &WatchSection, at: &str, found: &mut Vec<Found>) -> Watch {
-    let base = preset(section, at, found);
+    let Some(base) = preset(section, at, found) else {
+        // What an unknown preset would have given is not worth complaining about, too.
+        return build(section, &WatchSection::default(), at, &mut Vec::new());
+    };
     let watch = build(section, &base, at, found);
     check(&watch, at, found);
     watch
 }
 
-fn preset(section: &WatchSection, at: &str, found: &mut Vec<Found>) -> WatchSection {
-    let Some(name) = &section.preset else { return WatchSection::default() };
-    if let Some(preset) = Preset::named(name) {
-        return preset.section;
+/// What lies below the entry; `None` where it names a preset that does not exist.
+fn preset(section: &WatchSection, at: &str, found: &mut Vec<Found>) -> Option<WatchSection> {
+    let Some(name) = &section.preset else { return Some(WatchSection::default()) };
+    if let Some(preset) = Preset::read(name, section.native_histograms.unwrap_or(true)) {
+        return Some(preset.section);
     }
     let known = Preset::names().join(", ");
-    found.push((format!("{at}.preset"), format!("no preset is named {name:?}; wanted one of {known}")));
-    WatchSection::default()
+    found.push((
+        format!("{at}.preset"),
+        format!("no preset is named {name:?}; wanted one of {known}"),
+    ));
+    None
 }
 
 fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<Found>) -> Watch {
@@ -142,7 +152,9 @@ impl Placeholders {
     fn fill(&self, query: &str) -> String {
         // A selector may be empty; `{,x="y"}` and `{x="y",}` are not both PromQL, so commas go with it.
         let selected = match self.selector.as_str() {
-            "" => query.replace("$selector,", "").replace(",$selector", "").replace("$selector", ""),
+            "" => {
+                query.replace("$selector,", "").replace(",$selector", "").replace("$selector", "")
+            }
             selector => query.replace("$selector", selector),
         };
         let selected = selected.replace("$rate_window", &format_duration(self.rate_window_s));
@@ -253,7 +265,10 @@ fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
     let (needed_s, history_s) = (rows * watch.point_s(), watch.train.history_s);
     if needed_s > history_s {
         let (needed, history) = (format_duration(needed_s), format_duration(history_s));
-        problem("window", format!("training needs {needed} of rows, longer than train.history ({history})"));
+        problem(
+            "window",
+            format!("training needs {needed} of rows, longer than train.history ({history})"),
+        );
     }
     if watch.train.min_history_s > history_s {
         let history = format_duration(history_s);

@@ -51,7 +51,7 @@ impl Config {
     pub fn seasonal(season_s: i64) -> Vec<Config> {
         let season_s = Some(season_s);
         vec![
-            Config::SeasonalMedian(seasonal_median::Config { season_s, ..Default::default() }),
+            Config::SeasonalMedian(seasonal_median::Config { season_s }),
             Config::Stl(stl::Config { season_s, ..Default::default() }),
         ]
     }
@@ -106,7 +106,11 @@ impl Config {
     ///
     /// # Errors
     /// The rows do not suffice, or the fit was stopped.
-    pub fn fit(&self, train: &Window, context: &FitContext<'_>) -> Result<Box<dyn Model>, FitError> {
+    pub fn fit(
+        &self,
+        train: &Window,
+        context: &FitContext<'_>,
+    ) -> Result<Box<dyn Model>, FitError> {
         match self {
             Config::SeasonalMedian(config) => seasonal_median::fit(config, train),
             Config::Stl(config) => stl::fit(config, train),

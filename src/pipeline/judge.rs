@@ -91,7 +91,8 @@ impl Tracked {
         self.fifo.advance(window.grid.end_s());
         for row in 0..window.grid.len {
             let time_s = window.grid.time(row);
-            for (feature, value) in window.row(row).iter().enumerate().filter(|(_, v)| !v.is_nan()) {
+            for (feature, value) in window.row(row).iter().enumerate().filter(|(_, v)| !v.is_nan())
+            {
                 self.fifo.set(time_s, feature, *value);
                 self.last_seen_s = now_s;
                 self.seen_now = true;
@@ -146,7 +147,8 @@ fn one(watch: &Watch, entity: &Entity, tracked: &mut Tracked, models: &[Loaded])
         let points = loaded.model.score(&rows, from_s);
         if let Some(point) = points.last().filter(|p| p.score.is_finite() && p.time_s == newest_s) {
             let shares = loaded.model.contributions(&rows);
-            let named = shares.into_iter().map(|(n, v)| (member.detector.clone(), n.to_string(), v));
+            let named =
+                shares.into_iter().map(|(n, v)| (member.detector.clone(), n.to_string(), v));
             judged.contributions.extend(named.filter(|_| point.score.is_finite()));
         }
         scored.entry(feature).or_default().push((member.detector, points));
@@ -204,7 +206,12 @@ fn advance(held: &mut Held, member: Member, points: &[Point], newest_s: i64) -> 
     Some(Verdict { member, score: newest.score, streak, band: newest.band })
 }
 
-fn changed(entity: &Entity, member: &Member, held: &mut Held, newest_s: i64) -> Option<SavedStreak> {
+fn changed(
+    entity: &Entity,
+    member: &Member,
+    held: &mut Held,
+    newest_s: i64,
+) -> Option<SavedStreak> {
     if held.streak.points == held.stored_points {
         return None;
     }
@@ -254,7 +261,7 @@ pub(super) fn samples(watch: &Watch, entity: &Entity, judged: &Judged) -> Vec<Sa
         add(Metric::StreakPoints, &own, f64::from(verdict.streak.points));
         if verdict.member.detector == COMBINED {
             let end_s = judged.time_s.unwrap_or_default() + watch.bucket_s.unwrap_or(0);
-            add(Metric::ScoreTimestamp, &own[..1], end_s as f64);
+            add(Metric::ScoreTimestamp, &own, end_s as f64);
         }
         if let Some(band) = verdict.band {
             add(Metric::Expected, &own, band.expected);
@@ -264,8 +271,13 @@ pub(super) fn samples(watch: &Watch, entity: &Entity, judged: &Judged) -> Vec<Sa
     }
     for verdict in judged.verdicts.iter().filter(|v| v.band.is_some()) {
         let feature = verdict.member.feature.as_deref().unwrap_or_default();
-        let first = judged.verdicts.iter().find(|v| v.member.feature == verdict.member.feature && v.band.is_some());
-        if let Some(band) = verdict.band.filter(|_| first.is_some_and(|v| v.member == verdict.member)) {
+        let first = judged
+            .verdicts
+            .iter()
+            .find(|v| v.member.feature == verdict.member.feature && v.band.is_some());
+        if let Some(band) =
+            verdict.band.filter(|_| first.is_some_and(|v| v.member == verdict.member))
+        {
             add(Metric::Observed, &[("feature", feature)], band.observed);
         }
     }

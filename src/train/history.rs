@@ -49,7 +49,8 @@ pub(super) async fn read(
         let fine: Vec<Interval> =
             known.normal.iter().filter(|(e, _)| e == entity).map(|(_, i)| *i).collect();
         for incident in mine {
-            let wide = Interval { from_s: incident.from_s - margin_s, to_s: incident.to_s + margin_s };
+            let wide =
+                Interval { from_s: incident.from_s - margin_s, to_s: incident.to_s + margin_s };
             mask(window, wide, &fine);
         }
     }

@@ -55,7 +55,8 @@ fn check_prints_every_problem_and_exits_1() {
         .unwrap();
     let said = String::from_utf8(check.stderr).unwrap();
     assert_eq!(check.status.code(), Some(1), "{said}");
-    for wanted in ["many.yml:", "watches[0].step", "watches[1].preset", "watches[2].name", "sorce"] {
+    for wanted in ["many.yml:", "watches[0].step", "watches[1].preset", "watches[2].name", "sorce"]
+    {
         assert!(said.contains(wanted), "{wanted} is not in:\n{said}");
     }
 }

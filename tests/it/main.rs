@@ -5,5 +5,16 @@
 #![allow(clippy::print_stdout, reason = "what a long test does is worth reading")]
 #![allow(unreachable_pub, missing_docs, reason = "nobody imports a test")]
 
+mod lab;
+
 mod config;
+mod e2e;
+mod export;
+mod helm;
+mod image;
 mod layers;
+mod presets;
+mod rules;
+mod source;
+mod store;
+mod web;

@@ -7,7 +7,7 @@ use crate::series::Window;
 use super::random::Random;
 
 /// Largest input and training target. A wilder value says nothing more about the other features.
-const NEAR: f32 = 10.0;
+pub(super) const NEAR: f32 = 10.0;
 
 /// Largest value that an error is computed from, so that a huge value scores above a big one.
 const FAR: f32 = 50.0;

@@ -45,6 +45,7 @@ pub(super) fn parts(model: &Autoencoder) -> Parts {
         let (name, shape) = (name.to_string(), vec![values.len()]);
         tensors.push(Tensor { name, shape, values: values.to_vec() });
     };
+    add("rebuilt.trust", &model.trust);
     add("error.scale", &model.scales);
     add("latent.mean", &model.latent_mean);
     add("latent.scale", &[model.latent_scale]);
@@ -60,6 +61,7 @@ pub(super) fn restore(backend: Backend, parts: Parts) -> Result<Autoencoder, Res
     let mut tensors = Stored::new(parts.tensors)?;
     let Meta { n_features, live, shape } = meta;
     let net = Net::new(shape, &mut tensors, &backend.device())?;
+    let trust = tensors.take("rebuilt.trust", &[live.len()])?;
     let scales = tensors.take("error.scale", &[live.len()])?;
     let latent_mean = tensors.take("latent.mean", &[shape.latent])?;
     let latent_scale = tensors.take("latent.scale", &[1])?[0];
@@ -69,7 +71,10 @@ pub(super) fn restore(backend: Backend, parts: Parts) -> Result<Autoencoder, Res
     if !scales.iter().chain([&latent_scale]).all(|&s| s > 0.0) {
         return Err(RestoreError("a scale is not above 0".to_string()));
     }
-    Ok(Autoencoder { net, n_features, live, scales, latent_mean, latent_scale })
+    if !trust.iter().all(|t| (0.0..=1.0).contains(t)) {
+        return Err(RestoreError("a trust is not between 0 and 1".to_string()));
+    }
+    Ok(Autoencoder { net, trust, n_features, live, scales, latent_mean, latent_scale })
 }
 
 fn check(meta: &Meta) -> Result<(), RestoreError> {

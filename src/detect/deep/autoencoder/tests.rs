@@ -293,7 +293,7 @@ proptest! {
     #[test]
     fn no_parts_make_it_panic(
         key in 0usize..9, number in prop_oneof![Just(0u64), Just(4), Just(1 << 40), any::<u64>()],
-        tensor in 0usize..15, place in any::<prop::sample::Index>(), value in any::<f32>(),
+        tensor in 0usize..16, place in any::<prop::sample::Index>(), value in any::<f32>(),
         shape in prop::collection::vec(prop_oneof![0usize..9, any::<usize>()], 0..4), cut in 0usize..4,
     ) {
         let mut parts = model().parts();
