@@ -11,6 +11,7 @@ mod judge;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::export::Board;
 use crate::gather;
@@ -19,6 +20,7 @@ use crate::model::Model;
 use crate::series::Entity;
 use crate::series::Grid;
 use crate::source::Source;
+use crate::source::SourceError;
 use crate::store::ModelKey;
 use crate::store::ModelState;
 use crate::store::SavedStreak;
@@ -138,8 +140,9 @@ impl Pipeline {
     pub async fn pass(&mut self, now_s: i64) -> Result<Summary, PassError> {
         self.refresh_models().await?;
         let grid = self.due(now_s);
-        let rows = gather::rows(&self.source, &self.watch, grid).await;
-        let rows = self.count(rows)?;
+        let asking = gather::rows(&self.source, &self.watch, grid);
+        let rows = tokio::time::timeout(self.patience(), asking).await;
+        let rows = self.count(rows.unwrap_or_else(|_| Err(self.too_late())))?;
         self.remember(&rows, grid, now_s);
         let mut state = std::mem::take(&mut self.state);
         let (watch, board) = (self.watch.clone(), self.board.clone());
@@ -174,6 +177,21 @@ impl Pipeline {
         let oldest_s = end_s - self.state.capacity as i64 * step_s;
         let start_s = self.state.end_s.map_or(oldest_s, |known_s| known_s.max(oldest_s));
         Grid::covering(start_s.min(end_s), end_s, step_s)
+    }
+
+    /// A pass that outlasts its period helps nobody; the first one fills the FIFOs and may take longer.
+    fn patience(&self) -> Duration {
+        let period_s =
+            self.watch.score_every_s.max(if self.state.end_s.is_some() { 5 } else { 60 });
+        Duration::from_secs(period_s.unsigned_abs())
+    }
+
+    fn too_late(&self) -> gather::GatherError {
+        let (source, after_s) = (self.source.describe(), self.patience().as_secs());
+        let error =
+            SourceError::Timeout(format!("{source}: no answer to a pass within {after_s} s"));
+        let n_queries = self.watch.features.len();
+        gather::GatherError { name: "pass".into(), error, n_queries }
     }
 
     fn count(

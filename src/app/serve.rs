@@ -2,8 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -54,7 +55,8 @@ pub async fn serve(options: Options) -> Result<(), Error> {
     let listeners = web::bind(&options.web.listen).await?;
     let store = Store::open(config.store.as_deref().unwrap_or(&options.store_path))?;
     let workers = Workers::new(cores());
-    let mut sidecar = Sidecar { options, board, store, workers };
+    let shown = Arc::default();
+    let mut sidecar = Sidecar { options, board, store, workers, shown };
     sidecar.run(config, listeners).await
 }
 
@@ -64,12 +66,15 @@ struct Sidecar {
     board: Board,
     store: Store,
     workers: Workers,
+    /// What the landing page tells of: the source and the watches.
+    shown: Arc<Mutex<Option<(String, Register)>>>,
 }
 
 /// What a configuration brought to life; dropping it ends it.
 struct Running {
     watching: Watching,
     presets: Vec<Preset>,
+    next_look_s: i64,
     source: Arc<dyn Source>,
     labels: JoinSet<()>,
 }
@@ -89,7 +94,8 @@ impl Sidecar {
         let mut running = self.start(&config).await?;
         running.take_labels(&label_requests, &self.store);
         let labels_api = config.labels_api.then_some(labels);
-        let context = self.context(&running, labels_api, reloads);
+        self.show(&running);
+        let context = self.context(labels_api, reloads);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let server = tokio::spawn(web::serve(listeners, context, async move {
             let _ = stopped.await;
@@ -133,7 +139,7 @@ impl Sidecar {
             }
             None => Preset::discoverable(),
         };
-        Ok(Running { watching, presets, source, labels: JoinSet::new() })
+        Ok(Running { watching, presets, next_look_s: 0, source, labels: JoinSet::new() })
     }
 
     /// Loads the file again; the old configuration stays where the new one is wrong.
@@ -148,8 +154,12 @@ impl Sidecar {
         };
         match reloaded.await {
             Ok(new) => {
+                let before = running.watching.register().names();
                 *running = new;
                 running.take_labels(requests, &self.store);
+                let after = running.watching.register();
+                before.iter().filter(|n| after.get(n).is_none()).for_each(|n| self.board.forget(n));
+                self.show(running);
                 self.board.own().reload(true, now_s());
                 tracing::info!("configuration reloaded");
                 Ok(())
@@ -200,19 +210,25 @@ impl Sidecar {
         tasks
     }
 
+    fn show(&self, running: &Running) {
+        let shown = (running.source.describe(), running.watching.register());
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+    }
+
     fn context(
         &self,
-        running: &Running,
         labels: Option<mpsc::Sender<web::LabelRequest>>,
         reloads: mpsc::Sender<ReloadRequest>,
     ) -> web::Context {
         let WebOptions { config_file, telemetry_path, enable_lifecycle, .. } = &self.options.web;
-        let register = running.watching.register();
-        let source = running.source.describe();
-        let status = move || status(&source, &register);
+        let shown = Arc::clone(&self.shown);
+        let status = move || {
+            let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.as_ref().map(|(source, register)| status(source, register)).unwrap_or_default()
+        };
         let loader: web::Loader = Arc::new(|path: &Path| config::web_config(path));
-        let ready = Arc::new(AtomicBool::new(false));
-        ready.store(true, Ordering::Relaxed);
+        // Ready while FIFOs fill: a score that is not there yet is told by its absence.
+        let ready = Arc::new(AtomicBool::new(true));
         web::Context {
             scrape: Arc::new(Served(self.board.clone())),
             telemetry_path: telemetry_path.clone(),
@@ -242,11 +258,10 @@ impl Running {
 
     /// Starts the watches of presets that have data by now.
     async fn find_presets(&mut self) {
-        if self.presets.is_empty()
-            || now_s() % LOOK_FOR_PRESETS_S >= LOOK_AT_STORE.as_secs() as i64 * 2
-        {
+        if self.presets.is_empty() || now_s() < self.next_look_s {
             return;
         }
+        self.next_look_s = now_s() + LOOK_FOR_PRESETS_S;
         // VictoriaMetrics, and Prometheus before 2.40, refuse whatever names a native histogram.
         let asked = self.source.instant("histogram_count(vector(1))", now_s()).await;
         let native = !matches!(asked, Err(SourceError::BadQuery(_)));

@@ -20,6 +20,7 @@ const AFTER_FAILURE_S: i64 = 60;
 /// Trains one watch whenever it is due. Never returns.
 pub(super) async fn run(trainer: Trainer, watch: Watch, asked: Arc<Notify>) {
     let mut due_s = first_due_s(&trainer.store, &watch).await;
+    let mut waiting = false;
     loop {
         let wait = Duration::from_secs((due_s - now_s()).max(0) as u64);
         tokio::select! {
@@ -27,7 +28,7 @@ pub(super) async fn run(trainer: Trainer, watch: Watch, asked: Arc<Notify>) {
             () = asked.notified() => {}
         }
         let trained = trainer.train(&watch, now_s()).await;
-        tell(&watch, &trained);
+        tell(&watch, &trained, &mut waiting);
         due_s = now_s() + pause_s(&watch, &trained);
     }
 }
@@ -59,7 +60,8 @@ fn pause_s(watch: &Watch, trained: &Result<Outcome, TrainError>) -> i64 {
     }
 }
 
-fn tell(watch: &Watch, trained: &Result<Outcome, TrainError>) {
+/// `waiting`: whether it was said already that there is too little history.
+fn tell(watch: &Watch, trained: &Result<Outcome, TrainError>, waiting: &mut bool) {
     let watch = watch.name.as_str();
     match trained {
         Err(error) => tracing::warn!(watch, %error, "training failed"),
@@ -67,12 +69,14 @@ fn tell(watch: &Watch, trained: &Result<Outcome, TrainError>) {
             for (entity, reason) in &outcome.rejected {
                 tracing::warn!(watch, %entity, reason, "trained, kept unpromoted");
             }
-            for (entity, reason) in &outcome.waiting {
-                tracing::info!(watch, %entity, reason, "not trained yet");
-            }
             let (promoted, rejected) = (outcome.n_promoted, outcome.rejected.len());
-            let waiting = outcome.waiting.len();
-            tracing::info!(watch, promoted, rejected, waiting, "training done");
+            let n_waiting = outcome.waiting.len();
+            if promoted + rejected > 0 {
+                tracing::info!(watch, promoted, rejected, waiting = n_waiting, "training done");
+            } else if let Some((entity, reason)) = outcome.waiting.first().filter(|_| !*waiting) {
+                tracing::info!(watch, %entity, reason, entities = n_waiting, "waiting for history");
+            }
+            *waiting = n_waiting > 0;
         }
     }
 }

@@ -69,19 +69,27 @@ impl Watching {
 
 /// Scores one watch whenever it is due. Never returns.
 async fn score(pipeline: Pipeline, watch: Watch, trainer: Trainer) {
-    let pipeline = tokio::sync::Mutex::new(pipeline);
+    let pipeline = tokio::sync::Mutex::new((pipeline, true));
     let pass = || async {
         let started = Instant::now();
-        let summary = pipeline.lock().await.pass(now_s()).await;
+        let mut guard = pipeline.lock().await;
+        let (pipeline, well) = &mut *guard;
+        let summary = pipeline.pass(now_s()).await;
         let own = trainer.board.own();
         own.pass(&watch.name, started.elapsed().as_secs_f64());
-        match summary {
-            Ok(summary) => tracing::debug!(watch = watch.name, ?summary, "pass"),
+        match &summary {
+            Ok(summary) if *well => tracing::debug!(watch = watch.name, ?summary, "pass"),
+            Ok(_) => tracing::info!(watch = watch.name, "passes succeed again"),
             Err(error) => {
                 own.pass_failed(&watch.name, error.reason());
-                tracing::warn!(%error, "pass failed");
+                // Once per outage; the counters tell how often.
+                match *well {
+                    true => tracing::warn!(%error, "pass failed"),
+                    false => tracing::debug!(%error, "pass failed"),
+                }
             }
         }
+        *well = summary.is_ok();
         trainer.board.expire(now_s());
     };
     // The first pass does not wait for the clock: the FIFOs are filled from history at boot.
