@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help test install fmt deny lint doc unit
+.PHONY: help test install fmt deny lint doc unit figures
 
 # One profile for everything, so the dependencies are built once.
 CARGO_TEST := cargo test --locked --release
@@ -30,3 +30,6 @@ doc: ## the documentation's links
 
 unit: ## all tests, on real servers where there is one
 	$(CARGO_TEST)
+
+figures: install ## the table of figures in the README, some minutes on an idle machine
+	cargo bench --locked --bench figures
