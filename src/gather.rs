@@ -84,6 +84,27 @@ pub struct GatherError {
     pub n_queries: usize,
 }
 
+/// Numbers that the answers to all queries may hold together: some 15 MB while they are decoded, and
+/// Prometheus gives each well within a second.
+const CELLS: usize = 300_000;
+
+/// Rows asked for at first, when nobody knows yet how many entities there are.
+const FIRST_ROWS: usize = 60;
+
+/// The first rows of `grid` to ask for at once where there are `n_entities`, and those after them.
+///
+/// The cut is between two points, so that no bucket is torn.
+pub fn slice(watch: &Watch, grid: Grid, n_entities: usize) -> (Grid, Grid) {
+    let n_series = n_entities * queries(watch).len();
+    let rows = CELLS.checked_div(n_series).unwrap_or(FIRST_ROWS);
+    let per_point = watch.rows_per_point();
+    let offset = (grid.start_s.rem_euclid(watch.point_s()) / watch.step_s) as usize;
+    let points = (offset + rows) / per_point;
+    let len = (points.max(1) * per_point - offset).min(grid.len);
+    let after = Grid { start_s: grid.time(len), len: grid.len - len, ..grid };
+    (Grid { len, ..grid }, after)
+}
+
 /// Points before a label's interval that are kept with it, for detectors that look back.
 const LABEL_CONTEXT_POINTS: i64 = 64;
 
@@ -196,13 +217,25 @@ fn place(rows: &mut Rows, watch: &Watch, grid: Grid, feature: usize, answer: &An
 fn clean(rows: &mut Rows, watch: &Watch, grid: Grid, role: Role, answer: &Answer) {
     for series in &answer.series {
         let judged = entity_of(watch, &series.labels);
-        // A check may speak of a whole device: then it holds for each of its ports.
-        let concerned = |entity: &Entity| judged.pairs().all(|(k, v)| entity.get(k) == Some(v));
-        for (entity, window) in rows.windows.iter_mut().filter(|(entity, _)| concerned(entity)) {
+        for (entity, window) in concerned(&mut rows.windows, watch, &judged) {
             let found = clean_one(window, grid, role, &series.samples);
             rows.problems.extend(found.into_iter().map(|problem| (entity.clone(), problem)));
         }
     }
+}
+
+/// The entities that a check's series speaks of: one, or each port of a whole device.
+fn concerned<'a>(
+    windows: &'a mut BTreeMap<Entity, Window>,
+    watch: &Watch,
+    judged: &Entity,
+) -> Vec<(&'a Entity, &'a mut Window)> {
+    // A thousand ports with a series each are looked up, not searched a million times.
+    if judged.pairs().count() == watch.entity.len() {
+        return windows.range_mut(judged..=judged).collect();
+    }
+    let holds = |entity: &Entity| judged.pairs().all(|(k, v)| entity.get(k) == Some(v));
+    windows.iter_mut().filter(|(entity, _)| holds(entity)).collect()
 }
 
 fn clean_one(window: &mut Window, grid: Grid, role: Role, samples: &[(i64, f64)]) -> Vec<Problem> {
@@ -229,4 +262,83 @@ fn mask(row: &mut [f64], wrong: impl Fn(f64) -> bool, problem: Problem) -> Optio
         found = Some(problem);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::preprocess;
+    use crate::source::AnswerSeries;
+    use crate::watch::Checks;
+    use crate::watch::Feature;
+    use crate::watch::Training;
+
+    fn ports() -> Watch {
+        let scale = preprocess::FeatureConfig::default();
+        let feature = |name: &str| Feature { name: name.into(), query: name.into(), scale };
+        Watch {
+            name: "ports".into(),
+            entity: vec!["instance".into(), "ifName".into()],
+            features: vec![feature("in"), feature("out")],
+            checks: Checks::default(),
+            step_s: 300,
+            lag_s: 0,
+            bucket_s: Some(1_800),
+            despike: None,
+            detectors: Vec::new(),
+            consecutive: 4,
+            pages_per_week: 1.0,
+            train: Training { every_s: 86_400, history_s: 86_400, min_history_s: 3_600 },
+            score_every_s: 300,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn slices_cover_the_grid_once_and_tear_no_bucket(
+            start in 0_i64..20, len in 0_usize..20_000, n_entities in 0_usize..100_000,
+        ) {
+            let watch = ports();
+            let grid = Grid { start_s: start * 300, step_s: 300, len };
+            let (mut rest, mut n_rows) = (grid, 0);
+            while rest.len > 0 {
+                let (slice, after) = slice(&watch, rest, n_entities);
+                prop_assert_eq!(slice.start_s, rest.start_s);
+                prop_assert!(slice.len > 0);
+                prop_assert!(slice.len <= 6 || slice.len * 2 * n_entities <= CELLS);
+                prop_assert!(after.len == 0 || slice.end_s() % 1_800 == 0);
+                prop_assert!(after.len == 0 || after.start_s == slice.end_s());
+                n_rows += slice.len;
+                rest = after;
+            }
+            prop_assert_eq!(n_rows, len);
+        }
+    }
+
+    #[test]
+    fn a_check_speaks_of_a_port_or_of_a_whole_device() {
+        let watch = ports();
+        let grid = Grid { start_s: 0, step_s: 300, len: 2 };
+        let port = |text: &str| text.parse::<Entity>().unwrap();
+        let names = ["instance=a,ifName=1", "instance=a,ifName=2", "instance=b,ifName=1"];
+        let check = |labels: &str| {
+            let mut rows = Rows::default();
+            for name in names {
+                let window = Window { values: vec![1.0; 4], ..Window::gaps(grid, 2) };
+                rows.windows.insert(port(name), window);
+            }
+            let series = AnswerSeries { labels: port(labels), samples: vec![(300, 0.0)] };
+            let answer = Answer { series: vec![series], ..Answer::default() };
+            clean(&mut rows, &watch, grid, Role::Limit, &answer);
+            let masked: Vec<bool> = names.map(|n| rows.windows[&port(n)].row(1)[0].is_nan()).into();
+            assert_eq!(rows.problems.len(), masked.iter().filter(|masked| **masked).count());
+            assert!(rows.windows.values().all(|window| window.row(0) == [1.0, 1.0]));
+            masked
+        };
+        assert_eq!(check("instance=a,ifName=2"), [false, true, false]);
+        assert_eq!(check("instance=a,job=snmp"), [true, true, false]);
+        assert_eq!(check("instance=c,ifName=1"), [false, false, false]);
+    }
 }

@@ -45,7 +45,7 @@ pub struct Model {
     fitted: Box<dyn detect::Model>,
 }
 
-/// Everything but the tensors.
+/// Everything but the tensors. In memory, `meta` and `tensors` are empty: the fitted half has them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head {
@@ -127,7 +127,6 @@ impl Model {
         }
         let fitted = recipe.detector.fit(&rows, context)?;
         let scale = Scale::new(calibration.floor(), recipe.pages_per_week);
-        let parts = fitted.parts();
         let head = Head {
             format: FORMAT,
             features: recipe.features.clone(),
@@ -137,7 +136,7 @@ impl Model {
             calibration,
             scale,
             n_rows: rows_with_data(&rows),
-            meta: parts.meta,
+            meta: serde_json::Value::Null,
             tensors: Vec::new(),
         };
         Ok(Model { head, fitted })
@@ -290,7 +289,8 @@ impl Model {
         if !numbers.is_empty() {
             return Err(fail("bytes after the last tensor"));
         }
-        let fitted = head.detector.restore(Parts { meta: head.meta.clone(), tensors })?;
+        // The fitted half can say it again: a kilobyte in each of thousands of models.
+        let fitted = head.detector.restore(Parts { meta: head.meta.take(), tensors })?;
         Ok(Model { head, fitted })
     }
 }

@@ -139,11 +139,7 @@ impl Pipeline {
     /// Nothing could be judged; what was published before is left to expire.
     pub async fn pass(&mut self, now_s: i64) -> Result<Summary, PassError> {
         self.refresh_models().await?;
-        let grid = self.due(now_s);
-        let asking = gather::rows(&self.source, &self.watch, grid);
-        let rows = tokio::time::timeout(self.patience(), asking).await;
-        let rows = self.count(rows.unwrap_or_else(|_| Err(self.too_late())))?;
-        self.remember(&rows, grid, now_s);
+        let rows = self.catch_up(now_s).await?;
         let mut state = std::mem::take(&mut self.state);
         let (watch, board) = (self.watch.clone(), self.board.clone());
         let judging = self.workers.run(Priority::Scoring, move |_| {
@@ -157,6 +153,23 @@ impl Pipeline {
         self.state = state;
         self.persist(&judged).await?;
         Ok(self.summary(&judged))
+    }
+
+    /// Asks for what is new, oldest first, and returns the newest of it.
+    async fn catch_up(&mut self, now_s: i64) -> Result<gather::Rows, PassError> {
+        let patience = self.patience();
+        let mut due = self.due(now_s);
+        loop {
+            let (grid, after) = gather::slice(&self.watch, due, self.state.entities.len());
+            let asking = gather::rows(&self.source, &self.watch, grid);
+            let rows = tokio::time::timeout(patience, asking).await;
+            let rows = self.count(rows.unwrap_or_else(|_| Err(self.too_late(patience))))?;
+            self.remember(&rows, grid, now_s);
+            if after.len == 0 {
+                return Ok(rows);
+            }
+            due = after;
+        }
     }
 
     /// The rows that are new; at first, after an outage, and for a larger window, the rows that a
@@ -186,8 +199,8 @@ impl Pipeline {
         Duration::from_secs(period_s.unsigned_abs())
     }
 
-    fn too_late(&self) -> gather::GatherError {
-        let (source, after_s) = (self.source.describe(), self.patience().as_secs());
+    fn too_late(&self, patience: Duration) -> gather::GatherError {
+        let (source, after_s) = (self.source.describe(), patience.as_secs());
         let error =
             SourceError::Timeout(format!("{source}: no answer to a pass within {after_s} s"));
         let n_queries = self.watch.features.len();

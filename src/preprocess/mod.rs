@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 pub use despike::Despike;
+pub use resample::buckets;
 pub use scale::Transform;
 
 use crate::preprocess::scale::Scaling;

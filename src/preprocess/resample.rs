@@ -10,7 +10,9 @@ pub(super) fn rows(step_s: i64, bucket_s: i64) -> i64 {
 
 /// Sum of each complete bucket: of its valid rows, times rows per valid row, and a gap where fewer
 /// than half are valid. Filling in zeroes instead would invent partial outages.
-pub(super) fn buckets(raw: &Window, bucket_s: i64) -> Window {
+///
+/// Rows that are buckets already come out as they are.
+pub fn buckets(raw: &Window, bucket_s: i64) -> Window {
     let n = rows(raw.grid.step_s, bucket_s) as usize;
     let step_s = n as i64 * raw.grid.step_s;
     let whole = Grid::covering(raw.grid.start_s, raw.grid.end_s() - step_s + 1, step_s);

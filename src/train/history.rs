@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Told;
 use super::TrainError;
 use crate::gather;
+use crate::preprocess::buckets;
 use crate::series::Entity;
 use crate::series::Grid;
 use crate::series::Window;
@@ -17,15 +18,12 @@ use crate::verdict::Interval;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 
-/// Rows asked for at a time: bounds what one answer holds in memory.
-const CHUNK_ROWS: i64 = 2_880;
-
 /// Points around an incident that belong to it: rates still see it, and nobody labels to the second.
 const MARGIN_POINTS: i64 = 2;
 
 /// Everything that a training reads.
 pub(super) struct Past {
-    /// Each entity's rows; known incidents are gaps.
+    /// Each entity's rows, in buckets where the watch has them; known incidents are gaps.
     pub(super) windows: BTreeMap<Entity, Window>,
     /// What people said of whom.
     pub(super) told: BTreeMap<Entity, Vec<Told>>,
@@ -40,45 +38,51 @@ pub(super) async fn read(
 ) -> Result<Past, TrainError> {
     let end_s = (now_s - watch.lag_s).div_euclid(watch.step_s) * watch.step_s + watch.step_s;
     let start_s = end_s - watch.train.history_s;
-    let mut windows = rows(source, watch, start_s, end_s).await?;
     complete_labels(source, store, watch).await?;
     let (known, told) = known(store, watch, start_s).await?;
-    for (entity, window) in &mut windows {
-        let margin_s = MARGIN_POINTS * watch.point_s();
-        let mine = known.incidents.iter().filter(|(e, _)| e == entity).map(|(_, i)| *i);
-        let fine: Vec<Interval> =
-            known.normal.iter().filter(|(e, _)| e == entity).map(|(_, i)| *i).collect();
-        for incident in mine {
-            let wide =
-                Interval { from_s: incident.from_s - margin_s, to_s: incident.to_s + margin_s };
-            mask(window, wide, &fine);
-        }
-    }
+    let windows = rows(source, watch, &known, Grid::covering(start_s, end_s, watch.step_s)).await?;
     Ok(Past { windows, told })
 }
 
+/// Reads in slices, each of which is in buckets before the next is asked for: two months of a
+/// thousand ports are too much for a sidecar otherwise.
 async fn rows(
     source: &Arc<dyn Source>,
     watch: &Watch,
-    start_s: i64,
-    end_s: i64,
+    known: &Known,
+    grid: Grid,
 ) -> Result<BTreeMap<Entity, Window>, TrainError> {
-    let whole = Grid::covering(start_s, end_s, watch.step_s);
+    let whole = kept_grid(watch, grid);
     let mut windows: BTreeMap<Entity, Window> = BTreeMap::new();
-    let mut from_s = whole.start_s;
-    while from_s < end_s {
-        let to_s = end_s.min(from_s + CHUNK_ROWS * watch.step_s);
-        let grid = Grid::covering(from_s, to_s, watch.step_s);
-        let chunk = gather::rows(source, watch, grid).await?;
-        for (entity, part) in chunk.windows {
+    let mut due = grid;
+    while due.len > 0 {
+        let (slice, after) = gather::slice(watch, due, windows.len());
+        for (entity, mut part) in gather::rows(source, watch, slice).await?.windows {
+            known.mask(watch, &entity, &mut part);
+            let part = keep(watch, part);
             let gaps = || Window::gaps(whole, watch.features.len());
             let window = windows.entry(entity).or_insert_with(gaps);
-            let at = whole.index(part.grid.start_s).unwrap_or(0) * window.n_features;
-            window.values[at..at + part.values.len()].copy_from_slice(&part.values);
+            if let Some(row) = whole.index(part.grid.start_s) {
+                let at = row * window.n_features;
+                window.values[at..at + part.values.len()].copy_from_slice(&part.values);
+            }
         }
-        from_s = to_s;
+        due = after;
     }
     Ok(windows)
+}
+
+/// Outliers are judged among their raw neighbours; else only buckets are learnt from.
+fn early_bucket_s(watch: &Watch) -> Option<i64> {
+    watch.bucket_s.filter(|_| watch.despike.is_none())
+}
+
+fn keep(watch: &Watch, rows: Window) -> Window {
+    early_bucket_s(watch).map_or_else(|| rows.clone(), |bucket_s| buckets(&rows, bucket_s))
+}
+
+fn kept_grid(watch: &Watch, grid: Grid) -> Grid {
+    keep(watch, Window::gaps(grid, 0)).grid
 }
 
 /// Seconds from the first row with data to the last.
@@ -124,8 +128,20 @@ async fn complete_labels(
 
 #[derive(Default)]
 struct Known {
-    incidents: Vec<(Entity, Interval)>,
-    normal: Vec<(Entity, Interval)>,
+    incidents: BTreeMap<Entity, Vec<Interval>>,
+    normal: BTreeMap<Entity, Vec<Interval>>,
+}
+
+impl Known {
+    /// Turns an entity's incidents into gaps; what a person called normal stays.
+    fn mask(&self, watch: &Watch, entity: &Entity, window: &mut Window) {
+        let margin_s = MARGIN_POINTS * watch.point_s();
+        let normal = self.normal.get(entity).map(Vec::as_slice).unwrap_or_default();
+        for Interval { from_s, to_s } in self.incidents.get(entity).into_iter().flatten() {
+            let wide = Interval { from_s: from_s - margin_s, to_s: to_s + margin_s };
+            mask(window, wide, normal);
+        }
+    }
 }
 
 async fn known(
@@ -134,15 +150,17 @@ async fn known(
     since_s: i64,
 ) -> Result<(Known, BTreeMap<Entity, Vec<Told>>), TrainError> {
     with_store(store, watch, move |store, name| {
-        let incidents = store.anomalies(name, since_s)?;
-        let mut known = Known { incidents, ..Known::default() };
+        let mut known = Known::default();
+        for (entity, interval) in store.anomalies(name, since_s)? {
+            known.incidents.entry(entity).or_default().push(interval);
+        }
         let mut told: BTreeMap<Entity, Vec<Told>> = BTreeMap::new();
         for StoredLabel { id, label, .. } in store.labels(Some(name))? {
             let to = match label.verdict {
                 Verdict::Anomaly => &mut known.incidents,
                 Verdict::Normal => &mut known.normal,
             };
-            to.push((label.entity.clone(), label.interval));
+            to.entry(label.entity.clone()).or_default().push(label.interval);
             if let Some(rows) = store.label_rows(id)? {
                 told.entry(label.entity.clone()).or_default().push(Told { label, rows });
             }
@@ -161,4 +179,100 @@ async fn with_store<T: Send + 'static>(
     let (store, name) = (store.clone(), watch.name.clone());
     let done = tokio::task::spawn_blocking(move || work(&store, &name));
     Ok(done.await.map_err(|_| TrainError::Panicked)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preprocess;
+    use crate::source::Answer;
+    use crate::source::AnswerSeries;
+    use crate::source::BoxFuture;
+    use crate::source::SourceError;
+    use crate::watch::Checks;
+    use crate::watch::Feature;
+    use crate::watch::Training;
+
+    /// Three ports whose rows count up from the epoch; every seventh is missing.
+    struct Counting;
+
+    const PORTS: [&str; 3] = ["a", "b", "c"];
+
+    impl Source for Counting {
+        fn range<'a>(
+            &'a self,
+            _: &'a str,
+            grid: Grid,
+        ) -> BoxFuture<'a, Result<Answer, SourceError>> {
+            let rows = (0..grid.len).map(|i| grid.time(i)).filter(|t| t / grid.step_s % 7 > 0);
+            let samples: Vec<(i64, f64)> = rows.map(|t| (t, (t / grid.step_s) as f64)).collect();
+            let series = PORTS.map(|port| AnswerSeries {
+                labels: Entity::new([("port", port)]),
+                samples: samples.clone(),
+            });
+            Box::pin(async { Ok(Answer { series: series.into(), ..Answer::default() }) })
+        }
+
+        fn instant<'a>(
+            &'a self,
+            query: &'a str,
+            at: i64,
+        ) -> BoxFuture<'a, Result<Answer, SourceError>> {
+            self.range(query, Grid { start_s: at, step_s: 1, len: 1 })
+        }
+
+        fn describe(&self) -> String {
+            "counting".into()
+        }
+    }
+
+    fn watch() -> Watch {
+        let scale = preprocess::FeatureConfig::default();
+        Watch {
+            name: "ports".into(),
+            entity: vec!["port".into()],
+            features: vec![Feature { name: "in".into(), query: "in".into(), scale }],
+            checks: Checks::default(),
+            step_s: 10,
+            lag_s: 0,
+            bucket_s: Some(60),
+            despike: None,
+            detectors: Vec::new(),
+            consecutive: 4,
+            pages_per_week: 1.0,
+            train: Training { every_s: 86_400, history_s: 86_400, min_history_s: 3_600 },
+            score_every_s: 60,
+        }
+    }
+
+    #[tokio::test]
+    async fn slices_in_buckets_are_what_the_whole_would_be() {
+        let source: Arc<dyn Source> = Arc::new(Counting);
+        // Neither end is a bucket's, and the first slice ends long before the grid does.
+        let grid = Grid::covering(86_430, 2 * 86_400 + 20, 10);
+        let incident = Interval { from_s: 100_000, to_s: 100_500 };
+        let mut known = Known::default();
+        known.incidents.insert(Entity::new([("port", "b")]), vec![incident]);
+        let plain = Watch { bucket_s: None, ..watch() };
+        for watch in [watch(), plain] {
+            let read = rows(&source, &watch, &known, grid).await.unwrap();
+            let raw = gather::rows(&source, &watch, grid).await.unwrap().windows;
+            assert_eq!(read.len(), PORTS.len());
+            for (entity, mut window) in raw {
+                known.mask(&watch, &entity, &mut window);
+                let wanted = keep(&watch, window);
+                assert_eq!(read[&entity].grid, wanted.grid);
+                let same =
+                    |(a, b): (&f64, &f64)| a.total_cmp(b).is_eq() || a.is_nan() && b.is_nan();
+                assert!(read[&entity].values.iter().zip(&wanted.values).all(same), "{entity}");
+            }
+        }
+    }
+
+    #[test]
+    fn outliers_are_looked_for_before_buckets() {
+        let despike = Some(preprocess::Despike { window: 30, threshold: 3.0 });
+        assert_eq!(early_bucket_s(&Watch { despike, ..watch() }), None);
+        assert_eq!(early_bucket_s(&watch()), Some(60));
+    }
 }

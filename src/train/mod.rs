@@ -111,6 +111,7 @@ impl Trainer {
         let past = history::read(&self.source, &self.store, watch, now_s).await?;
         let mut outcome = Outcome::default();
         let mut told = past.told;
+        let mut in_use = self.in_use(watch).await?;
         for (entity, rows) in past.windows {
             let span_s = history::span_s(&rows);
             if span_s < watch.train.min_history_s {
@@ -120,7 +121,8 @@ impl Trainer {
             }
             outcome.span_s = outcome.span_s.max(span_s);
             let told = told.remove(&entity).unwrap_or_default();
-            let trained = self.train_entity(watch, &entity, rows, told).await?;
+            let champions = self.champions(in_use.remove(&entity).unwrap_or_default()).await?;
+            let trained = self.train_entity(watch, &entity, rows, told, champions).await?;
             self.keep(watch, &entity, trained, now_s, &mut outcome).await?;
         }
         Ok(outcome)
@@ -132,8 +134,8 @@ impl Trainer {
         entity: &Entity,
         rows: Window,
         told: Vec<Told>,
+        champions: Members,
     ) -> Result<Trained, TrainError> {
-        let champions = self.champions(watch, entity).await?;
         let (watch, entity) = (watch.clone(), entity.clone());
         let fitting = self.workers.run(Priority::Training, move |turn| {
             fit_entity(&watch, &entity, &rows, &told, &champions, turn)
@@ -141,13 +143,24 @@ impl Trainer {
         fitting.await.map_err(|_| TrainError::Panicked)?
     }
 
-    async fn champions(&self, watch: &Watch, entity: &Entity) -> Result<Members, TrainError> {
-        let (store, name, entity) = (self.store.clone(), watch.name.clone(), entity.clone());
+    /// The models in use, by entity. Read once: a list of all for each entity would grow with its square.
+    async fn in_use(&self, watch: &Watch) -> Result<BTreeMap<Entity, Vec<ModelRow>>, TrainError> {
+        let (store, name) = (self.store.clone(), watch.name.clone());
+        let read = tokio::task::spawn_blocking(move || store.models(Some(&name)));
+        let mut rows = read.await.map_err(|_| TrainError::Panicked)??;
+        rows.retain(|row| row.state == ModelState::Promoted);
+        let mut by_entity: BTreeMap<Entity, Vec<ModelRow>> = BTreeMap::new();
+        for row in rows {
+            by_entity.entry(row.key.entity.clone()).or_default().push(row);
+        }
+        Ok(by_entity)
+    }
+
+    async fn champions(&self, rows: Vec<ModelRow>) -> Result<Members, TrainError> {
+        let store = self.store.clone();
         let read = tokio::task::spawn_blocking(move || {
             let mut members = Members::new();
-            let rows = store.models(Some(&name))?.into_iter();
-            let promoted = |row: &ModelRow| row.state == ModelState::Promoted;
-            for row in rows.filter(|row| promoted(row) && row.key.entity == entity) {
+            for row in rows {
                 let stored = store.model(&row.key, row.version)?;
                 // A champion that cannot be read cannot be beaten either: the challenger takes over.
                 if let Some(Ok(model)) = stored.map(|stored| Model::from_bytes(&stored.bytes)) {
