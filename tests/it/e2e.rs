@@ -229,7 +229,7 @@ impl Scene {
 
     /// The largest of a few delays that the model does not find, and the interval when it was there.
     fn a_fault_that_is_missed(&self) -> (Faults, i64, i64) {
-        for delay in [40, 25, 15, 10] {
+        for delay in [40, 30, 22, 16, 12, 8, 6, 4] {
             let delay = Duration::from_millis(delay);
             let faults = Faults { delay: Faults::NONE.delay + delay, ..Faults::NONE };
             self.upstream.set(faults);

@@ -91,6 +91,7 @@ fn receive(
     later: &mpsc::Sender<Pending>,
 ) {
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let mut wander = Wander { delay: Duration::ZERO, since: Instant::now() };
     let mut buffer = [0; 2048];
     while !end.load(Ordering::Relaxed) {
         let Ok((length, client)) = socket.recv_from(&mut buffer) else { continue };
@@ -101,9 +102,29 @@ fn receive(
         let Some(answer) = answer(&buffer[..length], random.share() < faults.servfail) else {
             continue;
         };
-        let delay = faults.delay + faults.jitter.mul_f64(random.share());
+        wander.advance(&mut random);
+        let delay = faults.delay + wander.delay + faults.jitter.mul_f64(random.share());
         if later.send((Instant::now() + delay, answer, client)).is_err() {
             return;
+        }
+    }
+}
+
+/// The way to a resolver far off, whose time drifts: a random walk between 0 and 20 ms, a step a second.
+struct Wander {
+    delay: Duration,
+    since: Instant,
+}
+
+impl Wander {
+    fn advance(&mut self, random: &mut Random) {
+        if self.since.elapsed() >= secs(1) {
+            let step_ms = 8.0 * (random.share() - 0.5);
+            let delay_ms = self.delay.as_secs_f64() * 1e3 + step_ms;
+            *self = Wander {
+                delay: Duration::from_secs_f64(delay_ms.clamp(0.0, 20.0) / 1e3),
+                since: Instant::now(),
+            };
         }
     }
 }
