@@ -1,5 +1,8 @@
 //! Commands that need no running sidecar.
 
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::Error;
@@ -45,9 +48,23 @@ pub fn backtest(
         Some(backtest::Row { time_s: *time_s, ..*row })
     };
     let rows: Vec<backtest::Row> = wanted.iter().filter_map(row).collect();
-    std::fs::write(output, backtest::to_csv(&rows))
+    write_whole(output, &backtest::to_csv(&rows))
         .map_err(|error| format!("{}: {error}", output.display()))?;
     Ok(rows.len())
+}
+
+/// Writes a file that is whole or not there; what is no file, such as a pipe, is written to as it is.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    if path.metadata().is_ok_and(|known| !known.is_file()) {
+        return std::fs::write(path, text);
+    }
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let mut file = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// The models of a store as a table.

@@ -185,9 +185,16 @@ mod tests {
         pairs
     }
 
+    /// Nothing but the characters that the formats treat in a way of their own.
+    fn awkward() -> impl Strategy<Value = String> {
+        let characters = ['\\', '"', '\n', ',', '{', '}', '='];
+        let some = prop::collection::vec(prop::sample::select(characters.to_vec()), 0..9);
+        some.prop_map(|characters| characters.into_iter().collect())
+    }
+
     proptest! {
         #[test]
-        fn any_label_value_round_trips(a in "\\PC*|[\\\\\"\n,{}=]{0,9}", b: String) {
+        fn any_label_value_round_trips(a in awkward(), b: String) {
             let entity = Entity::new([("a", a), ("b", b)]);
             let mut line = String::new();
             let labels = Labels::new(&[], &entity);
@@ -207,7 +214,7 @@ mod tests {
         }
 
         #[test]
-        fn any_label_name_becomes_valid(name in "\\PC{1,9}") {
+        fn any_label_name_becomes_valid(name: String) {
             if let Some(name) = label_name(&name) {
                 prop_assert!(name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'));
                 prop_assert!(!name.starts_with("__"));
