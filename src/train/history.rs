@@ -21,6 +21,10 @@ use crate::watch::Watch;
 /// Points around an incident that belong to it: rates still see it, and nobody labels to the second.
 const MARGIN_POINTS: i64 = 2;
 
+/// An anomaly of our own that lasts longer is how things are now: masked for ever, it would page for
+/// ever. What a person calls an anomaly stays one, however long.
+const NEW_NORMAL_S: i64 = 86_400;
+
 /// Everything that a training reads.
 pub(super) struct Past {
     /// Each entity's rows, in buckets where the watch has them; known incidents are gaps.
@@ -151,7 +155,9 @@ async fn known(
 ) -> Result<(Known, BTreeMap<Entity, Vec<Told>>), TrainError> {
     with_store(store, watch, move |store, name| {
         let mut known = Known::default();
-        for (entity, interval) in store.anomalies(name, since_s)? {
+        let passing = |i: &Interval| i.to_s - i.from_s <= NEW_NORMAL_S;
+        let own = store.anomalies(name, since_s)?.into_iter();
+        for (entity, interval) in own.filter(|(_, interval)| passing(interval)) {
             known.incidents.entry(entity).or_default().push(interval);
         }
         let mut told: BTreeMap<Entity, Vec<Told>> = BTreeMap::new();
