@@ -110,7 +110,7 @@ fn receive(
     }
 }
 
-/// The way to a resolver far off, whose time drifts: a random walk between 0 and 20 ms, a step a second.
+/// The way to a resolver far off, whose time drifts: a random walk between 0 and 8 ms, a step a second.
 struct Wander {
     delay: Duration,
     since: Instant,
@@ -119,10 +119,10 @@ struct Wander {
 impl Wander {
     fn advance(&mut self, random: &mut Random) {
         if self.since.elapsed() >= secs(1) {
-            let step_ms = 8.0 * (random.share() - 0.5);
+            let step_ms = 4.0 * (random.share() - 0.5);
             let delay_ms = self.delay.as_secs_f64() * 1e3 + step_ms;
             *self = Wander {
-                delay: Duration::from_secs_f64(delay_ms.clamp(0.0, 20.0) / 1e3),
+                delay: Duration::from_secs_f64(delay_ms.clamp(0.0, 8.0) / 1e3),
                 since: Instant::now(),
             };
         }
