@@ -1,6 +1,6 @@
 //! A fitted model, whole: preprocessing, detector, calibration, threshold; to bytes and back.
 //!
-//! Owns: the order in which a model is made (walk forward, calibrate, fit) and its file format.
+//! Owns: the order in which a model is made (score held-out rows, calibrate, fit) and its file format.
 //! Does not own: which rows are learnt from (`train`) or where the bytes are kept (`store`).
 //!
 //! The bytes are never executable: a length, a JSON header, then little-endian f32 tensors.
@@ -105,8 +105,7 @@ pub struct Band {
 impl Model {
     /// Learns from `history`, raw rows in which known incidents are gaps.
     ///
-    /// Calibration walks forward: each stretch is scored by a model that never saw it, since a model
-    /// flatters the rows that it has learnt.
+    /// Calibrated on rows that the scoring fit never saw: a model flatters the rows that it has learnt.
     ///
     /// # Errors
     /// Too few rows, or stopped.
@@ -122,7 +121,7 @@ impl Model {
         let first = (0..rows.grid.len).find(has_data).unwrap_or(0);
         let rows = rows.slice(first, rows.grid.len);
         let mut calibration = Calibrator::new(rows.grid.step_s, recipe.block_s);
-        for raw in walk_forward(&recipe.detector, &rows, context)? {
+        for raw in held_out(&recipe.detector, &rows, context)? {
             calibration.observe(raw);
         }
         let fitted = recipe.detector.fit(&rows, context)?;
@@ -312,26 +311,31 @@ fn rows_with_data(rows: &Window) -> usize {
     (0..rows.grid.len).filter(|&i| rows.row(i).iter().any(|v| !v.is_nan())).count()
 }
 
-/// Raw scores of the later part of `rows`, each from a fit of what came before its stretch.
+/// Rows up to which a network is cheap enough to be fitted once per fold.
+const FEW_ROWS: usize = 4_000;
+
+/// Raw scores of rows by fits that never saw them.
 ///
-/// Single detectors fit in milliseconds and get eight stretches; a network gets three, or one where
-/// the rows are many and the fits long.
-fn walk_forward(
+/// Few rows are all needed: each third is scored by a network fitted on the other two, with the third
+/// as a gap. Where there are many, and for single detectors, whose fit is the past, the later part is
+/// scored in stretches by fits of what came before.
+fn held_out(
     detector: &detect::Config,
     rows: &Window,
     context: &FitContext<'_>,
 ) -> Result<Vec<f64>, FitError> {
     let n = rows.grid.len;
-    let (first, n_stretches) = match (detector.joint(), n) {
-        (false, _) => (n / 2, 8),
-        (true, ..=4_000) => (n / 2, 3),
-        (true, _) => (n * 7 / 10, 1),
+    let (first, n_stretches) = match detector.joint() {
+        true if n <= FEW_ROWS => (0, 3),
+        true => (n * 7 / 10, 1),
+        false => (n / 2, 8),
     };
     let mut scores = Vec::new();
     for k in 0..n_stretches {
         let from = first + (n - first) * k / n_stretches;
         let to = first + (n - first) * (k + 1) / n_stretches;
-        let fitted = match detector.fit(&rows.slice(0, from), context) {
+        let known = if first == 0 { without(rows, from, to) } else { rows.slice(0, from) };
+        let fitted = match detector.fit(&known, context) {
             Ok(fitted) => fitted,
             // A season needs to be seen twice: until then there is nobody to score the stretch.
             Err(FitError::TooFewRows { .. }) => continue,
@@ -342,4 +346,11 @@ fn walk_forward(
         scores.extend(stretch.iter().map(|raw| raw.value));
     }
     Ok(scores)
+}
+
+/// The rows with `from..to` as a gap.
+fn without(rows: &Window, from: usize, to: usize) -> Window {
+    let mut rows = rows.clone();
+    (from..to).for_each(|i| rows.row_mut(i).fill(f64::NAN));
+    rows
 }

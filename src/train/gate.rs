@@ -46,6 +46,11 @@ pub(super) fn decide(
     champions: &Members,
     challengers: &mut Members,
 ) -> Decision {
+    let uncalibrated = |members: &Members| members.values().any(|model| !model.calibrated());
+    if uncalibrated(challengers) && !champions.is_empty() && !uncalibrated(champions) {
+        // Its scores would be absent where the champion's are not.
+        return Decision::Reject("too few rows without an incident to know its threshold".into());
+    }
     let last_day = last_day(history);
     let allowed = match champions.is_empty() {
         true => None,
