@@ -39,6 +39,9 @@ use serde_json::json;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portent");
 
+/// As in the image: with more arenas, what one thread frees another cannot use.
+const ENVIRONMENT: [(&str, &str); 1] = [("MALLOC_ARENA_MAX", "1")];
+
 const SWITCHES: usize = 40;
 const PORTS_PER_SWITCH: usize = 25;
 const PORTS: usize = SWITCHES * PORTS_PER_SWITCH;
@@ -50,8 +53,8 @@ const HISTORY_S: i64 = 3 * DAY_S;
 /// Rows that lie in the future when the history is made, so that passes find new ones.
 const AHEAD_S: i64 = 3_600;
 
-/// Passes whose CPU is taken together: two buckets.
-const PASSES: u64 = 12;
+/// Passes whose CPU is taken together: those of a bucket.
+const PASSES: u64 = 6;
 
 /// Scrapes of each encoding.
 const SCRAPES: usize = 500;
@@ -184,7 +187,7 @@ fn scrapes(lab: &Lab, table: &mut Table, server: &Server) {
             if trainings(&only(&text, "portent_trainings_total")) > done {
                 break;
             }
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(50));
         }
     }
     lab.step(&format!("{} scrapes of each during {n_trainings} trainings", plain.len()));
@@ -232,7 +235,8 @@ impl Server {
         let port = free_port();
         let listen = format!("--web.listen-address=127.0.0.1:{port}");
         let args = args.iter().copied().chain([listen.as_str()]);
-        let process = Process::start(lab, name, Path::new(BINARY), args);
+        let variables = ENVIRONMENT.map(|(key, value)| (key, Path::new(value)));
+        let process = Process::start_with_env(lab, name, Path::new(BINARY), args, &variables);
         process.ready(lab, &format!("http://127.0.0.1:{port}/-/ready"), secs(20));
         Server { port, _process: process, pid: pid_with(&listen) }
     }
