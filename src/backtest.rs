@@ -60,7 +60,7 @@ pub fn run(names: &[String], rows: &Window, settings: &Settings) -> Result<Vec<R
     let first = settings.train_rows.min(n);
     let day = (DAY_S / rows.grid.step_s).max(1) as usize;
     let mut output = Vec::with_capacity(n - first);
-    let mut streak = Streak::default();
+    let (mut streak, mut last_s) = (Streak::default(), i64::MIN);
     let mut from = first;
     let members = members(names.len(), settings);
     let pause = ((n - first) / MAX_TRAININGS + 1).max(day);
@@ -70,8 +70,13 @@ pub fn run(names: &[String], rows: &Window, settings: &Settings) -> Result<Vec<R
         let models = train(names, &rows.slice(0, from), &members, settings)?;
         let scored = score_stretch(&models, rows, from, to);
         for i in from..to {
-            let (score, band) = scored.get(&i).copied().unwrap_or((f64::NAN, None));
-            streak.advance(score);
+            let (time_s, score, band) =
+                scored.get(&i).copied().unwrap_or((i64::MIN, f64::NAN, None));
+            // A bucket is one point, however many rows it is shown on.
+            if time_s != last_s {
+                streak.advance(score);
+                last_s = time_s;
+            }
             let score = if score.is_nan() { 0.0 } else { score };
             output.push(Row { time_s: rows.grid.time(i), score, band, streak: streak.points });
         }
@@ -120,6 +125,7 @@ fn train(
             step_s: history.grid.step_s,
             block_s: score::default_block_s(settings.bucket_s.unwrap_or(history.grid.step_s)),
             pages_per_week: settings.pages_per_week,
+            fingerprint: String::new(),
         };
         match Model::train(&recipe, &known, &context) {
             Ok(model) => models.push((columns.clone(), model)),
@@ -150,7 +156,7 @@ fn score_stretch(
     rows: &Window,
     from: usize,
     to: usize,
-) -> BTreeMap<usize, (f64, Option<Band>)> {
+) -> BTreeMap<usize, (i64, f64, Option<Band>)> {
     let longest = models.iter().map(|(_, model)| model.n_raw_rows()).max().unwrap_or(1);
     let seen = rows.slice(from.saturating_sub(2 * longest), to);
     let mut by_feature: BTreeMap<&[usize], Scored> = BTreeMap::new();
@@ -170,7 +176,11 @@ fn score_stretch(
     }
     let point_of = |i: &usize| highest.range(..=rows.grid.time(*i)).next_back();
     let fresh = |i: &usize, time_s: i64| rows.grid.time(*i) - time_s < models[0].1.point_s();
-    let row = |i: usize| point_of(&i).filter(|(t, _)| fresh(&i, **t)).map(|(_, value)| (i, *value));
+    let row = |i: usize| {
+        point_of(&i)
+            .filter(|(t, _)| fresh(&i, **t))
+            .map(|(t, (score, band))| (i, (*t, *score, *band)))
+    };
     (from..to).filter_map(row).collect()
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use crate::detect;
 use crate::series::Entity;
 use crate::series::Grid;
 use crate::series::Window;
@@ -16,6 +17,7 @@ use crate::source::Answer;
 use crate::source::Source;
 use crate::source::SourceError;
 use crate::store::LabelRows;
+use crate::verdict::Interval;
 use crate::verdict::Label;
 use crate::watch::Watch;
 
@@ -117,12 +119,33 @@ pub async fn label_rows(
     watch: &Watch,
     label: &Label,
 ) -> Result<Option<LabelRows>, GatherError> {
-    let from_s = label.interval.from_s - LABEL_CONTEXT_POINTS * watch.point_s();
-    let grid = Grid::covering(from_s, label.interval.to_s, watch.step_s);
-    let mut rows = rows(source, watch, grid).await?;
+    let longest = watch.detectors.iter().map(detect::Config::min_rows).max().unwrap_or(0) as i64;
+    let context = LABEL_CONTEXT_POINTS.max(longest);
+    let Interval { from_s, to_s } = whole_points(watch, label.interval);
+    let grid = Grid::covering(from_s - context * watch.point_s(), to_s, watch.step_s);
+    let mut window = Window::gaps(grid, watch.features.len());
+    let (mut due, mut found, mut n_entities) = (grid, false, 64);
+    while due.len > 0 {
+        let (slice, after) = slice(watch, due, n_entities);
+        let mut part = rows(source, watch, slice).await?.windows;
+        n_entities = part.len().max(1);
+        if let (Some(part), Some(row)) = (part.remove(&label.entity), grid.index(slice.start_s)) {
+            let at = row * window.n_features;
+            window.values[at..at + part.values.len()].copy_from_slice(&part.values);
+            found = true;
+        }
+        due = after;
+    }
     let features = watch.features.iter().map(|f| f.name.clone()).collect();
-    let window = rows.windows.remove(&label.entity);
-    Ok(window.map(|window| LabelRows { features, window }))
+    Ok(found.then_some(LabelRows { features, window }))
+}
+
+/// The interval, widened to whole points: nobody labels to the bucket.
+pub fn whole_points(watch: &Watch, interval: Interval) -> Interval {
+    let point_s = watch.point_s();
+    let from_s = interval.from_s.div_euclid(point_s) * point_s;
+    let to_s = (interval.to_s + point_s - 1).div_euclid(point_s) * point_s;
+    Interval { from_s, to_s }
 }
 
 /// What an answer is for.
@@ -158,8 +181,13 @@ pub async fn rows(
         let Ok((role, name, answer)) = answered else { continue };
         match answer {
             Ok(answer) => answers.push((role, answer)),
-            Err(error) if error.retryable() => return Err(GatherError { name, error, n_queries }),
-            Err(error) => rows.failed.push((name, error)),
+            // Only what is wrong with one query costs one feature; a login page is no empty answer.
+            Err(
+                error @ (SourceError::BadQuery(_)
+                | SourceError::NativeHistogram(_)
+                | SourceError::TooManyPoints(_)),
+            ) => rows.failed.push((name, error)),
+            Err(error) => return Err(GatherError { name, error, n_queries }),
         }
     }
     for (role, answer) in &answers {

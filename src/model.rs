@@ -20,6 +20,7 @@ use crate::detect::Tensor;
 use crate::preprocess;
 use crate::score::Calibrator;
 use crate::score::Scale;
+use crate::series::Grid;
 use crate::series::Window;
 
 /// What a model is made from.
@@ -37,6 +38,8 @@ pub struct Recipe {
     pub block_s: i64,
     /// The page budget.
     pub pages_per_week: f64,
+    /// Names the settings that all this came from.
+    pub fingerprint: String,
 }
 
 /// A fitted model.
@@ -50,6 +53,7 @@ pub struct Model {
 #[serde(deny_unknown_fields)]
 struct Head {
     format: u32,
+    fingerprint: String,
     features: Vec<String>,
     detector: detect::Config,
     preprocess: preprocess::Fitted,
@@ -120,7 +124,8 @@ impl Model {
         let has_data = |i: &usize| rows.row(*i).iter().any(|v| !v.is_nan());
         let first = (0..rows.grid.len).find(has_data).unwrap_or(0);
         let rows = rows.slice(first, rows.grid.len);
-        let mut calibration = Calibrator::new(rows.grid.step_s, recipe.block_s);
+        let block_s = block_s(recipe.block_s, rows.grid);
+        let mut calibration = Calibrator::new(rows.grid.step_s, block_s);
         for raw in held_out(&recipe.detector, &rows, context)? {
             calibration.observe(raw);
         }
@@ -128,6 +133,7 @@ impl Model {
         let scale = Scale::new(calibration.floor(), recipe.pages_per_week);
         let head = Head {
             format: FORMAT,
+            fingerprint: recipe.fingerprint.clone(),
             features: recipe.features.clone(),
             detector: recipe.detector.clone(),
             preprocess,
@@ -195,6 +201,11 @@ impl Model {
         &self.head.features
     }
 
+    /// Names the settings that it was made with.
+    pub fn fingerprint(&self) -> &str {
+        &self.head.fingerprint
+    }
+
     /// The detector's name.
     pub fn detector(&self) -> &'static str {
         self.head.detector.name()
@@ -237,6 +248,7 @@ impl Model {
     /// What people may want to know of it, as JSON: everything but the numbers of the fit.
     pub fn card(&self) -> serde_json::Value {
         serde_json::json!({
+            "fingerprint": self.head.fingerprint,
             "detector": self.head.detector,
             "features": self.head.features,
             "step_s": self.head.step_s,
@@ -309,6 +321,13 @@ fn read_tensor(head: TensorHead, numbers: &mut &[u8]) -> Option<Tensor> {
 
 fn rows_with_data(rows: &Window) -> usize {
     (0..rows.grid.len).filter(|&i| rows.row(i).iter().any(|v| !v.is_nan())).count()
+}
+
+/// The block of a young history is shorter: a tail needs some twenty maxima to be seen, and eight hours
+/// without a score are worse than a threshold that is a little too high.
+fn block_s(usual_s: i64, rows: Grid) -> i64 {
+    let twentieth = rows.len as i64 / 20 * rows.step_s;
+    usual_s.min(twentieth.max(10 * rows.step_s))
 }
 
 /// Rows up to which a network is cheap enough to be fitted once per fold.

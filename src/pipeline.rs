@@ -13,9 +13,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::detect::RestoreError;
 use crate::export::Board;
 use crate::gather;
 use crate::gather::Problem;
+use crate::model;
 use crate::model::Model;
 use crate::series::Entity;
 use crate::series::Grid;
@@ -42,6 +44,8 @@ pub struct Pipeline {
     store: Store,
     board: Board,
     workers: Workers,
+    /// Of each model that the settings ask for.
+    fingerprints: BTreeMap<(Option<String>, String), String>,
     state: State,
 }
 
@@ -130,7 +134,8 @@ impl Pipeline {
         board: Board,
         workers: Workers,
     ) -> Pipeline {
-        Pipeline { watch, source, store, board, workers, state: State::default() }
+        let fingerprints = watch.fingerprints();
+        Pipeline { watch, source, store, board, workers, fingerprints, state: State::default() }
     }
 
     /// One pass: what is strange about this watch at `now_s`.
@@ -138,7 +143,10 @@ impl Pipeline {
     /// # Errors
     /// Nothing could be judged; what was published before is left to expire.
     pub async fn pass(&mut self, now_s: i64) -> Result<Summary, PassError> {
-        self.refresh_models().await?;
+        if let Err(error) = self.refresh_models().await {
+            // What is in memory scores as well as what is in the store.
+            tracing::warn!(%error, "models not read again");
+        }
         let rows = self.catch_up(now_s).await?;
         let mut state = std::mem::take(&mut self.state);
         let (watch, board) = (self.watch.clone(), self.board.clone());
@@ -240,7 +248,7 @@ impl Pipeline {
             let tracked = entities.entry(entity.clone()).or_insert_with(|| {
                 let n_features = self.watch.features.len();
                 let fifo = Fifo::new(*capacity, n_features, grid.start_s, grid.step_s);
-                Tracked::new(fifo, restored.remove(entity).unwrap_or_default())
+                Tracked::new(fifo, restored.remove(entity).unwrap_or_default(), now_s)
             });
             tracked.append(window, now_s);
         }
@@ -277,7 +285,11 @@ impl Pipeline {
 
     fn load_model(&mut self, stored: StoredModel) {
         let StoredModel { key, version, sha256, trained_s, bytes, .. } = stored;
-        let model = match Model::from_bytes(&bytes) {
+        let read = match model::sha256(&bytes) == sha256 {
+            true => Model::from_bytes(&bytes),
+            false => Err(RestoreError("its bytes are not those that were stored".into())),
+        };
+        let model = match read {
             Ok(model) => Arc::new(model),
             Err(error) => {
                 let (watch, entity) = (&self.watch.name, &key.entity);
@@ -285,6 +297,12 @@ impl Pipeline {
                 return;
             }
         };
+        let member = (key.feature.clone(), key.detector.clone());
+        if self.fingerprints.get(&member).map(String::as_str) != Some(model.fingerprint()) {
+            let (watch, entity) = (&self.watch.name, &key.entity);
+            tracing::debug!(watch, %entity, version, "a model of other settings, not used");
+            return;
+        }
         let models = self.state.models.entry(key.entity.clone()).or_default();
         models.retain(|loaded| loaded.key != key);
         models.push(Loaded { key, version, sha256, trained_s, model });
@@ -336,7 +354,8 @@ fn publish(
     // One late pass is forgiven; a second one means that nobody knows.
     let fresh_until_s = now_s + watch.score_every_s * 3 / 2 + 2;
     board.publish(&watch.name, verdicts.chain(problems).collect(), fresh_until_s);
-    let facts: Vec<_> = state.models.values().flatten().map(judge::fact).collect();
+    let known = state.models.iter().filter(|(entity, _)| state.entities.contains_key(*entity));
+    let facts: Vec<_> = known.flat_map(|(_, models)| models).map(judge::fact).collect();
     board.publish_models(&watch.name, &facts);
 }
 

@@ -3,6 +3,11 @@
 //! Owns: the settings that scoring and training share, with every default filled in.
 //! Does not own: how they are written in the file (`config`).
 
+use std::collections::BTreeMap;
+
+use sha2::Digest;
+use sha2::Sha256;
+
 use crate::detect;
 use crate::preprocess;
 use crate::score;
@@ -105,6 +110,24 @@ impl Watch {
             columns(d.joint()).into_iter().map(|f| (d.clone(), f)).collect::<Vec<_>>()
         };
         self.detectors.iter().flat_map(members).collect()
+    }
+
+    /// Names everything that a member's model depends on: with other settings it is another model.
+    pub fn fingerprint(&self, detector: &detect::Config, feature: Option<usize>) -> String {
+        let features: Vec<&Feature> =
+            self.columns(feature).into_iter().map(|f| &self.features[f]).collect();
+        let scale = (self.step_s, self.bucket_s, self.despike, self.pages_per_week);
+        let settings = format!("{detector:?} {features:?} {scale:?} {:?}", self.checks);
+        Sha256::digest(settings).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The fingerprint of each member, by its feature's and its detector's name.
+    pub fn fingerprints(&self) -> BTreeMap<(Option<String>, String), String> {
+        let of = |(detector, feature): (detect::Config, Option<usize>)| {
+            let name = feature.map(|f| self.features[f].name.clone());
+            ((name, detector.name().to_string()), self.fingerprint(&detector, feature))
+        };
+        self.members().into_iter().map(of).collect()
     }
 
     /// The columns of one member.

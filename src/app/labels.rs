@@ -15,6 +15,7 @@ use crate::labels::Origin;
 use crate::source::Source;
 use crate::store::LabelRows;
 use crate::store::Store;
+use crate::store::StoreError;
 use crate::verdict::Label;
 use crate::web::LabelRequest;
 
@@ -57,13 +58,17 @@ async fn take_one(
     };
     let has_rows = rows.is_some();
     let id = keep(store, label, rows).await.map_err(|error| (500, vec![error.to_string()]))?;
-    running.train.notify_one();
     Ok(serde_json::json!({ "id": id, "rows_stored": has_rows, "training": "requested" }))
 }
 
 async fn keep(store: &Store, label: Label, rows: Option<LabelRows>) -> Result<i64, Error> {
     let store = store.clone();
-    let kept = tokio::task::spawn_blocking(move || store.add_label(&label, rows.as_ref()));
+    let kept = tokio::task::spawn_blocking(move || {
+        let id = store.add_label(&label, rows.as_ref())?;
+        // In the store, so that a kill does not lose it; whoever looks there starts the training.
+        store.request_training(&label.watch, "label")?;
+        Ok::<i64, StoreError>(id)
+    });
     Ok(kept.await??)
 }
 

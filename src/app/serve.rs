@@ -1,6 +1,7 @@
 //! The sidecar: read the configuration, start what it says, reload, drain.
 
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -29,6 +30,8 @@ use crate::source::SourceError;
 use crate::source::prometheus;
 use crate::source::prometheus::Prometheus;
 use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::TrainingRequest;
 use crate::train::Trainer;
 use crate::watch::Watch;
 use crate::web;
@@ -42,7 +45,7 @@ const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 const LOOK_AT_STORE: Duration = Duration::from_secs(2);
 
 /// How often presets without data are looked for.
-const LOOK_FOR_PRESETS_S: i64 = 30;
+const LOOK_FOR_PRESETS: Duration = Duration::from_secs(30);
 
 /// Runs the sidecar until a signal ends it.
 ///
@@ -56,7 +59,8 @@ pub async fn serve(options: Options) -> Result<(), Error> {
     let store = Store::open(config.store.as_deref().unwrap_or(&options.store_path))?;
     let workers = Workers::new(cores());
     let shown = Arc::default();
-    let mut sidecar = Sidecar { options, board, store, workers, shown };
+    let (labels_api, store_path) = (config.labels_api, config.store.clone());
+    let mut sidecar = Sidecar { options, board, store, workers, shown, labels_api, store_path };
     sidecar.run(config, listeners).await
 }
 
@@ -68,15 +72,17 @@ struct Sidecar {
     workers: Workers,
     /// What the landing page tells of: the source and the watches.
     shown: Arc<Mutex<Option<(String, Register)>>>,
+    /// As they were at the start.
+    labels_api: bool,
+    store_path: Option<PathBuf>,
 }
 
 /// What a configuration brought to life; dropping it ends it.
 struct Running {
     watching: Watching,
-    presets: Vec<Preset>,
-    next_look_s: i64,
+    found: mpsc::Receiver<Watch>,
     source: Arc<dyn Source>,
-    labels: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Sidecar {
@@ -97,7 +103,7 @@ impl Sidecar {
         self.show(&running);
         let context = self.context(labels_api, reloads);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let server = tokio::spawn(web::serve(listeners, context, async move {
+        let mut server = tokio::spawn(web::serve(listeners, context, async move {
             let _ = stopped.await;
         }));
         let _files = self.watch_files(changes);
@@ -111,7 +117,10 @@ impl Sidecar {
                     let outcome = self.reload(&mut running, &label_requests).await;
                     let _ = request.reply.send(outcome);
                 }
-                _ = looks.tick() => self.look(&mut running).await,
+                Some(watch) = running.found.recv() => running.watching.start(watch),
+                // It only ends by itself where it cannot begin: a bad web.config.file, a bad path.
+                ended = &mut server => return Ok(ended??),
+                _ = looks.tick() => self.look(&running).await,
             }
         };
         tracing::info!(signal, "ending");
@@ -132,14 +141,13 @@ impl Sidecar {
             workers: self.workers.clone(),
         };
         let mut watching = Watching::new(trainer);
-        let presets = match &config.watches {
-            Some(watches) => {
-                watches.iter().cloned().for_each(|watch| watching.start(watch));
-                Vec::new()
-            }
-            None => Preset::discoverable(),
-        };
-        Ok(Running { watching, presets, next_look_s: 0, source, labels: JoinSet::new() })
+        let (finds, found) = mpsc::channel(4);
+        let mut tasks = JoinSet::new();
+        match &config.watches {
+            Some(watches) => watches.iter().cloned().for_each(|watch| watching.start(watch)),
+            None => drop(tasks.spawn(discover(Arc::clone(&source), finds))),
+        }
+        Ok(Running { watching, found, source, tasks })
     }
 
     /// Loads the file again; the old configuration stays where the new one is wrong.
@@ -150,10 +158,15 @@ impl Sidecar {
     ) -> Result<(), String> {
         let reloaded = async {
             let config = load(&self.options)?;
-            self.start(&config).await
+            Ok::<_, Error>((self.start(&config).await?, config))
         };
         match reloaded.await {
-            Ok(new) => {
+            Ok((new, config)) => {
+                if config.labels_api != self.labels_api || config.store != self.store_path {
+                    tracing::warn!(
+                        "web and store are read at the start only: restart to change them"
+                    );
+                }
                 let before = running.watching.register().names();
                 *running = new;
                 running.take_labels(requests, &self.store);
@@ -172,23 +185,21 @@ impl Sidecar {
         }
     }
 
-    /// What may have appeared since the last look: presets' data, requests for a training.
-    async fn look(&self, running: &mut Running) {
-        running.find_presets().await;
+    /// What may have appeared since the last look: requests for a training.
+    async fn look(&self, running: &Running) {
         let store = self.store.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            let requests = store.take_training_requests()?;
-            for request in &requests {
-                store.finish_training_request(request.id)?;
-            }
-            Ok::<_, crate::store::StoreError>((requests, store.label_counts()?))
+            Ok::<_, StoreError>((store.take_training_requests()?, store.label_counts()?))
         });
         match asked.await {
             Ok(Ok((requests, counts))) => {
                 self.board.own().labels(&counts);
-                for request in requests {
-                    if let Some(running) = running.watching.register().get(&request.watch) {
-                        running.train.notify_one();
+                for TrainingRequest { id, watch, .. } in requests {
+                    match running.watching.register().get(&watch) {
+                        Some(running) => running.asked.ask(id),
+                        None => {
+                            tracing::warn!(watch, "a training is asked for, but no such watch runs")
+                        }
                     }
                 }
             }
@@ -250,37 +261,36 @@ impl Running {
     ) {
         let (requests, store) = (Arc::clone(requests), store.clone());
         let (register, source) = (self.watching.register(), Arc::clone(&self.source));
-        self.labels.spawn(async move {
+        self.tasks.spawn(async move {
             let mut requests = requests.lock().await;
             labels::take(&mut requests, register, source, store).await;
         });
     }
+}
 
-    /// Starts the watches of presets that have data by now.
-    async fn find_presets(&mut self) {
-        if self.presets.is_empty() || now_s() < self.next_look_s {
-            return;
-        }
-        self.next_look_s = now_s() + LOOK_FOR_PRESETS_S;
+/// Tells of the watches of presets as their data appears; ends when all are found.
+async fn discover(source: Arc<dyn Source>, found: mpsc::Sender<Watch>) {
+    let mut presets = Preset::discoverable();
+    while !presets.is_empty() {
         // VictoriaMetrics, and Prometheus before 2.40, refuse whatever names a native histogram.
-        let asked = self.source.instant("histogram_count(vector(1))", now_s()).await;
+        let asked = source.instant("histogram_count(vector(1))", now_s()).await;
         let native = !matches!(asked, Err(SourceError::BadQuery(_)));
-        for preset in std::mem::take(&mut self.presets) {
-            let found = self.source.instant(&preset.present, now_s()).await;
+        for preset in std::mem::take(&mut presets) {
+            let answer = source.instant(&preset.present, now_s()).await;
             let fitting = if native { Some(preset.clone()) } else { preset.classic() };
-            let watch = fitting.and_then(|preset| preset.watch());
-            match (found.map(|answer| !answer.series.is_empty()), watch) {
-                (Ok(true), Some(watch)) => {
+            match (answer, fitting.and_then(|preset| preset.watch())) {
+                (Ok(answer), Some(watch)) if !answer.series.is_empty() => {
                     tracing::info!(watch = preset.name, "found, watching");
-                    self.watching.start(watch);
+                    let _ = found.send(watch).await;
                 }
-                (Ok(_), _) => self.presets.push(preset),
+                (Ok(_), _) => presets.push(preset),
                 (Err(error), _) => {
                     tracing::warn!(%error, preset = preset.name, "cannot look");
-                    self.presets.push(preset);
+                    presets.push(preset);
                 }
             }
         }
+        tokio::time::sleep(LOOK_FOR_PRESETS).await;
     }
 }
 

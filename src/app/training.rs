@@ -2,12 +2,13 @@
 //! `train.every`, and whenever a label asks.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::now_s;
-use crate::store::ModelState;
 use crate::store::Store;
 use crate::train::Outcome;
 use crate::train::TrainError;
@@ -17,30 +18,80 @@ use crate::watch::Watch;
 /// After a failure the source is given this long.
 const AFTER_FAILURE_S: i64 = 60;
 
-/// Trains one watch whenever it is due. Never returns.
-pub(super) async fn run(trainer: Trainer, watch: Watch, asked: Arc<Notify>) {
+/// Somebody asked for a training.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    notify: Notify,
+    /// The store's requests, which are kept there until a training has seen them.
+    requests: Mutex<Vec<i64>>,
+}
+
+impl Asked {
+    /// Asks for a training that answers this request of the store's.
+    pub(super) fn ask(&self, request: i64) {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        self.notify.notify_one();
+    }
+
+    fn take(&self) -> Vec<i64> {
+        std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Trains one watch whenever it is due, and says so to `promoted`. Never returns.
+pub(super) async fn run(trainer: Trainer, watch: Watch, asked: Arc<Asked>, promoted: Arc<Notify>) {
     let mut due_s = first_due_s(&trainer.store, &watch).await;
     let mut waiting = false;
     loop {
         let wait = Duration::from_secs((due_s - now_s()).max(0) as u64);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = asked.notified() => {}
+            () = asked.notify.notified() => {}
         }
+        let requests = asked.take();
         let trained = trainer.train(&watch, now_s()).await;
         tell(&watch, &trained, &mut waiting);
+        match &trained {
+            Ok(outcome) => {
+                finish(&trainer.store, requests).await;
+                if outcome.n_promoted > 0 {
+                    promoted.notify_one();
+                }
+            }
+            // The label waits for the training after this one.
+            Err(_) => {
+                asked.requests.lock().unwrap_or_else(PoisonError::into_inner).extend(requests);
+            }
+        }
         due_s = now_s() + pause_s(&watch, &trained);
     }
 }
 
-/// What was trained before a restart need not be trained again for it.
+async fn finish(store: &Store, requests: Vec<i64>) {
+    let store = store.clone();
+    let finish = move || requests.iter().try_for_each(|id| store.finish_training_request(*id));
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(finish).await {
+        tracing::warn!(%error, "a finished request for a training stays in the store");
+    }
+}
+
+/// What was trained before a restart need not be trained again for it; what the settings ask for since
+/// then has to be.
 async fn first_due_s(store: &Store, watch: &Watch) -> i64 {
     let (store, name) = (store.clone(), watch.name.clone());
-    let read = tokio::task::spawn_blocking(move || store.models(Some(&name))).await;
-    let newest = read.ok().and_then(Result::ok).and_then(|rows| {
-        let promoted = rows.iter().filter(|row| row.state == ModelState::Promoted);
-        promoted.map(|row| row.trained_s).max()
-    });
+    let read = tokio::task::spawn_blocking(move || store.promoted(Some(&name))).await;
+    let stored = read.ok().and_then(Result::ok).unwrap_or_default();
+    let fits = |member: &(Option<String>, String), fingerprint: &str| {
+        stored.iter().any(|model| {
+            let (key, known) = (&model.key, model.card.get("fingerprint"));
+            (&key.feature, &key.detector) == (&member.0, &member.1)
+                && known.and_then(|known| known.as_str()) == Some(fingerprint)
+        })
+    };
+    if !watch.fingerprints().iter().all(|(member, fingerprint)| fits(member, fingerprint)) {
+        return 0;
+    }
+    let newest = stored.iter().map(|model| model.trained_s).max();
     newest.map_or(0, |trained_s| trained_s + watch.train.every_s)
 }
 

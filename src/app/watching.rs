@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::now_s;
 use super::training;
+use super::training::Asked;
 use crate::pipeline::Pipeline;
 use crate::schedule;
 use crate::train::Trainer;
@@ -28,7 +29,7 @@ pub(super) struct Watching {
 #[derive(Clone)]
 pub(super) struct Running {
     pub(super) watch: Watch,
-    pub(super) train: Arc<Notify>,
+    pub(super) asked: Arc<Asked>,
 }
 
 /// The running watches by name, for whoever has to find one.
@@ -58,17 +59,18 @@ impl Watching {
     pub(super) fn start(&mut self, watch: Watch) {
         let Trainer { source, store, board, workers } = self.trainer.clone();
         let pipeline = Pipeline::new(watch.clone(), source, store, board, workers);
-        let train = Arc::new(Notify::new());
-        let running = Running { watch: watch.clone(), train: Arc::clone(&train) };
+        let (asked, promoted) = (Arc::new(Asked::default()), Arc::new(Notify::new()));
+        let running = Running { watch: watch.clone(), asked: Arc::clone(&asked) };
         let name = watch.name.clone();
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).insert(name, running);
-        self.tasks.spawn(score(pipeline, watch.clone(), self.trainer.clone()));
-        self.tasks.spawn(training::run(self.trainer.clone(), watch, train));
+        let scoring = score(pipeline, watch.clone(), self.trainer.clone(), Arc::clone(&promoted));
+        self.tasks.spawn(scoring);
+        self.tasks.spawn(training::run(self.trainer.clone(), watch, asked, promoted));
     }
 }
 
 /// Scores one watch whenever it is due. Never returns.
-async fn score(pipeline: Pipeline, watch: Watch, trainer: Trainer) {
+async fn score(pipeline: Pipeline, watch: Watch, trainer: Trainer, promoted: Arc<Notify>) {
     let pipeline = tokio::sync::Mutex::new((pipeline, true));
     let pass = || async {
         let started = Instant::now();
@@ -94,5 +96,13 @@ async fn score(pipeline: Pipeline, watch: Watch, trainer: Trainer) {
     };
     // The first pass does not wait for the clock: the FIFOs are filled from history at boot.
     pass().await;
-    schedule::every(watch.score_every_s, Duration::ZERO, |_| pass()).await;
+    let on_time = schedule::every(watch.score_every_s, Duration::ZERO, |_| pass());
+    // Nor does the first one with a new model: half an hour without a score is long for a port.
+    let with_new_models = async {
+        loop {
+            promoted.notified().await;
+            pass().await;
+        }
+    };
+    tokio::join!(on_time, with_new_models);
 }

@@ -76,7 +76,7 @@ impl Judged {
 }
 
 impl Tracked {
-    pub(super) fn new(fifo: Fifo, restored: Vec<SavedStreak>) -> Tracked {
+    pub(super) fn new(fifo: Fifo, restored: Vec<SavedStreak>, now_s: i64) -> Tracked {
         let held = restored.into_iter().map(|row| {
             let streak = Streak { points: row.points };
             let next_s = Some(row.last_scored_s + 1);
@@ -84,7 +84,7 @@ impl Tracked {
             (member, Held { streak, next_s, stored_points: row.points })
         });
         let held = held.collect();
-        Tracked { fifo, last_seen_s: 0, seen_now: false, held, last: Judged::default() }
+        Tracked { fifo, last_seen_s: now_s, seen_now: false, held, last: Judged::default() }
     }
 
     pub(super) fn append(&mut self, window: &Window, now_s: i64) {
@@ -143,7 +143,9 @@ fn one(watch: &Watch, entity: &Entity, tracked: &mut Tracked, models: &[Loaded])
         let rows = columns(watch, &loaded.model, tracked.fifo.window());
         let feature = loaded.key.feature.clone();
         let member = Member { feature: feature.clone(), detector: loaded.key.detector.clone() };
-        let from_s = tracked.held.get(&member).and_then(|held| held.next_s).unwrap_or(newest_s);
+        // All members from the same point on: one alone would speak for all of them.
+        let together = Member { feature: feature.clone(), detector: COMBINED.into() };
+        let from_s = tracked.held.get(&together).and_then(|held| held.next_s).unwrap_or(newest_s);
         let points = loaded.model.score(&rows, from_s);
         if let Some(point) = points.last().filter(|p| p.score.is_finite() && p.time_s == newest_s) {
             let shares = loaded.model.contributions(&rows);
@@ -260,7 +262,8 @@ pub(super) fn samples(watch: &Watch, entity: &Entity, judged: &Judged) -> Vec<Sa
         add(Metric::Anomaly, &own, f64::from(u8::from(anomaly)));
         add(Metric::StreakPoints, &own, f64::from(verdict.streak.points));
         if verdict.member.detector == COMBINED {
-            let end_s = judged.time_s.unwrap_or_default() + watch.bucket_s.unwrap_or(0);
+            let newest_row_s = watch.point_s() - watch.step_s;
+            let end_s = judged.time_s.unwrap_or_default() + newest_row_s;
             add(Metric::ScoreTimestamp, &own, end_s as f64);
         }
         if let Some(band) = verdict.band {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::Members;
 use super::Told;
+use crate::gather::whole_points;
 use crate::model::Model;
 use crate::score::Streak;
 use crate::score::combine;
@@ -56,6 +57,8 @@ pub(super) fn decide(
         true => None,
         false => Some(false_alarms(watch, champions, &last_day)),
     };
+    // Without a champion: what it would cost before any label moved it.
+    let allowed = allowed.or_else(|| Some(false_alarms(watch, challengers, &last_day)));
     let pristine: BTreeMap<_, f64> =
         challengers.iter().map(|(key, model)| (key.clone(), model.threshold())).collect();
     let mut decision = Decision::Promote;
@@ -69,8 +72,14 @@ pub(super) fn decide(
             return decision;
         }
     }
-    // Without a champion the choice is between an imperfect judge and none.
-    if champions.is_empty() { Decision::Promote } else { decision }
+    if champions.is_empty() {
+        // The choice is between an imperfect judge and none; then at least one that labels did not bend.
+        for (key, model) in challengers.iter_mut() {
+            model.reset_threshold(pristine[key]);
+        }
+        return Decision::Promote;
+    }
+    decision
 }
 
 fn judge(
@@ -82,8 +91,9 @@ fn judge(
 ) -> Decision {
     for Told { label, rows } in told {
         let features = &rows.features;
+        let interval = whole_points(watch, label.interval);
         let scores = scores(challengers, features, &rows.window);
-        let inside = scores.iter().filter(|(time_s, _)| label.interval.contains(**time_s));
+        let inside = scores.iter().filter(|(time_s, _)| interval.contains(**time_s));
         let highest = inside.map(|(_, score)| *score).fold(f64::NAN, f64::max);
         let span = format!("{}..{}", label.interval.from_s, label.interval.to_s);
         match label.verdict {
@@ -150,8 +160,9 @@ fn surprises(
     rows: &crate::store::LabelRows,
     interval: crate::verdict::Interval,
 ) -> Vec<f64> {
+    let interval = whole_points(watch, interval);
     let points = model.score(&columns(model, &rows.features, &rows.window), interval.from_s);
-    let inside = points.iter().filter(|p| p.time_s < interval.to_s + watch.point_s());
+    let inside = points.iter().filter(|p| interval.contains(p.time_s));
     inside.map(|p| p.surprise).filter(|s| s.is_finite()).collect()
 }
 
@@ -270,6 +281,7 @@ mod tests {
             step_s: STEP_S,
             block_s: watch.block_s(),
             pages_per_week: 1.0,
+            fingerprint: String::new(),
         };
         let context = FitContext { seed: 0, keep_going: &|| true };
         let model = Model::train(&recipe, history, &context).unwrap();

@@ -25,6 +25,16 @@ const MARGIN_POINTS: i64 = 2;
 /// ever. What a person calls an anomaly stays one, however long.
 const NEW_NORMAL_S: i64 = 86_400;
 
+/// Points without data, at least, after which an entity has left.
+const LIVE_POINTS: i64 = 10;
+
+/// Whether an anomaly of our own is kept from the training. One that is long beside all that was known
+/// before it is not: a model of one night calls the first day anomalous, and has to learn it.
+fn is_incident(own: &Interval, first_s: i64) -> bool {
+    let (lasted_s, known_s) = (own.to_s - own.from_s, own.from_s - first_s);
+    lasted_s <= NEW_NORMAL_S && lasted_s * 4 <= known_s
+}
+
 /// Everything that a training reads.
 pub(super) struct Past {
     /// Each entity's rows, in buckets where the watch has them; known incidents are gaps.
@@ -44,7 +54,10 @@ pub(super) async fn read(
     let start_s = end_s - watch.train.history_s;
     complete_labels(source, store, watch).await?;
     let (known, told) = known(store, watch, start_s).await?;
-    let windows = rows(source, watch, &known, Grid::covering(start_s, end_s, watch.step_s)).await?;
+    let mut windows = rows(source, watch, Grid::covering(start_s, end_s, watch.step_s)).await?;
+    for (entity, window) in &mut windows {
+        known.mask(watch, entity, window);
+    }
     Ok(Past { windows, told })
 }
 
@@ -53,16 +66,19 @@ pub(super) async fn read(
 async fn rows(
     source: &Arc<dyn Source>,
     watch: &Watch,
-    known: &Known,
     grid: Grid,
 ) -> Result<BTreeMap<Entity, Window>, TrainError> {
     let whole = kept_grid(watch, grid);
     let mut windows: BTreeMap<Entity, Window> = BTreeMap::new();
     let mut due = grid;
+    // While nothing is found nobody knows how many entities there are: slices begin small and double,
+    // so that two empty weeks are a dozen queries and not a thousand.
+    let mut guess = 64;
     while due.len > 0 {
-        let (slice, after) = gather::slice(watch, due, windows.len());
-        for (entity, mut part) in gather::rows(source, watch, slice).await?.windows {
-            known.mask(watch, &entity, &mut part);
+        let n_entities = if windows.is_empty() { guess } else { windows.len() };
+        guess = (guess / 2).max(1);
+        let (slice, after) = gather::slice(watch, due, n_entities);
+        for (entity, part) in gather::rows(source, watch, slice).await?.windows {
             let part = keep(watch, part);
             let gaps = || Window::gaps(whole, watch.features.len());
             let window = windows.entry(entity).or_insert_with(gaps);
@@ -91,13 +107,21 @@ fn kept_grid(watch: &Watch, grid: Grid) -> Grid {
 
 /// Seconds from the first row with data to the last.
 pub(super) fn span_s(window: &Window) -> i64 {
+    ends(window).map_or(0, |(first, last)| (last - first + 1) as i64 * window.grid.step_s)
+}
+
+/// Whether there is data in the newest part of the window; who has left is not trained again.
+pub(super) fn is_alive(window: &Window) -> bool {
+    let recent = (3_600 / window.grid.step_s).max(LIVE_POINTS) as usize;
+    ends(window).is_some_and(|(_, last)| last + recent >= window.grid.len)
+}
+
+/// The first row with data and the last.
+fn ends(window: &Window) -> Option<(usize, usize)> {
     let has_data = |i: &usize| window.row(*i).iter().any(|v| !v.is_nan());
-    let first = (0..window.grid.len).find(has_data);
-    let last = (0..window.grid.len).rev().find(has_data);
-    match (first, last) {
-        (Some(first), Some(last)) => (last - first + 1) as i64 * window.grid.step_s,
-        _ => 0,
-    }
+    let first = (0..window.grid.len).find(has_data)?;
+    let last = (0..window.grid.len).rev().find(has_data)?;
+    Some((first, last))
 }
 
 /// Turns an incident into gaps; what a person called normal stays.
@@ -132,7 +156,11 @@ async fn complete_labels(
 
 #[derive(Default)]
 struct Known {
-    incidents: BTreeMap<Entity, Vec<Interval>>,
+    /// What we found ourselves.
+    own: BTreeMap<Entity, Vec<Interval>>,
+    /// What people called an anomaly.
+    anomalies: BTreeMap<Entity, Vec<Interval>>,
+    /// What people called normal.
     normal: BTreeMap<Entity, Vec<Interval>>,
 }
 
@@ -141,7 +169,11 @@ impl Known {
     fn mask(&self, watch: &Watch, entity: &Entity, window: &mut Window) {
         let margin_s = MARGIN_POINTS * watch.point_s();
         let normal = self.normal.get(entity).map(Vec::as_slice).unwrap_or_default();
-        for Interval { from_s, to_s } in self.incidents.get(entity).into_iter().flatten() {
+        let first_s = ends(window).map_or(i64::MAX, |(first, _)| window.grid.time(first));
+        let own = self.own.get(entity).into_iter().flatten();
+        let own = own.filter(|interval| is_incident(interval, first_s));
+        let told = self.anomalies.get(entity).into_iter().flatten();
+        for Interval { from_s, to_s } in own.chain(told) {
             let wide = Interval { from_s: from_s - margin_s, to_s: to_s + margin_s };
             mask(window, wide, normal);
         }
@@ -155,15 +187,13 @@ async fn known(
 ) -> Result<(Known, BTreeMap<Entity, Vec<Told>>), TrainError> {
     with_store(store, watch, move |store, name| {
         let mut known = Known::default();
-        let passing = |i: &Interval| i.to_s - i.from_s <= NEW_NORMAL_S;
-        let own = store.anomalies(name, since_s)?.into_iter();
-        for (entity, interval) in own.filter(|(_, interval)| passing(interval)) {
-            known.incidents.entry(entity).or_default().push(interval);
+        for (entity, interval) in store.anomalies(name, since_s)? {
+            known.own.entry(entity).or_default().push(interval);
         }
         let mut told: BTreeMap<Entity, Vec<Told>> = BTreeMap::new();
         for StoredLabel { id, label, .. } in store.labels(Some(name))? {
             let to = match label.verdict {
-                Verdict::Anomaly => &mut known.incidents,
+                Verdict::Anomaly => &mut known.anomalies,
                 Verdict::Normal => &mut known.normal,
             };
             to.entry(label.entity.clone()).or_default().push(label.interval);
@@ -256,16 +286,12 @@ mod tests {
         let source: Arc<dyn Source> = Arc::new(Counting);
         // Neither end is a bucket's, and the first slice ends long before the grid does.
         let grid = Grid::covering(86_430, 2 * 86_400 + 20, 10);
-        let incident = Interval { from_s: 100_000, to_s: 100_500 };
-        let mut known = Known::default();
-        known.incidents.insert(Entity::new([("port", "b")]), vec![incident]);
         let plain = Watch { bucket_s: None, ..watch() };
         for watch in [watch(), plain] {
-            let read = rows(&source, &watch, &known, grid).await.unwrap();
+            let read = rows(&source, &watch, grid).await.unwrap();
             let raw = gather::rows(&source, &watch, grid).await.unwrap().windows;
             assert_eq!(read.len(), PORTS.len());
-            for (entity, mut window) in raw {
-                known.mask(&watch, &entity, &mut window);
+            for (entity, window) in raw {
                 let wanted = keep(&watch, window);
                 assert_eq!(read[&entity].grid, wanted.grid);
                 let same =
@@ -273,6 +299,39 @@ mod tests {
                 assert!(read[&entity].values.iter().zip(&wanted.values).all(same), "{entity}");
             }
         }
+    }
+
+    #[test]
+    fn incidents_are_masked_but_not_what_became_normal() {
+        let entity = Entity::new([("port", "b")]);
+        let plain = Watch { bucket_s: None, ..watch() };
+        let grid = Grid { start_s: 0, step_s: 10, len: 60_000 };
+        let whole = Window::single(grid, vec![1.0; grid.len]);
+        let gaps = |known: &Known| {
+            let mut window = whole.clone();
+            known.mask(&plain, &entity, &mut window);
+            window.values.iter().filter(|v| v.is_nan()).count()
+        };
+        let own = |from_s, to_s| Known {
+            own: BTreeMap::from([(entity.clone(), vec![Interval { from_s, to_s }])]),
+            ..Known::default()
+        };
+        let told = |known: Known, from_s, to_s| Known {
+            anomalies: BTreeMap::from([(entity.clone(), vec![Interval { from_s, to_s }])]),
+            ..known
+        };
+        assert_eq!(
+            gaps(&own(100_000, 100_500)),
+            50 + 4,
+            "an incident, and two points on either side"
+        );
+        assert_eq!(gaps(&own(400_000, 500_000)), 0, "longer than a day: how things are now");
+        assert_eq!(gaps(&own(1_000, 3_000)), 0, "all that was known before it was 1,000 s");
+        assert_eq!(gaps(&told(Known::default(), 400_000, 500_000)), 10_000 + 4, "people decide");
+        let mut fine = own(100_000, 100_500);
+        let normal = Interval { from_s: 99_000, to_s: 101_000 };
+        fine.normal.insert(entity.clone(), vec![normal]);
+        assert_eq!(gaps(&fine), 0, "a person said that it was normal");
     }
 
     #[test]

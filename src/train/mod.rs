@@ -113,6 +113,9 @@ impl Trainer {
         let mut told = past.told;
         let mut in_use = self.in_use(watch).await?;
         for (entity, rows) in past.windows {
+            if !history::is_alive(&rows) {
+                continue;
+            }
             let span_s = history::span_s(&rows);
             if span_s < watch.train.min_history_s {
                 let why = format!("{span_s} s of history, wanted {} s", watch.train.min_history_s);
@@ -137,6 +140,13 @@ impl Trainer {
         champions: Members,
     ) -> Result<Trained, TrainError> {
         let (watch, entity) = (watch.clone(), entity.clone());
+        let mut champions = champions;
+        // A model of other settings judges something else: it is no measure of the new one.
+        let fingerprints = watch.fingerprints();
+        champions.retain(|key, model| {
+            let expected = fingerprints.get(&(key.feature.clone(), key.detector.clone()));
+            expected.is_some_and(|expected| expected == model.fingerprint())
+        });
         let fitting = self.workers.run(Priority::Training, move |turn| {
             fit_entity(&watch, &entity, &rows, &told, &champions, turn)
         });
@@ -163,7 +173,8 @@ impl Trainer {
             for row in rows {
                 let stored = store.model(&row.key, row.version)?;
                 // A champion that cannot be read cannot be beaten either: the challenger takes over.
-                if let Some(Ok(model)) = stored.map(|stored| Model::from_bytes(&stored.bytes)) {
+                let intact = stored.filter(|stored| sha256(&stored.bytes) == stored.sha256);
+                if let Some(Ok(model)) = intact.map(|stored| Model::from_bytes(&stored.bytes)) {
                     members.insert(row.key, model);
                 }
             }
@@ -246,6 +257,7 @@ fn fit_entity(
         };
         let recipe = Recipe {
             features: columns.iter().map(|&f| name(f)).collect(),
+            fingerprint: watch.fingerprint(&detector, feature),
             detector,
             preprocess: watch.preprocess(&columns),
             step_s: watch.step_s,
