@@ -133,6 +133,7 @@ impl Sidecar {
 
     async fn start(&self, config: &Config) -> Result<Running, Error> {
         let source = source(config, &self.options)?;
+        let watches = self.watches(config, &source).await?;
         tracing::info!(source = source.describe(), "reading");
         let trainer = Trainer {
             source: Arc::clone(&source),
@@ -143,11 +144,25 @@ impl Sidecar {
         let mut watching = Watching::new(trainer);
         let (finds, found) = mpsc::channel(4);
         let mut tasks = JoinSet::new();
-        match &config.watches {
-            Some(watches) => watches.iter().cloned().for_each(|watch| watching.start(watch)),
+        match watches {
+            Some(watches) => watches.into_iter().for_each(|watch| watching.start(watch)),
             None => drop(tasks.spawn(discover(Arc::clone(&source), finds))),
         }
         Ok(Running { watching, found, source, tasks })
+    }
+
+    /// The watches, with queries that this server takes.
+    async fn watches(
+        &self,
+        config: &Config,
+        source: &Arc<dyn Source>,
+    ) -> Result<Option<Vec<Watch>>, Error> {
+        match &self.options.config_file {
+            Some(path) if config.watches.is_some() && !knows_native_histograms(source).await => {
+                Ok(config::load_for(path, false)?.watches)
+            }
+            _ => Ok(config.watches.clone()),
+        }
     }
 
     /// Loads the file again; the old configuration stays where the new one is wrong.
@@ -268,13 +283,19 @@ impl Running {
     }
 }
 
+/// VictoriaMetrics, and Prometheus before 2.40, refuse whatever names a native histogram. A server that
+/// does not answer is taken for one that knows them.
+async fn knows_native_histograms(source: &Arc<dyn Source>) -> bool {
+    let asking = source.instant("histogram_count(vector(1))", now_s());
+    let asked = tokio::time::timeout(Duration::from_secs(5), asking).await;
+    !matches!(asked, Ok(Err(SourceError::BadQuery(_))))
+}
+
 /// Tells of the watches of presets as their data appears; ends when all are found.
 async fn discover(source: Arc<dyn Source>, found: mpsc::Sender<Watch>) {
     let mut presets = Preset::discoverable();
     while !presets.is_empty() {
-        // VictoriaMetrics, and Prometheus before 2.40, refuse whatever names a native histogram.
-        let asked = source.instant("histogram_count(vector(1))", now_s()).await;
-        let native = !matches!(asked, Err(SourceError::BadQuery(_)));
+        let native = knows_native_histograms(&source).await;
         for preset in std::mem::take(&mut presets) {
             let answer = source.instant(&preset.present, now_s()).await;
             let fitting = if native { Some(preset.clone()) } else { preset.classic() };

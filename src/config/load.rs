@@ -24,9 +24,17 @@ pub(super) type Found = (String, String);
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(path: &Path) -> Result<Config, Problems> {
+    load_for(path, true)
+}
+
+/// As [`load`], for a server that knows native histograms or one that refuses what names them.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_for(path: &Path, native_histograms: bool) -> Result<Config, Problems> {
     let file = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => parse(&file, &text),
+        Ok(text) => parse_for(&file, &text, native_histograms),
         Err(error) => {
             let what = format!("cannot be read: {error}");
             Err(Problems { file, list: vec![Problem { at: String::new(), line: None, what }] })
@@ -39,6 +47,10 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
+    parse_for(file, text, true)
+}
+
+fn parse_for(file: &str, text: &str, native_histograms: bool) -> Result<Config, Problems> {
     let mut tree: Value = serde_yaml::from_str(text).map_err(|error| {
         let line = error.location().map(|l| l.line());
         let what = format!("not YAML: {}", without_place(&error.to_string()));
@@ -49,7 +61,10 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
     }
     let mut found = Vec::new();
     expand_environment(&mut tree, "", &mut found);
-    let raw = typed(tree, &mut found);
+    let mut raw = typed(tree, &mut found);
+    for watch in raw.watches.iter_mut().flatten() {
+        watch.native_histograms.get_or_insert(native_histograms);
+    }
     let config = resolve(raw, &mut found);
     if found.is_empty() {
         return Ok(config);
@@ -186,6 +201,20 @@ mod tests {
         );
         assert_eq!(expand("${NOT_SET}", lookup), Err("NOT_SET".into()));
         assert_eq!(expand("open ${TOKEN", lookup), Ok("open ${TOKEN".into()));
+    }
+
+    #[test]
+    fn native_histograms_are_asked_for_only_where_they_are_known() {
+        let queries = |text: &str, native| {
+            let config = parse_for("portent.yml", text, native).unwrap();
+            let features = config.watches.into_iter().flatten().flat_map(|watch| watch.features);
+            features.map(|feature| feature.query).collect::<Vec<_>>().join("\n")
+        };
+        let preset = "watches: [{name: dns, preset: coredns}]";
+        assert!(queries(preset, true).contains("histogram_count("));
+        assert!(!queries(preset, false).contains("histogram_"));
+        let said = "watches: [{name: dns, preset: coredns, native_histograms: true}]";
+        assert!(queries(said, false).contains("histogram_count("), "the file has the last word");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::watch::Watch;
 use crate::web;
 
 pub use load::load;
+pub use load::load_for;
 pub use load::parse;
 pub use presets::Preset;
 pub use problems::Problem;
