@@ -86,6 +86,8 @@ impl Config {
 
     /// Sets the length of the window, in rows, of the detectors that have one.
     pub fn set_window(&mut self, window: usize) {
+        #[cfg(not(feature = "deep"))]
+        let _ = window;
         match self {
             Config::SeasonalMedian(_) | Config::Stl(_) => {}
             #[cfg(feature = "deep")]
@@ -111,6 +113,8 @@ impl Config {
         train: &Window,
         context: &FitContext<'_>,
     ) -> Result<Box<dyn Model>, FitError> {
+        #[cfg(not(feature = "deep"))]
+        let _ = context;
         match self {
             Config::SeasonalMedian(config) => seasonal_median::fit(config, train),
             Config::Stl(config) => stl::fit(config, train),
