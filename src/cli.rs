@@ -65,7 +65,7 @@ struct WebArgs {
     listen: Vec<String>,
     /// TLS, users and headers, in the exporter-toolkit's format
     #[arg(long = "web.config.file", value_name = "FILE")]
-    config_file: Option<PathBuf>,
+    web_config_file: Option<PathBuf>,
     /// Where the metrics are
     #[arg(long = "web.telemetry-path", default_value = "/metrics", value_name = "PATH")]
     telemetry_path: String,
@@ -76,8 +76,8 @@ struct WebArgs {
 
 impl WebArgs {
     fn options(self) -> WebOptions {
-        let WebArgs { listen, config_file, telemetry_path, enable_lifecycle } = self;
-        WebOptions { listen, config_file, telemetry_path, enable_lifecycle }
+        let WebArgs { listen, web_config_file, telemetry_path, enable_lifecycle } = self;
+        WebOptions { listen, config_file: web_config_file, telemetry_path, enable_lifecycle }
     }
 }
 
@@ -130,10 +130,10 @@ struct BacktestArgs {
     #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = detector)]
     detectors: Vec<detect::Config>,
     /// The coarser step of traffic: sums of so much time are scored
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration_s)]
+    #[arg(long, value_name = "DURATION", value_parser = bucket)]
     bucket: Option<i64>,
     /// False pages per week that are accepted
-    #[arg(long, default_value_t = 1.0, value_name = "PAGES")]
+    #[arg(long, default_value_t = 1.0, value_name = "PAGES", value_parser = pages)]
     pages_per_week: f64,
     /// Where the scores go
     #[arg(long, value_name = "OUT.csv")]
@@ -164,6 +164,19 @@ struct StoreOfArgs {
 }
 
 impl StoreOfArgs {
+    /// A label for a watch that the configuration does not have would wait for ever.
+    fn check_watch(&self, name: &str) -> Result<(), Error> {
+        let config = self.config_file.as_deref().map(config::load).transpose()?;
+        let Some(watches) = config.and_then(|config| config.watches) else { return Ok(()) };
+        let names: Vec<&str> = watches.iter().map(|watch| watch.name.as_str()).collect();
+        match names.contains(&name) {
+            true => Ok(()),
+            false => {
+                Err(format!("no watch is named {name:?}; there are: {}", names.join(", ")).into())
+            }
+        }
+    }
+
     fn folder(&self) -> Result<PathBuf, Error> {
         let config = self.config_file.as_deref().map(config::load).transpose()?;
         Ok(config.and_then(|config| config.store).unwrap_or_else(|| self.store.path.clone()))
@@ -202,6 +215,19 @@ fn detector(name: &str) -> Result<detect::Config, String> {
     detect::Config::named(name).ok_or_else(wanted)
 }
 
+fn bucket(text: &str) -> Result<i64, String> {
+    match parse_duration_s(text)? {
+        s if s > 0 => Ok(s),
+        _ => Err("must be longer than zero".into()),
+    }
+}
+
+fn pages(text: &str) -> Result<f64, String> {
+    let wanted = || "wanted a number above 0 and up to 10000".to_string();
+    let pages: f64 = text.parse().map_err(|_| wanted())?;
+    if pages > 0.0 && pages <= 10_000.0 { Ok(pages) } else { Err(wanted()) }
+}
+
 /// Parses the arguments, does what they say, and tells how it went.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -218,7 +244,6 @@ pub fn run() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "what a command was asked for goes to its standard output")]
 fn dispatch(command: Command) -> Result<(), Error> {
     match command {
         Command::Serve(args) => runtime()?.block_on(app::serve(Options {
@@ -231,8 +256,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
         Command::Check(args) => {
             let path = args.config_file.or(args.file).unwrap_or_default();
             config::load(&path)?;
-            println!("{}: right", path.display());
-            Ok(())
+            app::say(&format!("{}: right\n", path.display()))
         }
         Command::Backtest(args) => {
             let settings = backtest::Settings {
@@ -242,11 +266,11 @@ fn dispatch(command: Command) -> Result<(), Error> {
                 pages_per_week: args.pages_per_week,
             };
             let n_rows = app::backtest(&args.input, &args.output, &settings)?;
-            println!("{}: {n_rows} rows", args.output.display());
-            Ok(())
+            app::say(&format!("{}: {n_rows} rows\n", args.output.display()))
         }
         Command::Labels(LabelsCommand::Add(args)) => {
             let folder = args.store.folder()?;
+            args.store.check_watch(&args.watch)?;
             let LabelsAddArgs { watch, entity, from, to, verdict, class, note, .. } = args;
             let new = NewLabel {
                 watch: Some(watch),
@@ -258,17 +282,10 @@ fn dispatch(command: Command) -> Result<(), Error> {
                 note,
             };
             let id = app::add_label(&folder, new)?;
-            println!("label {id} stored, training requested");
-            Ok(())
+            app::say(&format!("label {id} stored, training requested\n"))
         }
-        Command::Labels(LabelsCommand::List(args)) => {
-            print!("{}", app::list_labels(&args.folder()?)?);
-            Ok(())
-        }
-        Command::Models(ModelsCommand::List(args)) => {
-            print!("{}", app::list_models(&args.folder()?)?);
-            Ok(())
-        }
+        Command::Labels(LabelsCommand::List(args)) => app::say(&app::list_labels(&args.folder()?)?),
+        Command::Models(ModelsCommand::List(args)) => app::say(&app::list_models(&args.folder()?)?),
     }
 }
 

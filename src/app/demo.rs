@@ -8,6 +8,7 @@ use super::Error;
 use super::board::Served;
 use super::cores;
 use super::now_s;
+use super::say;
 use super::watching::Watching;
 use crate::config::Preset;
 use crate::detect;
@@ -182,9 +183,8 @@ fn usual() -> Watch {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the demo talks to whoever started it")]
 fn introduce(address: &str) {
-    println!(
+    tell(&format!(
         "Portent demo: a simulated cluster (one day every {} min, a fault every few minutes).\n\
          \n  page      http://{address}/\n  metrics   http://{address}/metrics\n\
          \nLook at portent_anomaly_score{{detector=\"combined\"}}: 1 is the threshold, above is anomalous.\n\
@@ -192,11 +192,15 @@ fn introduce(address: &str) {
          \nLearning from {} min of history; the first scores are due within a minute. End with Ctrl-C.\n",
         DAY_S / 60,
         HISTORY_S / 60,
-    );
+    ));
+}
+
+/// The demo goes on without a listener, so what cannot be printed is not.
+fn tell(text: &str) {
+    let _ = say(&format!("{text}\n"));
 }
 
 /// Says when faults begin and when they are found. Never returns.
-#[expect(clippy::print_stdout, reason = "the demo talks to whoever started it")]
 async fn narrate(cluster: &Cluster, board: &Board) {
     let started_s = now_s();
     let (mut begun, mut found) = (BTreeSet::new(), BTreeSet::new());
@@ -210,17 +214,17 @@ async fn narrate(cluster: &Cluster, board: &Board) {
         for watch in [simulate::COREDNS, simulate::PORTS] {
             let highest = highest(&text, watch);
             if highest.is_some() && scoring.insert(watch) {
-                println!("{at_s:>4} s  first scores of {watch}");
+                tell(&format!("{at_s:>4} s  first scores of {watch}"));
             }
             let Some(fault) = cluster.fault_at(watch, now_s) else { continue };
             let key = (watch, fault.interval.from_s);
             if begun.insert(key) {
-                println!("{at_s:>4} s  fault in {watch}: {}", fault.describe());
+                tell(&format!("{at_s:>4} s  fault in {watch}: {}", fault.describe()));
             }
             let above = highest.filter(|(score, _)| *score > 1.0 && found.insert(key));
             if let Some((score, series)) = above {
                 let after_s = now_s - fault.interval.from_s;
-                println!("{at_s:>4} s  found after {after_s} s: {series} = {score:.2}");
+                tell(&format!("{at_s:>4} s  found after {after_s} s: {series} = {score:.2}"));
             }
         }
     }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::Error;
 use super::now_s;
 use super::offline::columns;
+use super::offline::existing;
 use super::watching::Register;
 use crate::gather;
 use crate::labels::NewLabel;
@@ -100,7 +101,7 @@ pub fn list_labels(store: &Path) -> Result<String, Error> {
     let mut table = vec![heads.map(String::from)];
     let time = |s: i64| jiff::Timestamp::from_second(s).map(|t| t.to_string()).unwrap_or_default();
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
-    for stored in Store::open(store)?.labels(None)? {
+    for stored in existing(store)?.labels(None)? {
         let label = stored.label;
         table.push([
             stored.id.to_string(),
@@ -113,7 +114,7 @@ pub fn list_labels(store: &Path) -> Result<String, Error> {
             label.source,
             or_dash(label.author),
             if stored.has_rows { "yes".into() } else { "no".into() },
-            label.note.unwrap_or_default(),
+            label.note.unwrap_or_default().escape_debug().to_string(),
         ]);
     }
     Ok(columns(&table))

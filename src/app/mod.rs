@@ -8,6 +8,8 @@ mod serve;
 mod training;
 mod watching;
 
+use std::io::ErrorKind;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -45,6 +47,20 @@ pub struct WebOptions {
     pub telemetry_path: String,
     /// Whether `POST /-/reload` is allowed.
     pub enable_lifecycle: bool,
+}
+
+/// Prints what a command was asked for. A reader that has gone, as `head` does, is not an error.
+///
+/// # Errors
+/// The output cannot be written, as on a full disk.
+pub fn say(text: &str) -> Result<(), Error> {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("standard output: {error}").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn now_s() -> i64 {

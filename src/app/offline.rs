@@ -7,8 +7,10 @@ use std::path::Path;
 
 use super::Error;
 use crate::backtest;
+use crate::math::duration::format_duration;
 use crate::series::Window;
 use crate::source;
+use crate::store::FILE_NAME;
 use crate::store::ModelState;
 use crate::store::Store;
 
@@ -21,7 +23,15 @@ pub fn backtest(
     output: &Path,
     settings: &backtest::Settings,
 ) -> Result<usize, Error> {
+    let same = |path: &Path| path.canonicalize().ok();
+    if same(input).is_some() && same(input) == same(output) {
+        return Err(format!("{}: the output would replace the input", output.display()).into());
+    }
     let file = source::csv::read(input)?;
+    if settings.bucket_s.is_some_and(|bucket_s| bucket_s % file.step_s != 0) {
+        let step = format_duration(file.step_s);
+        return Err(format!("--bucket: must be a whole number of the file's steps ({step})").into());
+    }
     let grid = file.grid();
     let (names, columns): (Vec<String>, Vec<Vec<f64>>) = file.columns.into_iter().unzip();
     let mut rows = Window::gaps(grid, names.len());
@@ -79,7 +89,7 @@ pub fn list_models(store: &Path) -> Result<String, Error> {
         ]
         .map(String::from),
     ];
-    for row in Store::open(store)?.models(None)? {
+    for row in existing(store)?.models(None)? {
         let state = row.state.as_str().to_string();
         let reason = match row.state {
             ModelState::Rejected { reason } => reason,
@@ -99,6 +109,14 @@ pub fn list_models(store: &Path) -> Result<String, Error> {
         ]);
     }
     Ok(columns(&table))
+}
+
+/// A store to read. A mistyped folder is an error, not an empty store.
+pub(super) fn existing(folder: &Path) -> Result<Store, Error> {
+    if !folder.join(FILE_NAME).exists() {
+        return Err(format!("{}: no store of Portent is there", folder.display()).into());
+    }
+    Ok(Store::open(folder)?)
 }
 
 /// Cells padded to the width of their column.

@@ -231,6 +231,19 @@ fn automatic(bucket_s: Option<i64>) -> Vec<detect::Config> {
     names.iter().filter_map(|name| detect::Config::named(name)).collect()
 }
 
+/// Two years: rows are held in memory while they are learnt from.
+const MAX_HISTORY_S: i64 = 731 * DAY_S;
+
+/// One for every minute: a threshold that low means nothing.
+const MAX_PAGES_PER_WEEK: f64 = 10_080.0;
+
+fn is_label_name(name: &str) -> bool {
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.starts_with(first)
+        && name.chars().all(|c| first(c) || c.is_ascii_digit())
+        && !name.starts_with("__")
+}
+
 /// What the values say together.
 fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
     let mut problem = |field: &str, what: String| found.push((format!("{at}.{field}"), what));
@@ -257,6 +270,22 @@ fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
     if watch.bucket_s.is_some_and(|bucket_s| bucket_s % watch.step_s != 0) {
         let step = format_duration(watch.step_s);
         problem("bucket", format!("must be a whole number of steps ({step})"));
+    }
+    for name in watch.entity.iter().filter(|name| !is_label_name(name)) {
+        problem("entity", format!("{name:?} is not a label name"));
+    }
+    if let Some(feature) = watch.features.iter().find(|f| f.query.trim().is_empty()) {
+        problem(&format!("queries.{}", feature.name), "empty; wanted PromQL".into());
+    }
+    if watch.pages_per_week > MAX_PAGES_PER_WEEK {
+        problem("page_budget", format!("must be at most {MAX_PAGES_PER_WEEK} per 1w"));
+    }
+    for (field, value) in
+        [("train.history", watch.train.history_s), ("train.every", watch.train.every_s)]
+    {
+        if value > MAX_HISTORY_S {
+            problem(field, format!("must be at most {}", format_duration(MAX_HISTORY_S)));
+        }
     }
     if watch.consecutive == 0 {
         problem("consecutive", "must be at least 1".into());

@@ -8,6 +8,7 @@
 mod lab;
 
 mod backtest;
+mod cli;
 mod config;
 mod demo;
 mod e2e;
