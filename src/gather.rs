@@ -160,7 +160,7 @@ enum Role {
 /// Asks for a watch's rows on `grid`.
 ///
 /// # Errors
-/// A query failed that may work later: half of an answer is not scored as whole.
+/// A query failed that may work later: half of an answer is not scored as whole. Or none is understood.
 pub async fn rows(
     source: &Arc<dyn Source>,
     watch: &Watch,
@@ -189,6 +189,12 @@ pub async fn rows(
             ) => rows.failed.push((name, error)),
             Err(error) => return Err(GatherError { name, error, n_queries }),
         }
+    }
+    // When no query is understood, silence would look like a watch without entities.
+    if rows.failed.len() == n_queries
+        && let Some((name, error)) = rows.failed.pop()
+    {
+        return Err(GatherError { name, error, n_queries });
     }
     for (role, answer) in &answers {
         if let Role::Feature(feature) = role {

@@ -225,7 +225,10 @@ impl Pipeline {
             Err(error) => error.n_queries,
         };
         (0..n_queries).for_each(|_| own.query());
-        own.source_up(rows.is_ok());
+        let answers = |error: &gather::GatherError| {
+            matches!(error.error, SourceError::BadQuery(_) | SourceError::NativeHistogram(_))
+        };
+        own.source_up(rows.as_ref().map_or_else(answers, |_| true));
         match rows {
             Ok(rows) => {
                 for (name, error) in &rows.failed {

@@ -49,17 +49,26 @@ async fn take_one(
         let what = format!("watch: no watch is named {:?}; there are: {known}", label.watch);
         return Err((400, vec![what]));
     };
-    let rows = match gather::label_rows(source, &running.watch, &label).await {
-        Ok(rows) => rows,
+    let (rows, warning) = match gather::label_rows(source, &running.watch, &label).await {
+        Ok(Some(rows)) => (Some(rows), None),
+        Ok(None) => {
+            let what = "no samples of this entity in the interval: is its name right?";
+            (None, Some(format!("{what} entity {}", label.entity)))
+        }
         Err(error) => {
             // The label is what a person gave: it is kept now, its rows are fetched at the training.
             tracing::warn!(watch = label.watch, %error, "label stored without its rows");
-            None
+            (None, Some(format!("its rows will be fetched later: {error}")))
         }
     };
     let has_rows = rows.is_some();
     let id = keep(store, label, rows).await.map_err(|error| (500, vec![error.to_string()]))?;
-    Ok(serde_json::json!({ "id": id, "rows_stored": has_rows, "training": "requested" }))
+    let mut data =
+        serde_json::json!({ "id": id, "rows_stored": has_rows, "training": "requested" });
+    if let Some(warning) = warning {
+        data["warning"] = warning.into();
+    }
+    Ok(data)
 }
 
 async fn keep(store: &Store, label: Label, rows: Option<LabelRows>) -> Result<i64, Error> {

@@ -51,6 +51,8 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
 }
 
 fn parse_for(file: &str, text: &str, native_histograms: bool) -> Result<Config, Problems> {
+    // What editors on Windows put before the first letter.
+    let text = text.trim_start_matches('\u{feff}');
     let mut tree: Value = serde_yaml::from_str(text).map_err(|error| {
         let line = error.location().map(|l| l.line());
         let what = format!("not YAML: {}", without_place(&error.to_string()));
