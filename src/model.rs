@@ -196,14 +196,20 @@ impl Model {
         self.point_s() - self.head.step_s
     }
 
-    /// Names of the columns that it wants, in order.
-    pub fn features(&self) -> &[String] {
-        &self.head.features
-    }
-
     /// Names the settings that it was made with.
     pub fn fingerprint(&self) -> &str {
         &self.head.fingerprint
+    }
+
+    /// The columns that it wants, out of `rows` whose columns are `names`; one that is not there is a gap.
+    pub fn columns<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str> + Clone,
+        rows: &Window,
+    ) -> Window {
+        let index = |wanted: &String| names.clone().position(|name| name == wanted);
+        let wanted: Vec<Option<usize>> = self.head.features.iter().map(index).collect();
+        rows.select_known(&wanted)
     }
 
     /// The detector's name.

@@ -57,6 +57,8 @@ struct State {
     /// Rows held per entity.
     capacity: usize,
     entities: BTreeMap<Entity, Tracked>,
+    /// Versions read from the store, also those that were refused: each is read once.
+    read: BTreeMap<ModelKey, i64>,
     /// The models in use.
     models: BTreeMap<Entity, Vec<Loaded>>,
     /// Streaks of the run before this one, until their entity is seen.
@@ -265,8 +267,7 @@ impl Pipeline {
     /// Loads what training promoted since the last pass.
     async fn refresh_models(&mut self) -> Result<(), PassError> {
         let (store, name) = (self.store.clone(), self.watch.name.clone());
-        let known = self.state.models.values().flatten();
-        let known = known.map(|loaded| (loaded.key.clone(), loaded.version)).collect();
+        let known = self.state.read.clone();
         let first = self.state.end_s.is_none();
         let news = tokio::task::spawn_blocking(move || News::read(&store, &name, &known, first));
         let watch = self.watch.name.clone();
@@ -277,6 +278,7 @@ impl Pipeline {
                 self.state.restored.entry(row.entity.clone()).or_default().push(row);
             }
         }
+        self.state.read.retain(|key, _| news.keys.contains(key));
         for models in self.state.models.values_mut() {
             models.retain(|loaded| news.keys.contains(&loaded.key));
         }
@@ -288,6 +290,7 @@ impl Pipeline {
 
     fn load_model(&mut self, stored: StoredModel) {
         let StoredModel { key, version, sha256, trained_s, bytes, .. } = stored;
+        self.state.read.insert(key.clone(), version);
         let read = match model::sha256(&bytes) == sha256 {
             true => Model::from_bytes(&bytes),
             false => Err(RestoreError("its bytes are not those that were stored".into())),

@@ -73,13 +73,16 @@ async fn take_one(
 
 async fn keep(store: &Store, label: Label, rows: Option<LabelRows>) -> Result<i64, Error> {
     let store = store.clone();
-    let kept = tokio::task::spawn_blocking(move || {
-        let id = store.add_label(&label, rows.as_ref())?;
-        // In the store, so that a kill does not lose it; whoever looks there starts the training.
-        store.request_training(&label.watch, "label")?;
-        Ok::<i64, StoreError>(id)
-    });
+    let kept = tokio::task::spawn_blocking(move || add(&store, &label, rows.as_ref()));
     Ok(kept.await??)
+}
+
+/// Stores a label and asks for a training: in the store, so that a kill does not lose it; whoever looks
+/// there starts it.
+fn add(store: &Store, label: &Label, rows: Option<&LabelRows>) -> Result<i64, StoreError> {
+    let id = store.add_label(label, rows)?;
+    store.request_training(&label.watch, "label")?;
+    Ok(id)
 }
 
 /// Stores a label from the command line and asks the running sidecar to train.
@@ -92,10 +95,7 @@ pub fn add_label(store: &Path, new: NewLabel) -> Result<i64, Error> {
     let author = std::env::var("USER").ok().filter(|user| !user.is_empty());
     let label = new.check(Origin { author, source: "cli" }, now_s());
     let label = label.map_err(|problems| problems.join("\n"))?;
-    let store = Store::open(store)?;
-    let id = store.add_label(&label, None)?;
-    store.request_training(&label.watch, "label")?;
-    Ok(id)
+    Ok(add(&Store::open(store)?, &label, None)?)
 }
 
 /// The labels of a store as a table.

@@ -65,17 +65,6 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that an `Accept` header prefers; text where it names neither.
-    pub fn negotiate(accept: &str) -> Format {
-        let weight = |of: &str| {
-            let offers = accept.split(',').filter(|offer| offer.trim_start().starts_with(of));
-            offers.map(quality).fold(0.0, f64::max)
-        };
-        let open = weight("application/openmetrics-text");
-        let text = weight("text/plain").max(weight("text/*")).max(weight("*/*"));
-        if open > 0.0 && open >= text { Format::OpenMetrics } else { Format::Text }
-    }
-
     /// The value of the `Content-Type` header.
     pub fn content_type(self) -> &'static str {
         match self {
@@ -83,12 +72,6 @@ impl Format {
             Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
     }
-}
-
-/// The `q` of one offer in an `Accept` header; 1 where there is none.
-fn quality(offer: &str) -> f64 {
-    let q = offer.split(';').find_map(|parameter| parameter.trim().strip_prefix("q="));
-    q.map_or(1.0, |q| q.trim().parse().unwrap_or(0.0))
 }
 
 /// The answer to a scrape.

@@ -216,26 +216,3 @@ fn help_reads_the_same_in_both_formats() {
         assert!(!metric.help().contains(['\\', '"', '\n']), "{metric:?}");
     }
 }
-
-#[test]
-fn the_format_that_is_preferred() {
-    let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
-                      application/openmetrics-text;version=0.0.1;q=0.4,\
-                      text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;q=0.2,*/*;q=0.1";
-    let open = [
-        prometheus,
-        "application/openmetrics-text",
-        "text/plain;q=0.5, application/openmetrics-text",
-    ];
-    for accept in open {
-        assert_eq!(Format::negotiate(accept), Format::OpenMetrics, "{accept}");
-    }
-    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-    let text =
-        ["", "*/*", browser, "application/openmetrics-text;q=0, text/plain", "text/plain;q=x"];
-    for accept in text {
-        assert_eq!(Format::negotiate(accept), Format::Text, "{accept}");
-    }
-    let second = "text/plain;q=0.6,application/openmetrics-text;q=0.5";
-    assert_eq!(Format::negotiate(second), Format::Text);
-}

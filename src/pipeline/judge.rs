@@ -9,7 +9,6 @@ use crate::export::ModelFact;
 use crate::export::Sample;
 use crate::gather::Problem;
 use crate::model::Band;
-use crate::model::Model;
 use crate::model::Point;
 use crate::score::Streak;
 use crate::score::combine;
@@ -140,7 +139,8 @@ fn one(watch: &Watch, entity: &Entity, tracked: &mut Tracked, models: &[Loaded])
     let mut judged = Judged { time_s: Some(newest_s), ..Judged::default() };
     let mut scored: BTreeMap<Option<String>, Vec<(String, Vec<Point>)>> = BTreeMap::new();
     for loaded in models {
-        let rows = columns(watch, &loaded.model, tracked.fifo.window());
+        let names = watch.features.iter().map(|feature| feature.name.as_str());
+        let rows = loaded.model.columns(names, tracked.fifo.window());
         let feature = loaded.key.feature.clone();
         let member = Member { feature: feature.clone(), detector: loaded.key.detector.clone() };
         // All members from the same point on: one alone would speak for all of them.
@@ -174,13 +174,6 @@ fn one(watch: &Watch, entity: &Entity, tracked: &mut Tracked, models: &[Loaded])
     }
     tracked.last = judged.clone();
     judged
-}
-
-/// The columns that a model wants, by name; a feature that the watch no longer has is a gap.
-fn columns(watch: &Watch, model: &Model, window: &Window) -> Window {
-    let index = |name: &String| watch.features.iter().position(|f| f.name == *name);
-    let wanted: Vec<Option<usize>> = model.features().iter().map(index).collect();
-    window.select_known(&wanted)
 }
 
 /// Scores of all members together, for each time that any of them scored.

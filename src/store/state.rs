@@ -98,14 +98,7 @@ impl Store {
         entity: &Entity,
         from_s: i64,
     ) -> Result<i64, StoreError> {
-        self.write("open an anomaly", |transaction| {
-            let entity = entity_text(entity)?;
-            if let Some(id) = reaching(transaction, watch, &entity, from_s)? {
-                return Ok(id);
-            }
-            let sql = "INSERT INTO anomaly (watch, entity, from_s, to_s) VALUES (?1, ?2, ?3, ?3)";
-            transaction.prepare_cached(sql)?.insert(params![watch, entity, from_s])
-        })
+        self.write("open an anomaly", |transaction| opened(transaction, watch, entity, from_s))
     }
 
     /// Notes anomalies that are going on, in one transaction: each opens one, or continues the one of
@@ -120,16 +113,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.write("record anomalies", |transaction| {
             for (entity, interval) in anomalies {
-                let entity = entity_text(entity)?;
-                let id = match reaching(transaction, watch, &entity, interval.from_s)? {
-                    Some(id) => id,
-                    None => {
-                        let sql = "INSERT INTO anomaly (watch, entity, from_s, to_s) VALUES (?1, ?2, ?3, ?3)";
-                        transaction.prepare_cached(sql)?.insert(params![watch, entity, interval.from_s])?
-                    }
-                };
-                let sql = "UPDATE anomaly SET to_s = max(to_s, ?2) WHERE id = ?1";
-                transaction.prepare_cached(sql)?.execute([id, interval.to_s])?;
+                let id = opened(transaction, watch, entity, interval.from_s)?;
+                extended(transaction, id, interval.to_s)?;
             }
             Ok(())
         })
@@ -141,8 +126,7 @@ impl Store {
     /// No such anomaly, or the write failed.
     pub fn extend_anomaly(&self, id: i64, to_s: i64) -> Result<(), StoreError> {
         const ACTION: &str = "extend an anomaly";
-        let sql = "UPDATE anomaly SET to_s = max(to_s, ?2) WHERE id = ?1";
-        let changed = self.write(ACTION, |transaction| transaction.execute(sql, [id, to_s]))?;
+        let changed = self.write(ACTION, |transaction| extended(transaction, id, to_s))?;
         match changed {
             0 => Err(self.not_found(ACTION, format!("anomaly {id}"))),
             _ => Ok(()),
@@ -206,6 +190,27 @@ impl Store {
         self.write("finish a training request", |transaction| transaction.execute(sql, [id]))?;
         Ok(())
     }
+}
+
+/// The anomaly of this entity that reaches `from_s`, or a new one.
+fn opened(
+    connection: &Connection,
+    watch: &str,
+    entity: &Entity,
+    from_s: i64,
+) -> rusqlite::Result<i64> {
+    let entity = entity_text(entity)?;
+    if let Some(id) = reaching(connection, watch, &entity, from_s)? {
+        return Ok(id);
+    }
+    let sql = "INSERT INTO anomaly (watch, entity, from_s, to_s) VALUES (?1, ?2, ?3, ?3)";
+    connection.prepare_cached(sql)?.insert(params![watch, entity, from_s])
+}
+
+/// How many anomalies have this id; its end is `to_s` now, if that is later.
+fn extended(connection: &Connection, id: i64, to_s: i64) -> rusqlite::Result<usize> {
+    let sql = "UPDATE anomaly SET to_s = max(to_s, ?2) WHERE id = ?1";
+    connection.prepare_cached(sql)?.execute([id, to_s])
 }
 
 /// The newest anomaly of this entity that holds `time_s` or ends there.

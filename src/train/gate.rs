@@ -161,7 +161,7 @@ fn surprises(
     interval: crate::verdict::Interval,
 ) -> Vec<f64> {
     let interval = whole_points(watch, interval);
-    let points = model.score(&columns(model, &rows.features, &rows.window), interval.from_s);
+    let points = model.score(&model.columns(names(&rows.features), &rows.window), interval.from_s);
     let inside = points.iter().filter(|p| interval.contains(p.time_s));
     inside.map(|p| p.surprise).filter(|s| s.is_finite()).collect()
 }
@@ -172,11 +172,8 @@ fn level(mut surprises: Vec<f64>, quantile: f64) -> Option<f64> {
     surprises.get((last as f64 * quantile).round() as usize).copied()
 }
 
-/// The columns that a model wants, by name; one that the rows lack is a gap.
-fn columns(model: &Model, names: &[String], rows: &Window) -> Window {
-    let index = |name: &String| names.iter().position(|known| known == name);
-    let wanted: Vec<Option<usize>> = model.features().iter().map(index).collect();
-    rows.select_known(&wanted)
+fn names(names: &[String]) -> impl Iterator<Item = &str> + Clone {
+    names.iter().map(String::as_str)
 }
 
 /// The highest combined score of any feature, by time.
@@ -184,7 +181,7 @@ fn scores(members: &Members, names: &[String], rows: &Window) -> BTreeMap<i64, f
     let mut by_feature: BTreeMap<_, BTreeMap<i64, Vec<f64>>> = BTreeMap::new();
     for (key, model) in members {
         let feature = by_feature.entry(key.feature.clone()).or_default();
-        for point in model.score(&columns(model, names, rows), i64::MIN) {
+        for point in model.score(&model.columns(self::names(names), rows), i64::MIN) {
             feature.entry(point.time_s).or_default().push(point.score);
         }
     }
