@@ -18,6 +18,7 @@ use crate::detect::Raw;
 use crate::detect::RestoreError;
 use crate::detect::Tensor;
 use crate::preprocess;
+use crate::score::Calibration;
 use crate::score::Calibrator;
 use crate::score::Scale;
 use crate::series::Grid;
@@ -58,7 +59,7 @@ struct Head {
     detector: detect::Config,
     preprocess: preprocess::Fitted,
     step_s: i64,
-    calibration: Calibrator,
+    calibration: Calibration,
     scale: Scale,
     n_rows: usize,
     meta: serde_json::Value,
@@ -125,11 +126,12 @@ impl Model {
         let first = (0..rows.grid.len).find(has_data).unwrap_or(0);
         let rows = rows.slice(first, rows.grid.len);
         let block_s = block_s(recipe.block_s, rows.grid);
-        let mut calibration = Calibrator::new(rows.grid.step_s, block_s);
+        let mut calibrator = Calibrator::new(rows.grid.step_s, block_s);
         for raw in held_out(&recipe.detector, &rows, context)? {
-            calibration.observe(raw);
+            calibrator.observe(raw);
         }
         let fitted = recipe.detector.fit(&rows, context)?;
+        let calibration = calibrator.calibration().clone();
         let scale = Scale::new(calibration.floor(), recipe.pages_per_week);
         let head = Head {
             format: FORMAT,

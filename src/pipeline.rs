@@ -24,7 +24,6 @@ use crate::series::Grid;
 use crate::source::Source;
 use crate::source::SourceError;
 use crate::store::ModelKey;
-use crate::store::ModelState;
 use crate::store::SavedStreak;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -379,8 +378,7 @@ impl News {
         known: &BTreeMap<ModelKey, i64>,
         first: bool,
     ) -> Result<News, StoreError> {
-        let mut rows = store.models(Some(watch))?;
-        rows.retain(|row| row.state == ModelState::Promoted);
+        let rows = store.models_in_use(Some(watch))?;
         let keys = rows.iter().map(|row| row.key.clone()).collect();
         let mut models = Vec::new();
         for row in rows.iter().filter(|row| known.get(&row.key) != Some(&row.version)) {

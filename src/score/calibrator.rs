@@ -8,9 +8,7 @@
 
 use std::num::NonZeroU64;
 
-use serde::Deserialize;
-use serde::Serialize;
-
+use crate::score::Calibration;
 use crate::score::tail;
 use crate::score::tail::Tail;
 
@@ -34,31 +32,25 @@ pub fn default_block_s(step_s: i64) -> i64 {
     if step_s < 15 { 10 * step_s } else { step_s * ((BLOCK_S + step_s / 2) / step_s).max(1) }
 }
 
-/// −ln of predicted pages per week at a raw score, learnt from the raw scores seen so far.
+/// Learns a [`Calibration`] from raw scores, row by row.
 ///
 /// Raw scores are expected in units in which about 1 is ordinary; below 0.05 nothing is told apart.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Calibrator {
     block_rows: NonZeroU64,
-    blocks_per_week: f64,
     refresh_rows: NonZeroU64,
     /// Fit again at once when ready and whenever there are a tenth more blocks.
     eager: bool,
-    /// Added to every raw score.
-    offset: f64,
     /// Whether the tail is fitted with a guard for few distinct values.
     guard: bool,
     rows: u64,
     /// Largest raw score of the block so far; none while it has only gaps.
     maximum: Option<f64>,
     /// Weight of the blocks by the level of their maximum.
-    #[serde(deserialize_with = "tail::levels")]
     histogram: Vec<f64>,
-    weight: f64,
     blocks: u64,
     fitted_blocks: u64,
-    tail: Option<Tail>,
+    learnt: Calibration,
 }
 
 impl Calibrator {
@@ -73,20 +65,18 @@ impl Calibrator {
         let step_s = step_s.max(1);
         let rows = |n: i64| NonZeroU64::new(n.max(1) as u64).unwrap_or(NonZeroU64::MIN);
         let block_rows = rows((block_s + step_s / 2) / step_s);
+        let blocks_per_week = WEEK_S / step_s as f64 / block_rows.get() as f64;
         Calibrator {
             block_rows,
-            blocks_per_week: WEEK_S / step_s as f64 / block_rows.get() as f64,
             refresh_rows: rows(refresh_rows),
             eager: false,
-            offset: 0.0,
             guard: false,
             rows: 0,
             maximum: None,
             histogram: vec![0.0; tail::LEVELS],
-            weight: 0.0,
             blocks: 0,
             fitted_blocks: 0,
-            tail: None,
+            learnt: Calibration { blocks_per_week, offset: 0.0, weight: 0.0, tail: None },
         }
     }
 
@@ -95,16 +85,16 @@ impl Calibrator {
     /// distinct values is not steep. Without it any change of a constant series is beyond surprise.
     #[must_use]
     pub fn for_counts(self, offset: f64) -> Calibrator {
-        Calibrator { offset, guard: true, ..self }
+        Calibrator { guard: true, learnt: Calibration { offset, ..self.learnt }, ..self }
     }
 
     /// Learns the raw score of the next row.
     ///
     /// A gap (NaN) moves the block's clock and adds nothing; a block of gaps has no maximum.
-    /// Look a row up ([`Calibrator::surprise`]) before it is learnt.
+    /// Look a row up ([`Calibration::surprise`]) before it is learnt.
     pub fn observe(&mut self, raw: f64) {
         if !raw.is_nan() {
-            self.maximum = Some((raw + self.offset).max(self.maximum.unwrap_or(0.0)));
+            self.maximum = Some((raw + self.learnt.offset).max(self.maximum.unwrap_or(0.0)));
         }
         self.rows += 1;
         if self.rows.is_multiple_of(self.block_rows.get())
@@ -115,55 +105,26 @@ impl Calibrator {
         let due = self.rows.is_multiple_of(self.refresh_rows.get());
         let grown = self.eager && self.blocks * 10 >= self.fitted_blocks * 11;
         if self.blocks >= MIN_BLOCKS && self.blocks > self.fitted_blocks && (due || grown) {
-            self.tail =
-                Some(Tail::fit(&self.histogram, self.weight, self.blocks_per_week, self.guard));
+            let Calibration { weight, blocks_per_week, .. } = self.learnt;
+            self.learnt.tail =
+                Some(Tail::fit(&self.histogram, weight, blocks_per_week, self.guard));
             self.fitted_blocks = self.blocks;
         }
     }
 
+    /// What was learnt so far.
+    pub fn calibration(&self) -> &Calibration {
+        &self.learnt
+    }
+
     fn end_block(&mut self, maximum: f64) {
-        let decay = 0.5f64.powf(1.0 / (HALF_LIFE_WEEKS * self.blocks_per_week));
+        let decay = 0.5f64.powf(1.0 / (HALF_LIFE_WEEKS * self.learnt.blocks_per_week));
         for weight in &mut self.histogram {
             *weight *= decay;
         }
         let level = tail::position(maximum).clamp(0.0, tail::LEVELS as f64 - 1.0);
         self.histogram[level as usize] += 1.0;
-        self.weight = self.weight * decay + 1.0;
+        self.learnt.weight = self.learnt.weight * decay + 1.0;
         self.blocks += 1;
-    }
-
-    /// −ln of the pages per week predicted with the threshold at this raw score.
-    ///
-    /// At least [`Calibrator::floor`]; NaN for NaN, and before [`Calibrator::ready`].
-    pub fn surprise(&self, raw: f64) -> f64 {
-        match &self.tail {
-            Some(tail) if !raw.is_nan() => tail.surprise(raw + self.offset).max(self.floor()),
-            _ => f64::NAN,
-        }
-    }
-
-    /// The smallest raw score with at least this surprise, for bands; may extrapolate the tail.
-    /// NaN for NaN, and before [`Calibrator::ready`].
-    pub fn raw_at(&self, surprise: f64) -> f64 {
-        match &self.tail {
-            Some(_) if surprise <= self.floor() => 0.0,
-            Some(tail) if !surprise.is_nan() => (tail.raw_at(surprise) - self.offset).max(0.0),
-            _ => f64::NAN,
-        }
-    }
-
-    /// Weight of the blocks learnt from; old ones count less.
-    pub fn n_blocks(&self) -> f64 {
-        self.weight
-    }
-
-    /// Whether enough blocks were seen to say anything.
-    pub fn ready(&self) -> bool {
-        self.tail.is_some()
-    }
-
-    /// −ln(blocks per week): the least surprise there is.
-    pub fn floor(&self) -> f64 {
-        -self.blocks_per_week.ln()
     }
 }

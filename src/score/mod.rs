@@ -3,11 +3,13 @@
 //! Owns: calibration against a page budget, the exported score, the combination of members, the
 //! streak. Does not own: raw scores (`detect`) or who is told (`export`).
 
+mod calibration;
 mod calibrator;
 mod scale;
 mod streak;
 mod tail;
 
+pub use calibration::Calibration;
 pub use calibrator::Calibrator;
 pub use calibrator::default_block_s;
 pub use scale::Scale;

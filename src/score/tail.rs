@@ -6,9 +6,7 @@
 //! Does not own: counting (`calibrator`).
 
 use serde::Deserialize;
-use serde::Deserializer;
 use serde::Serialize;
-use serde::de::Error;
 
 /// Levels of the histogram of ln(raw score).
 pub(super) const LEVELS: usize = 360;
@@ -44,11 +42,39 @@ const GUARDED_SCALE: f64 = 0.5;
 
 /// Surprise (−ln of predicted pages per week) as a function of the raw score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub(super) struct Tail {
-    /// Surprise at each level, never decreasing.
-    #[serde(deserialize_with = "levels")]
+    /// The level of the first number of `curve`; below it the surprise is that of the first.
+    first: usize,
+    /// Surprise at each level that tells more than the fit alone does, never decreasing.
     curve: Vec<f64>,
     fit: Pareto,
+}
+
+/// A tail as it is read, before its numbers are trusted.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    first: usize,
+    curve: Vec<f64>,
+    fit: Pareto,
+}
+
+impl TryFrom<Stored> for Tail {
+    type Error = String;
+
+    fn try_from(Stored { first, curve, fit }: Stored) -> Result<Tail, String> {
+        let Pareto { start, rate, shape, scale, blend } = fit;
+        let numbers = [start, rate, shape, scale, blend];
+        let n_levels = first.saturating_add(curve.len());
+        if curve.is_empty() || n_levels > LEVELS {
+            return Err(format!("levels {first} to {n_levels}, wanted some up to {LEVELS}"));
+        }
+        if !curve.is_sorted() || !curve.iter().chain(&numbers).all(|v| v.is_finite()) {
+            return Err("wanted finite numbers, those of the curve in order".into());
+        }
+        Ok(Tail { first, curve, fit })
+    }
 }
 
 /// The fitted tail above `start`: surprise = −ln rate + ln(1 + shape·(z − start)/scale)/shape.
@@ -68,32 +94,51 @@ impl Tail {
         let rates = rates(histogram, weight, blocks_per_week);
         let fit = Pareto::fit(&rates, weight, blocks_per_week, guard);
         let mut last = f64::NEG_INFINITY;
-        let curve = rates.iter().enumerate().map(|(level, &rate)| {
+        let levels = rates.iter().enumerate().map(|(level, &rate)| {
             let surprise = fit.blended(value(level as f64), rate, rate * weight / blocks_per_week);
             last = surprise.max(last);
             last
         });
-        Tail { curve: curve.collect(), fit }
+        let mut curve: Vec<f64> = levels.collect();
+        // Above what was ever counted there is only the fit, which need not be written down.
+        curve.truncate(rates.iter().rposition(|&rate| rate > 0.0).map_or(1, |top| top + 1));
+        let first = curve.iter().take_while(|&&at| at == curve[0]).count() - 1;
+        curve.drain(..first);
+        Tail { first, curve, fit }
+    }
+
+    /// Surprise at a level.
+    fn at(&self, level: usize) -> f64 {
+        let (least, most) = (self.curve[0], self.curve[self.curve.len() - 1]);
+        match level.checked_sub(self.first) {
+            None => least,
+            Some(i) if i < self.curve.len() => self.curve[i],
+            Some(_) => self.fit.blended(value(level as f64), 0.0, 0.0).max(most),
+        }
     }
 
     /// Surprise at a raw score; the same for all raw scores beyond the last level.
     pub(super) fn surprise(&self, raw: f64) -> f64 {
         let at = position(raw).clamp(0.0, LEVELS as f64 - 1.001);
         let level = at as usize;
-        let (low, high) = (self.curve[level], self.curve[level + 1]);
+        let (low, high) = (self.at(level), self.at(level + 1));
         (low + (high - low) * (at - level as f64)).min(high) // min: rounding must not overshoot
     }
 
     /// The smallest raw score with at least this surprise; beyond the levels by the fitted tail.
     pub(super) fn raw_at(&self, surprise: f64) -> f64 {
-        let above = self.curve.partition_point(|&at| at < surprise);
+        let (mut above, mut end) = (0, LEVELS);
+        while above < end {
+            let middle = (above + end) / 2;
+            if self.at(middle) < surprise { above = middle + 1 } else { end = middle }
+        }
         if above == 0 {
             return 0.0;
         }
         if above == LEVELS {
             return self.fit.raw_at(surprise).clamp(value(LEVELS as f64 - 1.0), f64::MAX);
         }
-        let (low, high) = (self.curve[above - 1], self.curve[above]);
+        let (low, high) = (self.at(above - 1), self.at(above));
         value((above - 1) as f64 + (surprise - low) / (high - low))
     }
 }
@@ -171,14 +216,4 @@ fn raw_at_rate(rates: &[f64], rate: f64) -> f64 {
     let (here, next) = (rates[level].max(1e-12).ln(), rates[level + 1].max(1e-12).ln());
     let part = if here > next { ((here - rate.ln()) / (here - next)).clamp(0.0, 1.0) } else { 0.0 };
     value(level as f64 + part)
-}
-
-/// One finite number per level.
-pub(super) fn levels<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
-    let values = Vec::<f64>::deserialize(from)?;
-    if values.len() == LEVELS && values.iter().all(|v| v.is_finite()) {
-        Ok(values)
-    } else {
-        Err(D::Error::custom(format!("wanted {LEVELS} finite levels, have {}", values.len())))
-    }
 }

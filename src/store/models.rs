@@ -126,74 +126,47 @@ SELECT watch, entity, feature, detector, version, sha256, trained_s, card, bytes
 FROM model JOIN model_key ON id = key_id";
 
 impl Store {
-    /// Keeps a model as a candidate and returns its version: one more than the key's last, also if
-    /// that one was pruned.
+    /// Keeps models that were trained and judged together, all or none, and returns their versions:
+    /// each one more than its key's last, also if that one was pruned. With
+    /// [`ModelState::Promoted`] they are in use from then on, and those before them are retired.
+    ///
+    /// A write waits for the disk once, so a thousand models in one call take about as long as a few
+    /// in several.
     ///
     /// # Errors
     /// The write failed; then no version was used.
-    pub fn add_model(&self, model: &NewModel) -> Result<i64, StoreError> {
-        self.write("store a model", |transaction| insert(transaction, model))
-    }
-
-    /// Keeps several models, all or none, and returns their versions. A write waits for the disk
-    /// once, so a thousand models in one call take about as long as a few in several.
-    ///
-    /// # Errors
-    /// The write failed; then no version was used.
-    pub fn add_models(&self, models: &[NewModel]) -> Result<Vec<i64>, StoreError> {
+    pub fn add_models(
+        &self,
+        models: &[NewModel],
+        state: &ModelState,
+    ) -> Result<Vec<i64>, StoreError> {
         self.write("store models", |transaction| {
-            models.iter().map(|model| insert(transaction, model)).collect()
+            models.iter().map(|model| insert(transaction, model, state)).collect()
         })
     }
 
-    /// Puts a version in use; the one before it is retired. An older version may be put back.
+    /// Puts a kept version in use, also an older one; the one before it is retired.
     ///
     /// # Errors
     /// No such version, or the write failed.
     pub fn promote(&self, key: &ModelKey, version: i64) -> Result<(), StoreError> {
-        self.promote_all(&[(key.clone(), version)])
-    }
-
-    /// Puts several versions in use, all or none: joint and single models of a watch were judged
-    /// together and belong together.
-    ///
-    /// # Errors
-    /// One of them does not exist, or the write failed.
-    pub fn promote_all(&self, models: &[(ModelKey, i64)]) -> Result<(), StoreError> {
         const ACTION: &str = "promote a model";
-        let mut missing = None;
+        let exists = "SELECT EXISTS (SELECT 1 FROM model WHERE key_id = ?1 AND version = ?2)";
+        let take = "
+            UPDATE model SET state = 'promoted', reason = NULL
+            WHERE key_id = ?1 AND version = ?2";
         let done = self.write(ACTION, |transaction| {
-            for (key, version) in models {
-                if !promote(transaction, key, *version)? {
-                    missing = Some(format!("{key} version {version}"));
-                    // Ends the transaction, and with it what came before.
-                    return Err(rusqlite::Error::QueryReturnedNoRows);
-                }
+            let Some(id) = key_id(transaction, key)? else { return Ok(false) };
+            let exists = transaction.query_row(exists, [id, version], |row| row.get(0))?;
+            if exists {
+                retire(transaction, id)?;
+                transaction.execute(take, [id, version])?;
             }
-            Ok(())
+            Ok(exists)
         });
-        match missing {
-            Some(wanted) => Err(self.not_found(ACTION, wanted)),
-            None => done,
-        }
-    }
-
-    /// Turns a version down, and keeps why.
-    ///
-    /// # Errors
-    /// No such version, or it is the one in use, or the write failed.
-    pub fn reject(&self, key: &ModelKey, version: i64, reason: &str) -> Result<(), StoreError> {
-        const ACTION: &str = "reject a model";
-        let sql = "
-            UPDATE model SET state = 'rejected', reason = ?3
-            WHERE key_id = ?1 AND version = ?2 AND state <> 'promoted'";
-        let changed = self.write(ACTION, |transaction| match key_id(transaction, key)? {
-            Some(id) => transaction.execute(sql, params![id, version, reason]),
-            None => Ok(0),
-        })?;
-        match changed {
-            0 => Err(self.not_found(ACTION, format!("{key} version {version} out of use"))),
-            _ => Ok(()),
+        match done? {
+            true => Ok(()),
+            false => Err(self.not_found(ACTION, format!("{key} version {version}"))),
         }
     }
 
@@ -228,53 +201,52 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn models(&self, watch: Option<&str>) -> Result<Vec<ModelRow>, StoreError> {
-        let sql = "
-            SELECT watch, entity, feature, detector, version, state, reason, sha256, trained_s
-            FROM model JOIN model_key ON id = key_id WHERE ?1 IS NULL OR watch = ?1
-            ORDER BY watch, entity, feature, detector, version";
-        self.read("read models", |connection| {
-            connection.prepare_cached(sql)?.query_map([watch], listed)?.collect()
-        })
+        self.list(watch, "")
     }
 
-    /// Removes a key's versions but the promoted one and the newest `keep_n`; returns how many.
+    /// As [`Store::models`], those in use only: at most one of each key.
     ///
     /// # Errors
-    /// The write failed.
-    pub fn prune(&self, key: &ModelKey, keep_n: usize) -> Result<usize, StoreError> {
-        self.write("prune models", |transaction| match key_id(transaction, key)? {
-            Some(id) => transaction.execute(&prune_sql("key_id = ?1"), params![id, keep_n]),
-            None => Ok(0),
+    /// The store cannot be read.
+    pub fn models_in_use(&self, watch: Option<&str>) -> Result<Vec<ModelRow>, StoreError> {
+        self.list(watch, "AND state = 'promoted'")
+    }
+
+    fn list(&self, watch: Option<&str>, and: &str) -> Result<Vec<ModelRow>, StoreError> {
+        let sql = format!(
+            "SELECT watch, entity, feature, detector, version, state, reason, sha256, trained_s
+             FROM model JOIN model_key ON id = key_id WHERE (?1 IS NULL OR watch = ?1) {and}
+             ORDER BY watch, entity, feature, detector, version"
+        );
+        self.read("read models", |connection| {
+            connection.prepare_cached(&sql)?.query_map([watch], listed)?.collect()
         })
     }
 
-    /// As [`Store::prune`], for every key of a watch in one write.
+    /// Removes a watch's versions but, of each key, the promoted one and the newest `keep_n`; returns
+    /// how many.
     ///
     /// # Errors
     /// The write failed; then none was removed.
-    pub fn prune_watch(&self, watch: &str, keep_n: usize) -> Result<usize, StoreError> {
-        let sql = prune_sql("key_id IN (SELECT id FROM model_key WHERE watch = ?1)");
-        self.write("prune models", |transaction| transaction.execute(&sql, params![watch, keep_n]))
+    pub fn prune_models(&self, watch: &str, keep_n: usize) -> Result<usize, StoreError> {
+        let sql = "
+            DELETE FROM model
+            WHERE key_id IN (SELECT id FROM model_key WHERE watch = ?1) AND state <> 'promoted'
+              AND ?2 <= (
+                SELECT count(*) FROM model AS newer
+                WHERE newer.key_id = model.key_id AND newer.version > model.version)";
+        self.write("prune models", |transaction| transaction.execute(sql, params![watch, keep_n]))
     }
 }
 
-/// Deletes what is neither promoted nor among the newest `?2` of its key.
-fn prune_sql(which: &str) -> String {
-    format!(
-        "DELETE FROM model WHERE {which} AND state <> 'promoted' AND ?2 <= (
-           SELECT count(*) FROM model AS newer
-           WHERE newer.key_id = model.key_id AND newer.version > model.version)"
-    )
-}
-
-fn insert(connection: &Connection, model: &NewModel) -> rusqlite::Result<i64> {
+fn insert(connection: &Connection, model: &NewModel, state: &ModelState) -> rusqlite::Result<i64> {
     let next = "
         INSERT INTO model_key (watch, entity, feature, detector, last_version)
         VALUES (?1, ?2, ?3, ?4, 1)
         ON CONFLICT DO UPDATE SET last_version = last_version + 1 RETURNING id, last_version";
     let insert = "
-        INSERT INTO model (key_id, version, state, sha256, trained_s, card, bytes)
-        VALUES (?1, ?2, 'candidate', ?3, ?4, ?5, ?6)";
+        INSERT INTO model (key_id, version, state, reason, sha256, trained_s, card, bytes)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let NewModel { key, card, bytes, sha256, trained_s } = model;
     let feature = key.feature.as_deref().unwrap_or("");
     let (key_id, version): (i64, i64) = connection
@@ -282,25 +254,31 @@ fn insert(connection: &Connection, model: &NewModel) -> rusqlite::Result<i64> {
         .query_row(params![key.watch, entity_text(&key.entity)?, feature, key.detector], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
+    let reason = match state {
+        ModelState::Rejected { reason } => Some(reason),
+        _ => None,
+    };
     let card = json_text(card)?;
-    connection
-        .prepare_cached(insert)?
-        .execute(params![key_id, version, sha256, trained_s, card, bytes])?;
+    if *state == ModelState::Promoted {
+        retire(connection, key_id)?;
+    }
+    connection.prepare_cached(insert)?.execute(params![
+        key_id,
+        version,
+        state.as_str(),
+        reason,
+        sha256,
+        trained_s,
+        card,
+        bytes
+    ])?;
     Ok(version)
 }
 
-/// Whether the version exists and is now in use.
-fn promote(connection: &Connection, key: &ModelKey, version: i64) -> rusqlite::Result<bool> {
-    let Some(id) = key_id(connection, key)? else {
-        return Ok(false);
-    };
-    let retire = "
-        UPDATE model SET state = 'retired'
-        WHERE key_id = ?1 AND state = 'promoted' AND version <> ?2";
-    let take = "
-        UPDATE model SET state = 'promoted', reason = NULL WHERE key_id = ?1 AND version = ?2";
-    connection.prepare_cached(retire)?.execute([id, version])?;
-    Ok(connection.prepare_cached(take)?.execute([id, version])? == 1)
+/// Takes what is in use out of use: of a key, at most one version is promoted at any moment.
+fn retire(connection: &Connection, key_id: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE model SET state = 'retired' WHERE key_id = ?1 AND state = 'promoted'";
+    connection.prepare_cached(sql)?.execute([key_id]).map(drop)
 }
 
 fn key_id(connection: &Connection, key: &ModelKey) -> rusqlite::Result<Option<i64>> {

@@ -38,6 +38,10 @@ fn model(detector: &str, trained_s: i64) -> NewModel {
     NewModel { key, card, bytes: vec![0, 1, 255], sha256: "ab".to_string(), trained_s }
 }
 
+fn add(store: &Store, model: &NewModel, state: &ModelState) -> i64 {
+    store.add_models(std::slice::from_ref(model), state).unwrap()[0]
+}
+
 fn versions(store: &Store) -> Vec<(i64, String)> {
     let models = store.models(None).unwrap();
     models.into_iter().map(|row| (row.version, row.state.as_str().to_string())).collect()
@@ -139,16 +143,17 @@ fn misshapen_rows_and_missing_labels_are_errors() {
 fn one_version_is_in_use() {
     let store = Store::in_memory().unwrap();
     let model = model("stl", 100);
-    for version in 1..=3 {
-        assert_eq!(store.add_model(&model).unwrap(), version);
+    let rejected = ModelState::Rejected { reason: "missed label 4".to_string() };
+    for (i, state) in
+        [ModelState::Promoted, rejected.clone(), ModelState::Promoted].iter().enumerate()
+    {
+        assert_eq!(add(&store, &model, state), i as i64 + 1);
     }
-    store.promote(&model.key, 1).unwrap();
-    store.promote(&model.key, 3).unwrap();
-    store.reject(&model.key, 2, "missed label 4").unwrap();
     let states = ["retired", "rejected", "promoted"];
     assert!(versions(&store).iter().map(|(_, state)| state).eq(states));
-    let rejected = ModelState::Rejected { reason: "missed label 4".to_string() };
     assert_eq!(store.models(Some("ports")).unwrap()[1].state, rejected);
+    let in_use: Vec<i64> = store.models_in_use(None).unwrap().iter().map(|m| m.version).collect();
+    assert_eq!(in_use, [3]);
 
     let NewModel { key, card, bytes, sha256, trained_s } = model.clone();
     let whole = StoredModel { key, version: 3, sha256, trained_s, card, bytes };
@@ -160,48 +165,32 @@ fn one_version_is_in_use() {
 }
 
 #[test]
-fn promotion_is_all_or_none() {
+fn only_what_exists_is_promoted() {
     let store = Store::in_memory().unwrap();
-    let (stl, median) = (model("stl", 100), model("seasonal_median", 100));
-    store.add_model(&stl).unwrap();
-    store.add_model(&median).unwrap();
-    let wanted = [(stl.key.clone(), 1), (median.key.clone(), 2)];
-    let error = store.promote_all(&wanted).unwrap_err();
+    let model = model("seasonal_median", 100);
+    add(&store, &model, &ModelState::Promoted);
+    let error = store.promote(&model.key, 2).unwrap_err();
     assert_eq!(
         error.to_string(),
         "store :memory:: cannot promote a model: there is no ports/seasonal_median/in\
          {ifName=\" Gi1/0,5 \",instance=\"a\\\"b\"} version 2"
     );
-    assert_eq!(store.promoted(None).unwrap(), []);
-    store.promote(&stl.key, 1).unwrap();
-    let error = store.reject(&stl.key, 1, "in use").unwrap_err();
-    assert_eq!(error.reason(), "store_not_found");
+    assert_eq!(store.promoted(None).unwrap()[0].version, 1, "the one before stays");
 }
 
 #[test]
-fn pruning_keeps_the_promoted_and_the_newest() {
-    let store = Store::in_memory().unwrap();
-    let model = model("stl", 100);
-    for _ in 0..5 {
-        store.add_model(&model).unwrap();
-    }
-    store.promote(&model.key, 1).unwrap();
-    assert_eq!(store.prune(&model.key, 2).unwrap(), 2);
-    assert!(versions(&store).iter().map(|(version, _)| *version).eq([1, 4, 5]));
-    assert_eq!(store.prune(&model.key, 0).unwrap(), 2);
-    assert_eq!(store.add_model(&model).unwrap(), 6, "a version is never used twice");
-}
-
-#[test]
-fn a_whole_watch_at_once() {
+fn pruning_keeps_the_promoted_and_the_newest_of_each_key() {
     let store = Store::in_memory().unwrap();
     let (stl, median) = (model("stl", 100), model("seasonal_median", 100));
-    let models = [stl.clone(), median, stl.clone(), stl.clone()];
-    assert_eq!(store.add_models(&models).unwrap(), [1, 1, 2, 3]);
-    assert_eq!(store.prune_watch("coredns", 0).unwrap(), 0);
+    let models = [stl.clone(), median.clone(), stl.clone(), stl.clone(), stl.clone(), stl.clone()];
+    let added = store.add_models(&models, &ModelState::Candidate).unwrap();
+    assert_eq!(added, [1, 1, 2, 3, 4, 5]);
     store.promote(&stl.key, 1).unwrap();
-    assert_eq!(store.prune_watch("ports", 1).unwrap(), 1);
-    assert!(versions(&store).iter().map(|(version, _)| *version).eq([1, 1, 3]));
+    assert_eq!(store.prune_models("coredns", 0).unwrap(), 0);
+    assert_eq!(store.prune_models("ports", 2).unwrap(), 2);
+    assert!(versions(&store).iter().map(|(version, _)| *version).eq([1, 1, 4, 5]));
+    assert_eq!(store.prune_models("ports", 0).unwrap(), 3);
+    assert_eq!(add(&store, &stl, &ModelState::Candidate), 6, "a version is never used twice");
 }
 
 #[test]
@@ -416,7 +405,7 @@ fn damage_is_an_error_not_a_panic() {
     let cut = "UPDATE label_rows SET sample_values = x'00'";
     store.write("damage", |t| t.execute(cut, [])).unwrap();
     assert_eq!(store.label_rows(id).unwrap_err().reason(), "store_corrupt");
-    store.add_model(&model("stl", 1)).unwrap();
+    add(&store, &model("stl", 1), &ModelState::Candidate);
     store.write("damage", |t| t.execute("UPDATE model SET card = '{'", [])).unwrap();
     let error = store.model(&model("stl", 1).key, 1).unwrap_err();
     assert_eq!(error.reason(), "store_corrupt");

@@ -128,6 +128,7 @@ impl Trainer {
             let trained = self.train_entity(watch, &entity, rows, told, champions).await?;
             self.keep(watch, &entity, trained, now_s, &mut outcome).await?;
         }
+        self.prune(watch).await?;
         Ok(outcome)
     }
 
@@ -156,9 +157,8 @@ impl Trainer {
     /// The models in use, by entity. Read once: a list of all for each entity would grow with its square.
     async fn in_use(&self, watch: &Watch) -> Result<BTreeMap<Entity, Vec<ModelRow>>, TrainError> {
         let (store, name) = (self.store.clone(), watch.name.clone());
-        let read = tokio::task::spawn_blocking(move || store.models(Some(&name)));
-        let mut rows = read.await.map_err(|_| TrainError::Panicked)??;
-        rows.retain(|row| row.state == ModelState::Promoted);
+        let read = tokio::task::spawn_blocking(move || store.models_in_use(Some(&name)));
+        let rows = read.await.map_err(|_| TrainError::Panicked)??;
         let mut by_entity: BTreeMap<Entity, Vec<ModelRow>> = BTreeMap::new();
         for row in rows {
             by_entity.entry(row.key.entity.clone()).or_default().push(row);
@@ -196,26 +196,21 @@ impl Trainer {
             outcome.waiting.push((entity.clone(), decision.reason()));
             return Ok(());
         }
-        let (store, reason) = (self.store.clone(), decision.reason());
         let promote = decision == Decision::Promote;
+        let state = match promote {
+            true => ModelState::Promoted,
+            false => ModelState::Rejected { reason: decision.reason() },
+        };
+        let store = self.store.clone();
         let kept = tokio::task::spawn_blocking(move || {
-            let mut kept = Vec::new();
-            for (key, model) in members {
+            let stored = |(key, model): (ModelKey, Model)| {
                 let bytes = model.to_bytes();
-                let sha256 = sha256(&bytes);
-                let card = model.card();
-                let new = NewModel { key: key.clone(), card, bytes, sha256, trained_s: now_s };
-                let version = store.add_model(&new)?;
-                if !promote {
-                    store.reject(&key, version, &reason)?;
-                }
-                kept.push((key, version));
-            }
-            if promote {
-                // All at once: half a set of new models is a set that nobody judged.
-                store.promote_all(&kept)?;
-            }
-            kept.iter().try_for_each(|(key, _)| store.prune(key, KEEP_VERSIONS).map(drop))
+                let (sha256, card) = (sha256(&bytes), model.card());
+                NewModel { key, card, bytes, sha256, trained_s: now_s }
+            };
+            let models: Vec<NewModel> = members.into_iter().map(stored).collect();
+            // All at once: half a set of new models is a set that nobody judged.
+            store.add_models(&models, &state)
         });
         kept.await.map_err(|_| TrainError::Panicked)??;
         let result = if promote { "promoted" } else { "rejected" };
@@ -224,6 +219,14 @@ impl Trainer {
             true => outcome.n_promoted += 1,
             false => outcome.rejected.push((entity.clone(), decision.reason())),
         }
+        Ok(())
+    }
+
+    /// Forgets versions that nobody will put back.
+    async fn prune(&self, watch: &Watch) -> Result<(), TrainError> {
+        let (store, name) = (self.store.clone(), watch.name.clone());
+        let prune = move || store.prune_models(&name, KEEP_VERSIONS);
+        tokio::task::spawn_blocking(prune).await.map_err(|_| TrainError::Panicked)??;
         Ok(())
     }
 }
