@@ -86,25 +86,80 @@ pub struct GatherError {
     pub n_queries: usize,
 }
 
+impl GatherError {
+    /// Whether the source took too long, and may manage a smaller question.
+    pub fn timed_out(&self) -> bool {
+        matches!(self.error, SourceError::Timeout(_))
+    }
+}
+
 /// Numbers that the answers to all queries may hold together: some 15 MB while they are decoded, and
 /// Prometheus gives each well within a second.
 const CELLS: usize = 300_000;
 
-/// Rows asked for at first, when nobody knows yet how many entities there are.
-const FIRST_ROWS: usize = 60;
+/// Entities that are reckoned with while none is found.
+const MANY: usize = 8_192;
 
-/// The first rows of `grid` to ask for at once where there are `n_entities`, and those after them.
+/// A grid in slices, to be asked for one after the other, each small enough for a sidecar's memory.
 ///
-/// The cut is between two points, so that no bucket is torn.
-pub fn slice(watch: &Watch, grid: Grid, n_entities: usize) -> (Grid, Grid) {
-    let n_series = n_entities * queries(watch).len();
-    let rows = CELLS.checked_div(n_series).unwrap_or(FIRST_ROWS);
-    let per_point = watch.rows_per_point();
-    let offset = (grid.start_s.rem_euclid(watch.point_s()) / watch.step_s) as usize;
-    let points = (offset + rows) / per_point;
-    let len = (points.max(1) * per_point - offset).min(grid.len);
-    let after = Grid { start_s: grid.time(len), len: grid.len - len, ..grid };
-    (Grid { len, ..grid }, after)
+/// While nothing is found nobody knows how many entities there are: slices begin small and double, so
+/// that two empty weeks are a dozen queries and not a thousand. The cuts are between two points, so
+/// that no bucket is torn.
+pub struct Slices {
+    due: Grid,
+    n_queries: usize,
+    point_s: i64,
+    cells: usize,
+    n_entities: usize,
+    found: bool,
+}
+
+impl Slices {
+    /// The slices of `grid`, where `n_known` entities are known; 0 if none is.
+    pub fn new(watch: &Watch, grid: Grid, n_known: usize) -> Slices {
+        let (found, n_entities) = (n_known > 0, if n_known > 0 { n_known } else { MANY });
+        let (n_queries, point_s) = (queries(watch).len(), watch.point_s());
+        Slices { due: grid, n_queries, point_s, cells: CELLS, n_entities, found }
+    }
+
+    /// Whether everything was taken.
+    pub fn is_done(&self) -> bool {
+        self.due.len == 0
+    }
+
+    /// The next slice: the first rows of what is due.
+    pub fn take(&mut self) -> Grid {
+        let due = self.due;
+        let rows = self.cells / (self.n_entities * self.n_queries).max(1);
+        let per_point = (self.point_s / due.step_s).max(1) as usize;
+        let offset = (due.start_s.rem_euclid(self.point_s) / due.step_s) as usize;
+        let points = (offset + rows) / per_point;
+        let len = (points.max(1) * per_point - offset).min(due.len);
+        self.due = Grid { start_s: due.time(len), len: due.len - len, ..due };
+        if !self.found {
+            self.n_entities = (self.n_entities / 2).max(1);
+        }
+        Grid { len, ..due }
+    }
+
+    /// Says how many entities the slice held.
+    pub fn found(&mut self, n_entities: usize) {
+        if n_entities > 0 {
+            self.n_entities = if self.found { self.n_entities.max(n_entities) } else { n_entities };
+            self.found = true;
+        }
+    }
+
+    /// Puts back a slice that the source did not manage in time, to be asked for in halves. Returns
+    /// whether that makes sense: not for a slice of a point, and not without end.
+    pub fn halve(&mut self, slice: Grid) -> bool {
+        let can = self.cells > CELLS / 8 && slice.len as i64 * slice.step_s > self.point_s;
+        if can {
+            self.cells /= 2;
+            self.due = Grid { len: slice.len + self.due.len, ..slice };
+        }
+        can
+    }
 }
 
 /// Points before a label's interval that are kept with it, for detectors that look back.
@@ -124,17 +179,16 @@ pub async fn label_rows(
     let Interval { from_s, to_s } = whole_points(watch, label.interval);
     let grid = Grid::covering(from_s - context * watch.point_s(), to_s, watch.step_s);
     let mut window = Window::gaps(grid, watch.features.len());
-    let (mut due, mut found, mut n_entities) = (grid, false, 64);
-    while due.len > 0 {
-        let (slice, after) = slice(watch, due, n_entities);
+    let (mut slices, mut found) = (Slices::new(watch, grid, 0), false);
+    while !slices.is_done() {
+        let slice = slices.take();
         let mut part = rows(source, watch, slice).await?.windows;
-        n_entities = part.len().max(1);
+        slices.found(part.len());
         if let (Some(part), Some(row)) = (part.remove(&label.entity), grid.index(slice.start_s)) {
             let at = row * window.n_features;
             window.values[at..at + part.values.len()].copy_from_slice(&part.values);
             found = true;
         }
-        due = after;
     }
     let features = watch.features.iter().map(|f| f.name.clone()).collect();
     Ok(found.then_some(LabelRows { features, window }))
@@ -332,23 +386,42 @@ mod tests {
     proptest! {
         #[test]
         fn slices_cover_the_grid_once_and_tear_no_bucket(
-            start in 0_i64..20, len in 0_usize..20_000, n_entities in 0_usize..100_000,
+            start in 0_i64..20, len in 0_usize..20_000, n_known in 0_usize..100_000,
+            late in proptest::collection::vec(0_usize..4, 1..20),
         ) {
             let watch = ports();
             let grid = Grid { start_s: start * 300, step_s: 300, len };
-            let (mut rest, mut n_rows) = (grid, 0);
-            while rest.len > 0 {
-                let (slice, after) = slice(&watch, rest, n_entities);
-                prop_assert_eq!(slice.start_s, rest.start_s);
+            let mut slices = Slices::new(&watch, grid, n_known);
+            let (mut end_s, mut n_rows, mut i) = (grid.start_s, 0, 0);
+            while !slices.is_done() {
+                let slice = slices.take();
+                prop_assert_eq!(slice.start_s, end_s);
                 prop_assert!(slice.len > 0);
-                prop_assert!(slice.len <= 6 || slice.len * 2 * n_entities <= CELLS);
-                prop_assert!(after.len == 0 || slice.end_s() % 1_800 == 0);
-                prop_assert!(after.len == 0 || after.start_s == slice.end_s());
-                n_rows += slice.len;
-                rest = after;
+                prop_assert!(slice.len <= 6 || slice.len * 2 * n_known <= CELLS);
+                prop_assert!(slices.is_done() || slice.end_s() % 1_800 == 0);
+                i += 1;
+                // Every fourth or so is too much for the source.
+                if late[i % late.len()] == 0 && slices.halve(slice) {
+                    continue;
+                }
+                (end_s, n_rows) = (slice.end_s(), n_rows + slice.len);
             }
             prop_assert_eq!(n_rows, len);
         }
+    }
+
+    #[test]
+    fn an_unknown_crowd_is_met_in_a_small_slice_and_an_empty_past_in_few() {
+        let watch = ports();
+        let grid = Grid { start_s: 0, step_s: 300, len: 8 * 2_016 };
+        let mut slices = Slices::new(&watch, grid, 0);
+        assert!(slices.take().len * 2 * 1_000 <= CELLS / 4);
+        let empty = std::iter::repeat_with(|| slices.take()).take_while(|slice| slice.len > 0);
+        assert!(empty.count() <= 16);
+        let mut slices = Slices::new(&watch, grid, 0);
+        slices.take();
+        slices.found(1_000);
+        assert_eq!(slices.take().len, 150);
     }
 
     #[test]

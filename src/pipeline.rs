@@ -167,17 +167,18 @@ impl Pipeline {
     /// Asks for what is new, oldest first, and returns the newest of it.
     async fn catch_up(&mut self, now_s: i64) -> Result<gather::Rows, PassError> {
         let patience = self.patience();
-        let mut due = self.due(now_s);
+        let due = self.due(now_s);
+        let mut slices = gather::Slices::new(&self.watch, due, self.state.entities.len());
         loop {
-            let (grid, after) = gather::slice(&self.watch, due, self.state.entities.len());
+            let grid = slices.take();
             let asking = gather::rows(&self.source, &self.watch, grid);
             let rows = tokio::time::timeout(patience, asking).await;
             let rows = self.count(rows.unwrap_or_else(|_| Err(self.too_late(patience))))?;
+            slices.found(rows.windows.len());
             self.remember(&rows, grid, now_s);
-            if after.len == 0 {
+            if slices.is_done() {
                 return Ok(rows);
             }
-            due = after;
         }
     }
 

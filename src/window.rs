@@ -32,14 +32,15 @@ impl Fifo {
             return;
         }
         let n_features = self.window.n_features;
-        self.window.grid.len += missing;
-        self.window.values.resize(self.window.grid.len * n_features, f64::NAN);
-        let surplus = self.window.grid.len.saturating_sub(self.capacity);
+        // The oldest go first, so that the rows held never need more room than the capacity.
+        let surplus = (self.window.grid.len + missing).saturating_sub(self.capacity);
         if surplus > 0 {
             self.window.values.drain(..surplus * n_features);
             self.window.grid.start_s = self.window.grid.time(surplus);
-            self.window.grid.len -= surplus;
         }
+        self.window.grid.len = self.window.grid.len + missing - surplus;
+        self.window.values.reserve_exact(self.capacity * n_features - self.window.values.len());
+        self.window.values.resize(self.window.grid.len * n_features, f64::NAN);
     }
 
     /// Makes room for more rows, before those held; the new ones are gaps.

@@ -70,15 +70,16 @@ async fn rows(
 ) -> Result<BTreeMap<Entity, Window>, TrainError> {
     let whole = kept_grid(watch, grid);
     let mut windows: BTreeMap<Entity, Window> = BTreeMap::new();
-    let mut due = grid;
-    // While nothing is found nobody knows how many entities there are: slices begin small and double,
-    // so that two empty weeks are a dozen queries and not a thousand.
-    let mut guess = 64;
-    while due.len > 0 {
-        let n_entities = if windows.is_empty() { guess } else { windows.len() };
-        guess = (guess / 2).max(1);
-        let (slice, after) = gather::slice(watch, due, n_entities);
-        for (entity, part) in gather::rows(source, watch, slice).await?.windows {
+    let mut slices = gather::Slices::new(watch, grid, 0);
+    while !slices.is_done() {
+        let slice = slices.take();
+        let rows = match gather::rows(source, watch, slice).await {
+            // A busy Prometheus answers a smaller question; a training is not in a hurry.
+            Err(error) if error.timed_out() && slices.halve(slice) => continue,
+            rows => rows?,
+        };
+        slices.found(rows.windows.len());
+        for (entity, part) in rows.windows {
             let part = keep(watch, part);
             let gaps = || Window::gaps(whole, watch.features.len());
             let window = windows.entry(entity).or_insert_with(gaps);
@@ -87,7 +88,6 @@ async fn rows(
                 window.values[at..at + part.values.len()].copy_from_slice(&part.values);
             }
         }
-        due = after;
     }
     Ok(windows)
 }
