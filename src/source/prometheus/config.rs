@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -56,6 +57,12 @@ impl Config {
     /// The defaults for the server at `url`.
     pub fn new(url: impl Into<String>) -> Config {
         Config { url: url.into(), ..Config::default() }
+    }
+
+    /// Every file that the settings name, with the path of the setting.
+    pub fn files_mut(&mut self) -> Vec<(String, &mut PathBuf)> {
+        let files = self.http_config.files_mut().into_iter();
+        files.map(|(at, file)| (format!("http_config.{at}"), file)).collect()
     }
 
     /// Everything that keeps these settings from working, each with the path of the setting.
