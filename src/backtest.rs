@@ -37,7 +37,7 @@ pub struct Settings {
 pub struct Row {
     /// The input row's time.
     pub time_s: i64,
-    /// ≥ 0, 1 is the threshold; 0 where nothing is known, as at a gap.
+    /// ≥ 0 and finite, 1 is the threshold; 0 where nothing is known, as at a gap.
     pub score: f64,
     /// The first single detector's forecast and band, for files of one column.
     pub band: Option<Band>,
@@ -77,7 +77,8 @@ pub fn run(names: &[String], rows: &Window, settings: &Settings) -> Result<Vec<R
                 streak.advance(score);
                 last_s = time_s;
             }
-            let score = if score.is_nan() { 0.0 } else { score };
+            // However strange a row is, what reads the file reads numbers.
+            let score = if score.is_nan() { 0.0 } else { score.min(f64::MAX) };
             output.push(Row { time_s: rows.grid.time(i), score, band, streak: streak.points });
         }
         from = to;
@@ -184,7 +185,8 @@ fn score_stretch(
     (from..to).filter_map(row).collect()
 }
 
-/// The output file: `t,score`, and what the detectors give beside it.
+/// The output file: `t,score`, and what the detectors give beside it. A band that is beyond numbers,
+/// as of sums near the largest, is left empty.
 pub fn to_csv(rows: &[Row]) -> String {
     let banded = rows.iter().any(|row| row.band.is_some());
     let mut text = String::from(if banded {
@@ -194,7 +196,9 @@ pub fn to_csv(rows: &[Row]) -> String {
     });
     for row in rows {
         let _ = write!(text, "{},{:.6}", row.time_s, row.score);
-        match row.band {
+        let known =
+            |band: &Band| [band.expected, band.lower, band.upper].iter().all(|v| v.is_finite());
+        match row.band.filter(known) {
             Some(band) => {
                 let _ = write!(text, ",{:.6},{:.6},{:.6}", band.expected, band.lower, band.upper);
             }

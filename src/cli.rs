@@ -117,6 +117,9 @@ struct CheckArgs {
     /// The same, without the flag
     #[arg(value_name = "FILE", conflicts_with = "config_file")]
     file: Option<PathBuf>,
+    /// Do not open the files that it names, such as certificates
+    #[arg(long)]
+    syntax_only: bool,
 }
 
 #[derive(Debug, Args)]
@@ -255,7 +258,11 @@ fn dispatch(command: Command) -> Result<(), Error> {
         Command::Demo(args) => runtime()?.block_on(app::demo(args.listen)),
         Command::Check(args) => {
             let path = args.config_file.or(args.file).unwrap_or_default();
-            config::load(&path)?;
+            if args.syntax_only {
+                config::load(&path)?
+            } else {
+                config::check(&path)?
+            };
             app::say(&format!("{}: right\n", path.display()))
         }
         Command::Backtest(args) => {

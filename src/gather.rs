@@ -70,8 +70,6 @@ pub struct Rows {
     pub problems: BTreeSet<(Entity, Problem)>,
     /// Queries that no retry can save, with why; their features are gaps.
     pub failed: Vec<(String, SourceError)>,
-    /// Queries sent.
-    pub n_queries: usize,
 }
 
 /// A query that may work when asked again.
@@ -82,8 +80,6 @@ pub struct GatherError {
     pub name: String,
     /// What went wrong.
     pub error: SourceError,
-    /// Queries sent.
-    pub n_queries: usize,
 }
 
 impl GatherError {
@@ -228,7 +224,7 @@ pub async fn rows(
         n_queries += 1;
         asked.spawn(async move { (role, name, source.range(&query, grid).await) });
     }
-    let mut rows = Rows { n_queries, ..Rows::default() };
+    let mut rows = Rows::default();
     let mut answers = Vec::new();
     while let Some(answered) = asked.join_next().await {
         // A task that panicked is a defect of a source; its feature is a gap, the rest goes on.
@@ -241,14 +237,14 @@ pub async fn rows(
                 | SourceError::NativeHistogram(_)
                 | SourceError::TooManyPoints(_)),
             ) => rows.failed.push((name, error)),
-            Err(error) => return Err(GatherError { name, error, n_queries }),
+            Err(error) => return Err(GatherError { name, error }),
         }
     }
     // When no query is understood, silence would look like a watch without entities.
     if rows.failed.len() == n_queries
         && let Some((name, error)) = rows.failed.pop()
     {
-        return Err(GatherError { name, error, n_queries });
+        return Err(GatherError { name, error });
     }
     for (role, answer) in &answers {
         if let Role::Feature(feature) = role {

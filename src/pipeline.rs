@@ -173,7 +173,7 @@ impl Pipeline {
             let grid = slices.take();
             let asking = gather::rows(&self.source, &self.watch, grid);
             let rows = tokio::time::timeout(patience, asking).await;
-            let rows = self.count(rows.unwrap_or_else(|_| Err(self.too_late(patience))))?;
+            let rows = self.tell(rows.unwrap_or_else(|_| Err(self.too_late(patience))))?;
             slices.found(rows.windows.len());
             self.remember(&rows, grid, now_s);
             if slices.is_done() {
@@ -213,20 +213,16 @@ impl Pipeline {
         let (source, after_s) = (self.source.describe(), patience.as_secs());
         let error =
             SourceError::Timeout(format!("{source}: no answer to a pass within {after_s} s"));
-        let n_queries = self.watch.features.len();
-        gather::GatherError { name: "pass".into(), error, n_queries }
+        // None of its queries came to an end that could have been counted.
+        self.board.own().query_failed(error.reason());
+        gather::GatherError { name: "pass".into(), error }
     }
 
-    fn count(
+    fn tell(
         &self,
         rows: Result<gather::Rows, gather::GatherError>,
     ) -> Result<gather::Rows, PassError> {
         let own = self.board.own();
-        let n_queries = match &rows {
-            Ok(rows) => rows.n_queries,
-            Err(error) => error.n_queries,
-        };
-        (0..n_queries).for_each(|_| own.query());
         let answers = |error: &gather::GatherError| {
             matches!(error.error, SourceError::BadQuery(_) | SourceError::NativeHistogram(_))
         };
@@ -234,15 +230,11 @@ impl Pipeline {
         match rows {
             Ok(rows) => {
                 for (name, error) in &rows.failed {
-                    own.query_failed(error.reason());
                     tracing::warn!(watch = self.watch.name, query = name, %error, "query failed");
                 }
                 Ok(rows)
             }
-            Err(error) => {
-                own.query_failed(error.error.reason());
-                Err(PassError::Source { watch: self.watch.name.clone(), error })
-            }
+            Err(error) => Err(PassError::Source { watch: self.watch.name.clone(), error }),
         }
     }
 

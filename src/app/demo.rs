@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Error;
 use super::board::Served;
 use super::cores;
+use super::counted::counted;
 use super::now_s;
 use super::say;
 use super::watching::Watching;
@@ -56,7 +57,7 @@ pub async fn demo(listen: String) -> Result<(), Error> {
     let board = Board::new();
     board.own().reload(true, now_s());
     let trainer = Trainer {
-        source: Arc::new(Simulated(cluster.clone())),
+        source: counted(Arc::new(Simulated(cluster.clone())), &board),
         store: Store::in_memory()?,
         board: board.clone(),
         workers: Workers::new(cores()),

@@ -20,15 +20,21 @@ use crate::store::StoreError;
 use crate::verdict::Label;
 use crate::web::LabelRequest;
 
-/// Takes labels from the web API. Ends with the channel.
+const OFF: &str = "the labels API is off: set `web: {labels_api: true}` in the configuration";
+
+/// Takes labels from the web API, or says that it is off. Ends with the channel.
 pub(super) async fn take(
+    on: bool,
     requests: &mut mpsc::Receiver<LabelRequest>,
     register: Register,
     source: Arc<dyn Source>,
     store: Store,
 ) {
     while let Some(LabelRequest { body, user, reply }) = requests.recv().await {
-        let answer = take_one(&body, user, &register, &source, &store).await;
+        let answer = match on {
+            true => take_one(&body, user, &register, &source, &store).await,
+            false => Err((403, vec![OFF.to_string()])),
+        };
         // Whoever asked may have hung up; the label is stored all the same.
         let _ = reply.send(answer);
     }

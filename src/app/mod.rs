@@ -1,6 +1,7 @@
 //! Construction and life: build, spawn, reload, drain. The only module that knows them all.
 
 mod board;
+mod counted;
 mod demo;
 mod labels;
 mod offline;

@@ -5,11 +5,14 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use tempfile::NamedTempFile;
+
 use super::Error;
 use crate::backtest;
 use crate::math::duration::format_duration;
 use crate::series::Window;
 use crate::source;
+use crate::source::csv::CsvFile;
 use crate::store::FILE_NAME;
 use crate::store::ModelState;
 use crate::store::Store;
@@ -23,15 +26,10 @@ pub fn backtest(
     output: &Path,
     settings: &backtest::Settings,
 ) -> Result<usize, Error> {
-    let same = |path: &Path| path.canonicalize().ok();
-    if same(input).is_some() && same(input) == same(output) {
-        return Err(format!("{}: the output would replace the input", output.display()).into());
-    }
+    // What is wrong shows before hours of arithmetic, not after them.
+    check_output(input, output)?;
     let file = source::csv::read(input)?;
-    if settings.bucket_s.is_some_and(|bucket_s| bucket_s % file.step_s != 0) {
-        let step = format_duration(file.step_s);
-        return Err(format!("--bucket: must be a whole number of the file's steps ({step})").into());
-    }
+    check_settings(input, &file, settings)?;
     let grid = file.grid();
     let (names, columns): (Vec<String>, Vec<Vec<f64>>) = file.columns.into_iter().unzip();
     let mut rows = Window::gaps(grid, names.len());
@@ -42,19 +40,12 @@ pub fn backtest(
     }
     let in_input = |error: &dyn std::fmt::Display| format!("{}: {error}", input.display());
     let wanted = file.rows.get(settings.train_rows..).unwrap_or_default();
-    let Some((_, first)) = wanted.first() else {
-        let error = format!(
-            "{} rows, wanted more than the {} to learn from",
-            file.rows.len(),
-            settings.train_rows
-        );
-        return Err(in_input(&error).into());
-    };
-    let replayed = backtest::Settings { train_rows: *first, ..settings.clone() };
+    let first = wanted.first().map_or(0, |(_, place)| *place);
+    let replayed = backtest::Settings { train_rows: first, ..settings.clone() };
     let scored = backtest::run(&names, &rows, &replayed).map_err(|error| in_input(&error))?;
     // One row out per row in, at the time that it was written with.
     let row = |(time_s, at): &(i64, usize)| {
-        let row = scored.get(at.checked_sub(*first)?)?;
+        let row = scored.get(at.checked_sub(first)?)?;
         Some(backtest::Row { time_s: *time_s, ..*row })
     };
     let rows: Vec<backtest::Row> = wanted.iter().filter_map(row).collect();
@@ -63,18 +54,64 @@ pub fn backtest(
     Ok(rows.len())
 }
 
+fn check_settings(
+    input: &Path,
+    file: &CsvFile,
+    settings: &backtest::Settings,
+) -> Result<(), Error> {
+    let (n_rows, train_rows) = (file.rows.len(), settings.train_rows);
+    if train_rows == 0 {
+        return Err("--train-rows: 0; wanted at least 1 row to learn from".into());
+    }
+    if train_rows >= n_rows {
+        let what = format!("--train-rows: {train_rows}; wanted fewer than the {n_rows} rows");
+        return Err(format!("{what} of {}", input.display()).into());
+    }
+    if settings.bucket_s.is_some_and(|bucket_s| bucket_s % file.step_s != 0) {
+        let step = format_duration(file.step_s);
+        return Err(format!("--bucket: must be a whole number of the file's steps ({step})").into());
+    }
+    Ok(())
+}
+
+fn check_output(input: &Path, output: &Path) -> Result<(), Error> {
+    let same = |path: &Path| path.canonicalize().ok();
+    if same(input).is_some() && same(input) == same(output) {
+        return Err(format!("{}: the output would replace the input", output.display()).into());
+    }
+    if output.is_dir() {
+        return Err(format!("{}: a folder; wanted a file to write", output.display()).into());
+    }
+    if is_special(output) {
+        return Ok(());
+    }
+    temporary(output).map(drop).map_err(|error| {
+        let output = output.display();
+        format!("{output}: {error}; wanted a file in a folder that can be written").into()
+    })
+}
+
 /// Writes a file that is whole or not there; what is no file, such as a pipe, is written to as it is.
 fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    if path.metadata().is_ok_and(|known| !known.is_file()) {
+    if is_special(path) {
         return std::fs::write(path, text);
     }
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let mut file = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    let mut file = temporary(path)?;
     file.write_all(text.as_bytes())?;
     file.persist(path)?;
     Ok(())
+}
+
+fn is_special(path: &Path) -> bool {
+    path.metadata().is_ok_and(|known| !known.is_file())
+}
+
+/// A file beside `path` that may take its name, and goes with its value.
+fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))
 }
 
 /// The models of a store as a table.
@@ -116,7 +153,7 @@ pub(super) fn existing(folder: &Path) -> Result<Store, Error> {
     if !folder.join(FILE_NAME).exists() {
         return Err(format!("{}: no store of Portent is there", folder.display()).into());
     }
-    Ok(Store::open(folder)?)
+    Ok(Store::open_to_read(folder)?)
 }
 
 /// Cells padded to the width of their column.

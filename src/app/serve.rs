@@ -16,6 +16,7 @@ use super::Options;
 use super::WebOptions;
 use super::board::Served;
 use super::cores;
+use super::counted::counted;
 use super::labels;
 use super::now_s;
 use super::watching::Register;
@@ -25,10 +26,12 @@ use crate::config::Config;
 use crate::config::Preset;
 use crate::export::Board;
 use crate::schedule;
+use crate::source;
 use crate::source::Source;
 use crate::source::SourceError;
 use crate::source::prometheus;
-use crate::source::prometheus::Prometheus;
+use crate::store::LOCK_NAME;
+use crate::store::Lock;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::TrainingRequest;
@@ -47,6 +50,9 @@ const LOOK_AT_STORE: Duration = Duration::from_secs(2);
 /// How often presets without data are looked for.
 const LOOK_FOR_PRESETS: Duration = Duration::from_secs(30);
 
+/// How long another sidecar may take to let the store go.
+const LOCK_PATIENCE_S: u64 = 30;
+
 /// Runs the sidecar until a signal ends it.
 ///
 /// # Errors
@@ -56,11 +62,16 @@ pub async fn serve(options: Options) -> Result<(), Error> {
     let board = Board::new();
     board.own().reload(true, now_s());
     let listeners = web::bind(&options.web.listen).await?;
-    let store = Store::open(config.store.as_deref().unwrap_or(&options.store_path))?;
+    let folder = store_folder(&config, &options).to_path_buf();
+    let mut terminations = schedule::Terminations::new()?;
+    let _lock = tokio::select! {
+        lock = lock(&folder) => lock?,
+        _ = terminations.next() => return Ok(()),
+    };
+    let store = Store::open(&folder)?;
     let workers = Workers::new(cores());
     let shown = Arc::default();
-    let (labels_api, store_path) = (config.labels_api, config.store.clone());
-    let mut sidecar = Sidecar { options, board, store, workers, shown, labels_api, store_path };
+    let mut sidecar = Sidecar { options, board, store, folder, workers, shown };
     sidecar.run(config, listeners).await
 }
 
@@ -69,12 +80,11 @@ struct Sidecar {
     options: Options,
     board: Board,
     store: Store,
+    /// The store's.
+    folder: PathBuf,
     workers: Workers,
     /// What the landing page tells of: the source and the watches.
     shown: Arc<Mutex<Option<(String, Register)>>>,
-    /// As they were at the start.
-    labels_api: bool,
-    store_path: Option<PathBuf>,
 }
 
 /// What a configuration brought to life; dropping it ends it.
@@ -98,10 +108,9 @@ impl Sidecar {
         let label_requests = Arc::new(tokio::sync::Mutex::new(label_requests));
         let (changes, mut changed) = mpsc::channel::<()>(1);
         let mut running = self.start(&config).await?;
-        running.take_labels(&label_requests, &self.store);
-        let labels_api = config.labels_api.then_some(labels);
+        running.take_labels(config.labels_api, &label_requests, &self.store);
         self.show(&running);
-        let context = self.context(labels_api, reloads);
+        let context = self.context(labels, reloads);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let mut server = tokio::spawn(web::serve(listeners, context, async move {
             let _ = stopped.await;
@@ -132,7 +141,7 @@ impl Sidecar {
     }
 
     async fn start(&self, config: &Config) -> Result<Running, Error> {
-        let source = source(config, &self.options)?;
+        let source = counted(source(config, &self.options)?, &self.board);
         let watches = self.watches(config, &source).await?;
         tracing::info!(source = source.describe(), "reading");
         let trainer = Trainer {
@@ -158,6 +167,10 @@ impl Sidecar {
         source: &Arc<dyn Source>,
     ) -> Result<Option<Vec<Watch>>, Error> {
         match &self.options.config_file {
+            // In a CSV file there is no PromQL that anyone could refuse.
+            _ if matches!(config.source, Some(source::Config::Csv(_))) => {
+                Ok(config.watches.clone())
+            }
             Some(path) if config.watches.is_some() && !knows_native_histograms(source).await => {
                 Ok(config::load_for(path, false)?.watches)
             }
@@ -173,18 +186,14 @@ impl Sidecar {
     ) -> Result<(), String> {
         let reloaded = async {
             let config = load(&self.options)?;
+            self.keeps_store(&config)?;
             Ok::<_, Error>((self.start(&config).await?, config))
         };
         match reloaded.await {
             Ok((new, config)) => {
-                if config.labels_api != self.labels_api || config.store != self.store_path {
-                    tracing::warn!(
-                        "web and store are read at the start only: restart to change them"
-                    );
-                }
                 let before = running.watching.register().names();
                 *running = new;
-                running.take_labels(requests, &self.store);
+                running.take_labels(config.labels_api, requests, &self.store);
                 let after = running.watching.register();
                 before.iter().filter(|n| after.get(n).is_none()).for_each(|n| self.board.forget(n));
                 self.show(running);
@@ -197,6 +206,20 @@ impl Sidecar {
                 tracing::error!(%error, "configuration not reloaded, the old one stays");
                 Err(error.to_string())
             }
+        }
+    }
+
+    /// What runs keeps its store; to say that another one is in use would be a lie.
+    fn keeps_store(&self, config: &Config) -> Result<(), Error> {
+        let wanted = store_folder(config, &self.options);
+        match wanted == self.folder {
+            true => Ok(()),
+            false => Err(format!(
+                "store.path: {} is in use; wanted the same, or a restart to use {}",
+                self.folder.display(),
+                wanted.display()
+            )
+            .into()),
         }
     }
 
@@ -243,7 +266,7 @@ impl Sidecar {
 
     fn context(
         &self,
-        labels: Option<mpsc::Sender<web::LabelRequest>>,
+        labels: mpsc::Sender<web::LabelRequest>,
         reloads: mpsc::Sender<ReloadRequest>,
     ) -> web::Context {
         let WebOptions { config_file, telemetry_path, enable_lifecycle, .. } = &self.options.web;
@@ -260,7 +283,7 @@ impl Sidecar {
             telemetry_path: telemetry_path.clone(),
             ready,
             status: Arc::new(status),
-            labels,
+            labels: Some(labels),
             reload: enable_lifecycle.then_some(reloads),
             config_file: config_file.clone().map(|path| (path, loader)),
             limits: web::Limits::default(),
@@ -271,6 +294,7 @@ impl Sidecar {
 impl Running {
     fn take_labels(
         &mut self,
+        on: bool,
         requests: &Arc<tokio::sync::Mutex<mpsc::Receiver<web::LabelRequest>>>,
         store: &Store,
     ) {
@@ -278,7 +302,7 @@ impl Running {
         let (register, source) = (self.watching.register(), Arc::clone(&self.source));
         self.tasks.spawn(async move {
             let mut requests = requests.lock().await;
-            labels::take(&mut requests, register, source, store).await;
+            labels::take(on, &mut requests, register, source, store).await;
         });
     }
 }
@@ -327,6 +351,27 @@ fn status(source: &str, register: &Register) -> Vec<(String, String)> {
     rows
 }
 
+fn store_folder<'a>(config: &'a Config, options: &'a Options) -> &'a Path {
+    config.store.as_deref().unwrap_or(&options.store_path)
+}
+
+/// Takes the store. In a rollout the old sidecar may need some seconds to end.
+async fn lock(folder: &Path) -> Result<Lock, Error> {
+    for waited_s in 0..LOCK_PATIENCE_S {
+        if let Some(lock) = Lock::take(folder)? {
+            return Ok(lock);
+        }
+        if waited_s == 0 {
+            let store = folder.display();
+            tracing::warn!(%store, "another sidecar has the store, waiting {LOCK_PATIENCE_S} s for it");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let what =
+        "another sidecar has it, as its lock says; wanted a store of its own for each sidecar";
+    Err(format!("store {}: {what}", folder.join(LOCK_NAME).display()).into())
+}
+
 fn load(options: &Options) -> Result<Config, Error> {
     match &options.config_file {
         Some(path) => Ok(config::load(path)?),
@@ -336,10 +381,13 @@ fn load(options: &Options) -> Result<Config, Error> {
 
 fn source(config: &Config, options: &Options) -> Result<Arc<dyn Source>, Error> {
     match (&config.source, &options.prometheus_url) {
-        (Some(config), _) => Ok(Arc::new(Prometheus::new(config)?)),
-        (None, Some(url)) => Ok(Arc::new(Prometheus::new(&prometheus::Config::new(url))?)),
+        (Some(config), _) => Ok(config.open()?),
+        (None, Some(url)) => {
+            let config = prometheus::Config::new(url);
+            Ok(source::Config::Prometheus(Box::new(config)).open()?)
+        }
         (None, None) => Err("no source; wanted --prometheus.url=URL, or \
-            `source: {prometheus: {url: …}}` in --config.file"
+            `source: {prometheus: {url: …}}` or `source: {csv: {file: …}}` in --config.file"
             .into()),
     }
 }

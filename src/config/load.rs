@@ -1,5 +1,6 @@
 //! From text to a configuration, or to the list of everything that is wrong with it.
 
+use std::io::Read;
 use std::path::Path;
 
 use serde_yaml::Value;
@@ -7,19 +8,36 @@ use serde_yaml::Value;
 use super::Config;
 use super::Problem;
 use super::Problems;
-use super::problems::Step;
-use super::problems::line_of;
-use super::problems::steps;
-use super::raw;
+use super::places::Places;
+use super::places::join;
+use super::sources;
+use super::typed;
+use super::typed::Sections;
 use super::watches;
+use crate::source;
 
 /// No file has more problems than anyone will read.
-const MAX_PROBLEMS: usize = 100;
+pub(super) const MAX_PROBLEMS: usize = 100;
+
+/// No file of people's is longer: a thousand watches are a tenth of it.
+const MAX_BYTES: u64 = 4 << 20;
 
 /// A path and what is wrong there.
 pub(super) type Found = (String, String);
 
-/// Reads and checks a file.
+/// How a text is read.
+struct Reading<'a> {
+    /// The file's name, for messages.
+    file: &'a str,
+    /// Where relative names of files begin.
+    folder: &'a Path,
+    /// Whether the server knows native histograms.
+    native_histograms: bool,
+    /// Whether the files that it names are opened.
+    with_files: bool,
+}
+
+/// Reads and checks a file. The files that it names are not opened: they may come later, or change.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -27,19 +45,38 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
     load_for(path, true)
 }
 
+/// As [`load`], and opens every file that it names.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn check(path: &Path) -> Result<Config, Problems> {
+    read(path, true, true)
+}
+
 /// As [`load`], for a server that knows native histograms or one that refuses what names them.
 ///
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load_for(path: &Path, native_histograms: bool) -> Result<Config, Problems> {
-    let file = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse_for(&file, &text, native_histograms),
-        Err(error) => {
-            let what = format!("cannot be read: {error}");
-            Err(Problems { file, list: vec![Problem { at: String::new(), line: None, what }] })
-        }
+    read(path, native_histograms, false)
+}
+
+fn read(path: &Path, native_histograms: bool, with_files: bool) -> Result<Config, Problems> {
+    let file = &path.display().to_string();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let reading = Reading { file, folder, native_histograms, with_files };
+    match text(path) {
+        Ok(text) if text.len() as u64 <= MAX_BYTES => reading.parse(&text),
+        Ok(_) => reading.fail(format!("too long; wanted at most {} MiB", MAX_BYTES >> 20)),
+        Err(error) => reading.fail(format!("cannot be read: {error}")),
     }
+}
+
+/// The text, as far as its length has to be known.
+fn text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Checks a file's text. `file` is its name, for messages.
@@ -47,108 +84,91 @@ pub fn load_for(path: &Path, native_histograms: bool) -> Result<Config, Problems
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
-    parse_for(file, text, true)
+    let folder = Path::new("");
+    Reading { file, folder, native_histograms: true, with_files: false }.parse(text)
 }
 
-fn parse_for(file: &str, text: &str, native_histograms: bool) -> Result<Config, Problems> {
-    // What editors on Windows put before the first letter.
-    let text = text.trim_start_matches('\u{feff}');
-    let mut tree: Value = serde_yaml::from_str(text).map_err(|error| {
-        let line = error.location().map(|l| l.line());
-        let what = format!("not YAML: {}", without_place(&error.to_string()));
-        Problems { file: file.to_string(), list: vec![Problem { at: String::new(), line, what }] }
-    })?;
-    if tree.is_null() {
-        tree = Value::Mapping(Default::default());
-    }
-    let mut found = Vec::new();
-    expand_environment(&mut tree, "", &mut found);
-    let mut raw = typed(tree, &mut found);
-    for watch in raw.watches.iter_mut().flatten() {
-        watch.native_histograms.get_or_insert(native_histograms);
-    }
-    let config = resolve(raw, &mut found);
-    if found.is_empty() {
-        return Ok(config);
-    }
-    let problem = |(at, what): Found| Problem { line: line_of(text, &at), at, what };
-    let mut list: Vec<Problem> = found.into_iter().map(problem).collect();
-    list.sort_by_key(|problem| problem.line.unwrap_or(0));
-    Err(Problems { file: file.to_string(), list })
-}
-
-fn resolve(raw: raw::File, found: &mut Vec<Found>) -> Config {
-    if let Some(config) = &raw.source.prometheus {
-        for problem in config.problems() {
-            let (field, what) = problem.split_once(": ").unwrap_or(("", problem.as_str()));
-            found.push((format!("source.prometheus.{field}"), what.to_string()));
+impl Reading<'_> {
+    fn parse(&self, text: &str) -> Result<Config, Problems> {
+        // What editors on Windows put before the first letter.
+        let text = text.trim_start_matches('\u{feff}');
+        let mut tree: Value =
+            serde_yaml::from_str(text).map_err(|error| self.problems(not_yaml(text, &error)))?;
+        if tree.is_null() {
+            tree = Value::Mapping(Default::default());
         }
+        let mut found = Vec::new();
+        expand_environment(&mut tree, "", &mut found);
+        let (raw, mut sections) = typed::sections(tree, &mut found);
+        for section in sections.iter_mut().flatten().flatten() {
+            section.native_histograms.get_or_insert(self.native_histograms);
+        }
+        let source = sources::resolve(raw.source, self.folder, &mut found);
+        let watches = self.watches(source.as_ref(), sections, &mut found);
+        let (store, labels_api) = (raw.store.path, raw.web.labels_api);
+        let config = Config { source, watches, store, labels_api };
+        if self.with_files {
+            sources::check_files(&config, &mut found);
+        }
+        if found.is_empty() {
+            return Ok(config);
+        }
+        let places = Places::of(text);
+        let problem = |(at, what): Found| Problem { line: places.line(&at), at, what };
+        Err(self.problems(found.into_iter().map(problem).collect()))
     }
-    Config {
-        source: raw.source.prometheus.map(Box::new),
-        watches: raw.watches.map(|sections| watches::resolve(&sections, found)),
-        store: raw.store.path,
-        labels_api: raw.web.labels_api,
+
+    fn watches(
+        &self,
+        source: Option<&source::Config>,
+        mut sections: Sections,
+        found: &mut Vec<Found>,
+    ) -> Option<Vec<crate::watch::Watch>> {
+        if let Some(source::Config::Csv(_)) = source {
+            sources::suit_csv(&mut sections, found);
+        }
+        sections.map(|sections| watches::resolve(&sections, found))
+    }
+
+    fn fail(&self, what: String) -> Result<Config, Problems> {
+        Err(self.problems(vec![Problem { at: String::new(), line: None, what }]))
+    }
+
+    fn problems(&self, mut list: Vec<Problem>) -> Problems {
+        list.sort_by_key(|problem| problem.line.unwrap_or(0));
+        let n_more = list.len().saturating_sub(MAX_PROBLEMS);
+        list.truncate(MAX_PROBLEMS);
+        if n_more > 0 {
+            let what = format!("{n_more} more problems");
+            list.push(Problem { at: String::new(), line: None, what });
+        }
+        Problems { file: self.file.to_string(), list }
     }
 }
 
-/// Deserializes; a part that cannot be is noted and taken out, so that the next problem shows too.
-fn typed(mut tree: Value, found: &mut Vec<Found>) -> raw::File {
-    while found.len() < MAX_PROBLEMS {
-        let text = serde_yaml::to_string(&tree).unwrap_or_default();
-        let error = match serde_yaml::from_str::<raw::File>(&text) {
-            Ok(file) => return file,
-            Err(error) => error.to_string(),
-        };
-        let (path, what) = split_path(without_place(&error));
-        let unknown = what.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-        let at = match unknown {
-            Some(field) if path.is_empty() => field.to_string(),
-            Some(field) => format!("{path}.{field}"),
-            None => path.to_string(),
-        };
-        found.push((at.clone(), what.to_string()));
-        if !remove(&mut tree, &steps(&at)) {
-            break;
-        }
+/// Why there is no tree: at best, what its writer did there.
+fn not_yaml(text: &str, error: &serde_yaml::Error) -> Vec<Problem> {
+    let places = Places::of(text);
+    let twice = places.twice.into_iter().map(|(at, first, second)| {
+        let what = format!("given twice, before in line {first}; wanted once");
+        Problem { at, line: Some(second), what }
+    });
+    let second = places.second_document.map(|line| {
+        let what = "a second document (after ---); wanted one".to_string();
+        Problem { at: String::new(), line: Some(line), what }
+    });
+    let list: Vec<Problem> = twice.chain(second).collect();
+    if !list.is_empty() {
+        return list;
     }
-    raw::File::default()
+    let line = error.location().map(|l| l.line());
+    let what = format!("not YAML: {}", without_place(&error.to_string()));
+    vec![Problem { at: String::new(), line, what }]
 }
 
 /// serde_yaml's messages end in the place within the text that it read, which is not the user's.
-fn without_place(message: &str) -> &str {
+pub(super) fn without_place(message: &str) -> &str {
     message.rfind(" at line ").map_or(message, |end| &message[..end])
-}
-
-/// Splits serde_yaml's `path: message`.
-fn split_path(message: &str) -> (&str, &str) {
-    match message.split_once(": ") {
-        Some((path, what)) if !path.contains([' ', '`']) => (path, what),
-        _ => ("", message),
-    }
-}
-
-/// Takes the part at a path out of the tree; an element of a list takes the list with it, so that the
-/// other elements keep their index.
-fn remove(tree: &mut Value, path: &[Step]) -> bool {
-    let Some(last_key) = path.iter().rposition(|step| matches!(step, Step::Key(_))) else {
-        return false;
-    };
-    let mut parent = tree;
-    for step in &path[..last_key] {
-        let child = match step {
-            Step::Key(key) => parent.get_mut(key.as_str()),
-            Step::Index(i) => parent.get_mut(i),
-        };
-        match child {
-            Some(child) => parent = child,
-            None => return false,
-        }
-    }
-    match (&path[last_key], parent) {
-        (Step::Key(key), Value::Mapping(mapping)) => mapping.remove(key.as_str()).is_some(),
-        _ => false,
-    }
 }
 
 /// Replaces `${NAME}` in every string by the environment's value.
@@ -169,8 +189,7 @@ fn expand_environment(tree: &mut Value, at: &str, found: &mut Vec<Found>) {
         Value::Mapping(mapping) => {
             for (key, value) in mapping.iter_mut() {
                 let key = key.as_str().unwrap_or_default();
-                let at = if at.is_empty() { key.to_string() } else { format!("{at}.{key}") };
-                expand_environment(value, &at, found);
+                expand_environment(value, &join(at, key), found);
             }
         }
         _ => {}
@@ -208,7 +227,13 @@ mod tests {
     #[test]
     fn native_histograms_are_asked_for_only_where_they_are_known() {
         let queries = |text: &str, native| {
-            let config = parse_for("portent.yml", text, native).unwrap();
+            let reading = Reading {
+                file: "portent.yml",
+                folder: Path::new(""),
+                native_histograms: native,
+                with_files: false,
+            };
+            let config = reading.parse(text).unwrap();
             let features = config.watches.into_iter().flatten().flat_map(|watch| watch.features);
             features.map(|feature| feature.query).collect::<Vec<_>>().join("\n")
         };

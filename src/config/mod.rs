@@ -4,18 +4,22 @@
 //! Does not own: what a setting means; its type lives beside what it sets.
 
 mod load;
+mod places;
 mod presets;
 mod problems;
 mod raw;
+mod sources;
+mod typed;
 mod watches;
 
 use std::path::Path;
 use std::path::PathBuf;
 
-use crate::source::prometheus;
+use crate::source;
 use crate::watch::Watch;
 use crate::web;
 
+pub use load::check;
 pub use load::load;
 pub use load::load_for;
 pub use load::parse;
@@ -27,7 +31,7 @@ pub use problems::Problems;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where samples come from; `None` where neither the file nor a flag says so.
-    pub source: Option<Box<prometheus::Config>>,
+    pub source: Option<source::Config>,
     /// What is watched; `None` where the file leaves it to what the source has.
     pub watches: Option<Vec<Watch>>,
     /// The store's folder.

@@ -1,11 +1,7 @@
 //! What is wrong with a configuration, each problem with its path and line.
 
 use std::fmt;
-
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::de;
-use serde::de::IgnoredAny;
+use std::fmt::Write as _;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +34,14 @@ impl fmt::Display for Problems {
                 write!(f, ":{line}")?;
             }
             if !problem.at.is_empty() {
-                write!(f, ": {}", problem.at)?;
+                f.write_str(": ")?;
+                // A name of the user's may hold what moves the cursor of a terminal.
+                for c in problem.at.chars() {
+                    match c.is_control() {
+                        true => write!(f, "{}", c.escape_default())?,
+                        false => f.write_char(c)?,
+                    }
+                }
             }
             write!(f, ": {}", problem.what)?;
         }
@@ -47,120 +50,3 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
-
-/// A step of a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
-    Key(String),
-    Index(usize),
-}
-
-/// `watches[1].queries.in` as steps.
-pub(super) fn steps(path: &str) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for part in path.split('.').filter(|part| !part.is_empty()) {
-        let (key, indices) = part.split_once('[').map_or((part, ""), |(k, i)| (k, i));
-        if !key.is_empty() {
-            steps.push(Step::Key(key.to_string()));
-        }
-        let indices = indices.split('[').filter_map(|i| i.trim_end_matches(']').parse().ok());
-        steps.extend(indices.map(Step::Index));
-    }
-    steps
-}
-
-/// The line of the value at `path`, or of the nearest thing around it that exists.
-///
-/// serde_yaml tells places only in errors: so the path is walked and an error is raised on arrival.
-pub(super) fn line_of(text: &str, path: &str) -> Option<usize> {
-    let steps = steps(path);
-    (1..=steps.len()).rev().find_map(|n| {
-        let seed = Walk { steps: &steps[..n] };
-        let arrived =
-            de::DeserializeSeed::deserialize(seed, serde_yaml::Deserializer::from_str(text));
-        let error = arrived.err().filter(|e| e.to_string().contains(ARRIVED))?;
-        error.location().map(|location| location.line())
-    })
-}
-
-const ARRIVED: &str = "\u{1}arrived";
-
-struct Walk<'a> {
-    steps: &'a [Step],
-}
-
-impl<'de> de::DeserializeSeed<'de> for Walk<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> de::Visitor<'de> for Walk<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(ARRIVED)
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Some((first, rest)) = self.steps.split_first() else {
-            return Err(de::Error::custom(ARRIVED));
-        };
-        while let Some(key) = map.next_key::<Key>()? {
-            if matches!(first, Step::Key(wanted) if *wanted == key.0) {
-                map.next_value_seed(Walk { steps: rest })?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Some((first, rest)) = self.steps.split_first() else {
-            return Err(de::Error::custom(ARRIVED));
-        };
-        let Step::Index(wanted) = first else {
-            while seq.next_element::<IgnoredAny>()?.is_some() {}
-            return Ok(());
-        };
-        for _ in 0..*wanted {
-            if seq.next_element::<IgnoredAny>()?.is_none() {
-                return Ok(());
-            }
-        }
-        seq.next_element_seed(Walk { steps: rest })?;
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(())
-    }
-}
-
-/// A key of any scalar type, as text.
-struct Key(String);
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
-        let value = serde_yaml::Value::deserialize(deserializer)?;
-        Ok(Key(match value {
-            serde_yaml::Value::String(text) => text,
-            other => serde_yaml::to_string(&other).unwrap_or_default().trim().to_string(),
-        }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_found() {
-        let text = "source: {}\nwatches:\n  - name: a\n    step: 0s\n  - name: b\n    train: {every: 1d}\n";
-        assert_eq!(line_of(text, "watches[0].step"), Some(4));
-        assert_eq!(line_of(text, "watches[1].name"), Some(5));
-        assert_eq!(line_of(text, "watches[1].train.every"), Some(6));
-        assert_eq!(line_of(text, "watches[1].absent"), Some(5));
-        assert_eq!(line_of(text, "absent"), None);
-    }
-}

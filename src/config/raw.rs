@@ -12,13 +12,14 @@ use serde::de::value::MapAccessDeserializer;
 use crate::detect;
 use crate::math::duration::parse_duration_s;
 use crate::preprocess;
-use crate::source::prometheus;
+use crate::source;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     pub(super) source: SourceSection,
-    pub(super) watches: Option<Vec<WatchSection>>,
+    /// Each is a [`WatchSection`] if it can be read as one.
+    pub(super) watches: Option<Vec<serde_yaml::Value>>,
     pub(super) store: StoreSection,
     pub(super) web: WebSection,
 }
@@ -26,7 +27,8 @@ pub(super) struct File {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SourceSection {
-    pub(super) prometheus: Option<prometheus::Config>,
+    pub(super) prometheus: Option<source::prometheus::Config>,
+    pub(super) csv: Option<source::csv::Config>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -27,7 +27,7 @@ macro_rules! pick {
 }
 
 /// All watches; what is wrong with them goes to `found`.
-pub(super) fn resolve(sections: &[WatchSection], found: &mut Vec<Found>) -> Vec<Watch> {
+pub(super) fn resolve(sections: &[Option<WatchSection>], found: &mut Vec<Found>) -> Vec<Watch> {
     if sections.is_empty() {
         let what = "empty; wanted at least one, or no `watches` at all to watch what is there";
         found.push(("watches".into(), what.into()));
@@ -35,6 +35,7 @@ pub(super) fn resolve(sections: &[WatchSection], found: &mut Vec<Found>) -> Vec<
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let mut watches = Vec::new();
     for (i, section) in sections.iter().enumerate() {
+        let Some(section) = section else { continue };
         let at = format!("watches[{i}]");
         let watch = one(section, &at, found);
         if let Some(first) = names.get(&watch.name).filter(|_| !watch.name.is_empty()) {
@@ -244,12 +245,32 @@ fn is_label_name(name: &str) -> bool {
         && !name.starts_with("__")
 }
 
-/// What the values say together.
-fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
+const WANTED_NAME: &str = "wanted a name of 1 to 100 characters, no spaces or control characters";
+
+/// Whether a name can be said on a command line and shown in a table.
+fn is_name(name: &str) -> bool {
+    let odd = |c: char| c.is_whitespace() || c.is_control();
+    (1..=100).contains(&name.chars().count()) && !name.contains(odd)
+}
+
+/// Names become labels, and parts of a model's name.
+fn check_names(watch: &Watch, at: &str, found: &mut Vec<Found>) {
     let mut problem = |field: &str, what: String| found.push((format!("{at}.{field}"), what));
     if watch.name.is_empty() {
         problem("name", "missing; wanted a name, it becomes the label `watch`".into());
+    } else if !is_name(&watch.name) {
+        problem("name", format!("{WANTED_NAME}; it becomes the label `watch`"));
     }
+    for feature in watch.features.iter().filter(|feature| !is_name(&feature.name)) {
+        let at = format!("queries.{}", feature.name);
+        problem(&at, format!("{WANTED_NAME}; it becomes the label `feature`"));
+    }
+}
+
+/// What the values say together.
+fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
+    check_names(watch, at, found);
+    let mut problem = |field: &str, what: String| found.push((format!("{at}.{field}"), what));
     if watch.features.is_empty() {
         problem("queries", "none; wanted a preset or at least one named query".into());
     }

@@ -108,7 +108,10 @@ impl Family {
                 "1 if the last query to the source was answered, else 0. \
                  Renewed by each pass, not by the scrape."
             }
-            Family::Queries => "Number of queries sent to the source, retries included.",
+            Family::Queries => {
+                "Number of queries to the source, for passes, trainings, labels and discovery. \
+                 One that is split or retried is one."
+            }
             Family::QueryFailures => "Number of queries to the source that failed, by reason.",
             Family::PassDuration => {
                 "Time that passes of scoring took, in seconds, failed ones included."
@@ -138,7 +141,7 @@ impl Family {
 }
 
 impl Own {
-    /// A query was sent to the source.
+    /// A query is sent to the source.
     pub fn query(&self) {
         self.add(Family::Queries, &[], 1.0);
     }

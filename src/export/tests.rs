@@ -142,7 +142,7 @@ fn ourselves() {
         # HELP portent_source_up 1 if the last query to the source was answered, else 0. Renewed by each pass, not by the scrape.
         # TYPE portent_source_up gauge
         portent_source_up 0
-        # HELP portent_source_queries Number of queries sent to the source, retries included.
+        # HELP portent_source_queries Number of queries to the source, for passes, trainings, labels and discovery. One that is split or retried is one.
         # TYPE portent_source_queries counter
         portent_source_queries_total 2
         # HELP portent_source_query_failures Number of queries to the source that failed, by reason.

@@ -1,6 +1,6 @@
 //! Durations as Prometheus writes them: `1h30m`, `2w`.
 //!
-//! Owns: the notation, in whole seconds, the finest grid there is here.
+//! Owns: the notation, and whole seconds, the finest grid there is here.
 //! Does not own: what a duration is used for, or budgets such as `1 per 1w`.
 
 /// Units from the longest to the shortest, in milliseconds. A year is 365 days, as in Prometheus.
@@ -17,10 +17,25 @@ const UNITS: [(&str, i64); 7] = [
 /// The seconds of a duration such as `30s`, `1h30m` or `2w`; `0` needs no unit.
 ///
 /// # Errors
-/// What is wrong with the text, and what was wanted. Prometheus' rules hold: whole numbers, each
-/// unit once, longest first. Fractions of a second (`500ms`) are refused, not rounded.
+/// As [`parse_duration_ms`]. Fractions of a second (`500ms`) are refused, not rounded.
 pub fn parse_duration_s(text: &str) -> Result<i64, String> {
-    let wrong = |what: &str| format!("duration {text:?}: {what}; wanted such as 30s, 1h30m or 2w");
+    match parse_duration_ms(text)? {
+        ms if ms % 1000 == 0 => Ok(ms / 1000),
+        _ => Err(wrong(text, "finer than a second")),
+    }
+}
+
+fn wrong(text: &str, what: &str) -> String {
+    format!("duration {text:?}: {what}; wanted such as 30s, 1h30m or 2w")
+}
+
+/// The milliseconds of a duration such as `500ms`, `30s` or `1h30m`; `0` needs no unit.
+///
+/// # Errors
+/// What is wrong with the text, and what was wanted. Prometheus' rules hold: whole numbers, each
+/// unit once, longest first.
+pub fn parse_duration_ms(text: &str) -> Result<i64, String> {
+    let wrong = |what: &str| wrong(text, what);
     if text == "0" {
         return Ok(0);
     }
@@ -48,10 +63,7 @@ pub fn parse_duration_s(text: &str) -> Result<i64, String> {
             part_ms.and_then(|ms| ms.checked_add(total_ms)).ok_or_else(|| wrong("too long"))?;
         rest = after;
     }
-    match total_ms % 1000 {
-        0 => Ok(total_ms / 1000),
-        _ => Err(wrong("finer than a second")),
-    }
+    Ok(total_ms)
 }
 
 /// The text before the first character that `ends` says, and the rest.
@@ -100,6 +112,7 @@ mod tests {
         for (text, seconds) in good {
             assert_eq!(parse_duration_s(text), Ok(seconds), "{text}");
         }
+        assert_eq!(parse_duration_ms("1m500ms"), Ok(60_500));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Samples from a CSV file.
 //!
 //! Owns: the two layouts that are read, and how uneven rows become a grid.
-//! Does not own: what is done with the columns (`backtest`).
+//! Does not own: what is done with the columns (`backtest`), or when a file is read again (`live`).
 //!
 //! Layouts: `t,NAME,…` with unix seconds, and `INDEX,ts,NAME,…` with times such as
 //! `2023-01-01 00:05:00` in UTC, whose first column (unnamed or `index`) counts rows. A column
 //! named `label` is a person's verdict, not a feature, and is left out.
+
+mod live;
 
 use std::fs::File;
 use std::io::Read;
@@ -17,6 +19,9 @@ use jiff::tz::TimeZone;
 
 use crate::series::Grid;
 use crate::source::SourceError;
+
+pub use live::Config;
+pub use live::Csv;
 
 /// A file may have this many times more grid times than rows before it is refused.
 const MOST_GAPS: i64 = 100;
@@ -52,9 +57,8 @@ impl CsvFile {
 /// # Errors
 /// The file cannot be read, or a line of it cannot be understood; the text names the line.
 pub fn read(path: &Path) -> Result<CsvFile, SourceError> {
-    let at = |error: SourceError| error.at(&path.display().to_string());
-    let file = File::open(path).map_err(|error| at(wrong(error)))?;
-    parse(file).map_err(at)
+    let file = File::open(path).map_err(|error| unopened(path, &error))?;
+    parse(file).map_err(|error| error.at(&path.display().to_string()))
 }
 
 /// What each column is for.
@@ -222,6 +226,10 @@ fn unreadable(error: csv::Error) -> SourceError {
         }
         _ => wrong(error),
     }
+}
+
+fn unopened(path: &Path, error: &std::io::Error) -> SourceError {
+    wrong(format!("{}: cannot be read: {error}; wanted a CSV file", path.display()))
 }
 
 fn wrong(what: impl ToString) -> SourceError {

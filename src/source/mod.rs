@@ -10,6 +10,7 @@ pub mod csv;
 pub mod prometheus;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::series::Entity;
 use crate::series::Grid;
@@ -36,6 +37,28 @@ pub trait Source: Send + Sync {
 
     /// For logs and the landing page, without secrets.
     fn describe(&self) -> String;
+}
+
+/// Which source there is, and how it is reached: one of the blocks of `source`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Config {
+    /// A Prometheus-compatible server.
+    Prometheus(Box<prometheus::Config>),
+    /// A CSV file that something appends to.
+    Csv(csv::Config),
+}
+
+impl Config {
+    /// The source itself.
+    ///
+    /// # Errors
+    /// The settings cannot be used. Whether the source answers shows in its answers.
+    pub fn open(&self) -> Result<Arc<dyn Source>, SourceError> {
+        match self {
+            Config::Prometheus(config) => Ok(Arc::new(prometheus::Prometheus::new(config)?)),
+            Config::Csv(config) => Ok(Arc::new(csv::Csv::new(config))),
+        }
+    }
 }
 
 /// What a source says to a query.

@@ -8,6 +8,7 @@
 //! line may hold the same file open at once.
 
 mod labels;
+mod lock;
 mod models;
 mod schema;
 mod state;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::ErrorCode;
+use rusqlite::OpenFlags;
 use rusqlite::Transaction;
 use rusqlite::TransactionBehavior;
 use rusqlite::config::DbConfig;
@@ -29,6 +31,8 @@ use crate::series::Entity;
 
 pub use labels::LabelRows;
 pub use labels::StoredLabel;
+pub use lock::LOCK_NAME;
+pub use lock::Lock;
 pub use models::ModelKey;
 pub use models::ModelRow;
 pub use models::ModelState;
@@ -184,6 +188,28 @@ impl Store {
         Store::set_up(connection, path.clone())
     }
 
+    /// Opens the store in `dir` to look at it, also where nothing can be written: on a volume that is
+    /// mounted read-only, in somebody else's folder.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; and the file is older than this schema where it cannot be written.
+    pub fn open_to_read(dir: &Path) -> Result<Store, StoreError> {
+        let error = match Store::open(dir) {
+            Err(error @ StoreError::Open { .. }) => error,
+            opened => return opened,
+        };
+        let path = dir.join(FILE_NAME);
+        let log = dir.join(format!("{FILE_NAME}-wal"));
+        // SQLite reads a write-ahead log only beside its index, which it would have to write. Where
+        // there is no log, nobody has the file open, and it can be taken as it is.
+        let unchanging = !log.metadata().is_ok_and(|log| log.len() > 0);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let uri = uri(&path, unchanging);
+        let connection = Connection::open_with_flags(uri, flags).map_err(|_| error)?;
+        schema::refuse_unknown(&connection, &path)?;
+        Store::of(connection, path)
+    }
+
     /// A store that ends with the process.
     ///
     /// # Errors
@@ -199,9 +225,13 @@ impl Store {
         &self.inner.path
     }
 
-    fn set_up(mut connection: Connection, path: PathBuf) -> Result<Store, StoreError> {
+    fn set_up(connection: Connection, path: PathBuf) -> Result<Store, StoreError> {
         schema::refuse_unknown(&connection, &path)?;
         prepare(&connection).map_err(|error| StoreError::opening(&path, &error))?;
+        Store::of(connection, path)
+    }
+
+    fn of(mut connection: Connection, path: PathBuf) -> Result<Store, StoreError> {
         schema::migrate(&mut connection, &path)?;
         let inner = Inner { connection: Mutex::new(connection), path, taken: Mutex::new(0) };
         Ok(Store { inner: Arc::new(inner) })
@@ -243,6 +273,13 @@ impl Store {
     fn invalid(&self, action: &'static str, problem: String) -> StoreError {
         StoreError::Invalid { path: self.inner.path.clone(), action, problem }
     }
+}
+
+/// A path in SQLite's own way of writing it, which has room for `immutable`.
+fn uri(path: &Path, unchanging: bool) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{path}{}", if unchanging { "?immutable=1" } else { "" })
 }
 
 /// Settings of a connection; the journal mode is written to the file, the others are not.

@@ -81,3 +81,31 @@ fn the_workshops_files_are_read() {
     assert_eq!((head[0].as_str(), rows.len()), ("t", ROWS - TRAIN));
     assert_eq!(rows[0][0], "1673136000", "2023-01-08 00:00:00 UTC");
 }
+
+/// Sums of numbers near the largest are no numbers any more.
+#[test]
+fn the_largest_numbers_give_finite_cells_or_empty_ones() {
+    let lab = Lab::new("backtest_largest");
+    let mut rows = traffic();
+    for (i, value) in rows.iter_mut().enumerate() {
+        let sign = if i % 3 == 0 { -1.0 } else { 1.0 };
+        *value = value.map(|v| if i % 7 == 0 { sign * 1e308 } else { v * 1e298 });
+    }
+    let hostile = write(&lab, "hostile.csv", &rows);
+    let spiked = traffic().into_iter().enumerate();
+    let spiked: Vec<_> = spiked.map(|(i, v)| if i > TRAIN + 9 { Some(1e308) } else { v }).collect();
+    let spiked = write(&lab, "spiked.csv", &spiked);
+    for (input, bucket) in [(&hostile, "5m"), (&hostile, "30m"), (&spiked, "5m"), (&spiked, "30m")]
+    {
+        let output = lab.path("out.csv");
+        let paths = [input.to_str().unwrap(), output.to_str().unwrap()];
+        let train = TRAIN.to_string();
+        let args = ["backtest", paths[0], "--train-rows", &train, "--bucket", bucket];
+        portent(&[&args[..], &["--output", paths[1]]].concat());
+        let text = std::fs::read_to_string(output).unwrap();
+        for cell in text.lines().skip(1).flat_map(|line| line.split(',')) {
+            let number = cell.is_empty() || cell.parse::<f64>().is_ok_and(f64::is_finite);
+            assert!(number && cell.len() < 400, "{cell:?} of {bucket}");
+        }
+    }
+}

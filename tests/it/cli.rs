@@ -1,5 +1,6 @@
 //! The command line as an operator meets it: flags that go together, messages, exit codes.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::process::Output;
@@ -7,6 +8,7 @@ use std::process::Output;
 use crate::lab::Lab;
 use crate::lab::free_port;
 use crate::lab::http;
+use crate::lab::portent::Portent;
 use crate::lab::process::Process;
 use crate::lab::secs;
 
@@ -127,4 +129,140 @@ fn a_reader_that_leaves_is_no_error() {
     );
     let output = Command::new("bash").args(["-c", &shell]).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn backtest_says_what_is_wrong_before_it_computes() {
+    let lab = Lab::new("cli_backtest_early");
+    let input = lab.write("traffic.csv", "t,v\n0,1\n60,2\n120,3\n");
+    let refused = |rows: &str, out: &Path, wanted: &str| {
+        let paths = [input.to_str().unwrap(), out.to_str().unwrap()];
+        let output = run(&["backtest", paths[0], "--train-rows", rows, "--output", paths[1]]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains(wanted), "{wanted} is not in {}", said(&output));
+    };
+    let out = lab.path("out.csv");
+    refused("0", &out, "--train-rows: 0; wanted at least 1 row");
+    refused("3", &out, "--train-rows: 3; wanted fewer than the 3 rows");
+    refused("2", &lab.path("nowhere/out.csv"), "wanted a file in a folder that can be written");
+    refused("2", &lab.path(""), "a folder; wanted a file to write");
+    let left: Vec<_> = std::fs::read_dir(lab.path("")).unwrap().collect();
+    assert_eq!(left.len(), 1, "nothing is left behind: {left:?}");
+}
+
+/// As `run`, by somebody who must keep to the folder's mode: a superuser writes anywhere.
+fn run_restrained(args: &[&str]) -> Output {
+    let superuser = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    let mut command = Command::new(if superuser { "setpriv" } else { BINARY });
+    if superuser {
+        command.args(["--bounding-set=-dac_override,-dac_read_search", "--", BINARY]);
+    }
+    command.args(args).output().unwrap()
+}
+
+#[test]
+fn a_store_that_cannot_be_written_can_be_listed() {
+    let lab = Lab::new("cli_read_only");
+    let (folder, copy) = (lab.path("store"), lab.folder("copy"));
+    let store = portent::store::Store::open(&folder).unwrap();
+    let add = ["--entity=job=a", "--from=-10m", "--to=-5m", "--verdict=normal", "--watch=dns"];
+    let path = format!("--store.path={}", folder.display());
+    let added = run(&[&["labels", "add", &path][..], &add].concat());
+    assert!(added.status.success(), "{}", said(&added));
+    // While a sidecar has it open there is a log beside it; after that there is none.
+    let listed = |folder: &Path| {
+        let mode = |mode: u32| {
+            let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            for file in files.collect::<Vec<_>>().iter().map(|p| p.as_path()).chain([folder]) {
+                let executable = if file.is_dir() { 0o111_u32 } else { 0 };
+                let permissions = std::fs::Permissions::from_mode(mode | executable);
+                std::fs::set_permissions(file, permissions).unwrap();
+            }
+        };
+        mode(0o444);
+        let path = format!("--store.path={}", folder.display());
+        let outputs = ["labels", "models"].map(|what| run_restrained(&[what, "list", &path]));
+        mode(0o644);
+        for output in &outputs {
+            assert!(output.status.success(), "{}", said(output));
+        }
+        let text = String::from_utf8_lossy(&outputs[0].stdout).into_owned();
+        assert!(text.contains("job=a"), "{text}");
+    };
+    listed(&folder);
+    drop(store);
+    drop(portent::store::Store::open(&folder).unwrap());
+    std::fs::copy(folder.join("portent.db"), copy.join("portent.db")).unwrap();
+    listed(&copy);
+}
+
+/// A sidecar that runs on this store, once it answers.
+fn sidecar(lab: &Lab, name: &str) -> (Process, u16) {
+    let port = free_port();
+    let flags = [
+        "serve".to_string(),
+        format!("--prometheus.url=http://127.0.0.1:{}", free_port()),
+        format!("--store.path={}", lab.path("store").display()),
+        format!("--web.listen-address=127.0.0.1:{port}"),
+    ];
+    (Process::start(lab, name, Path::new(BINARY), &flags), port)
+}
+
+#[test]
+fn a_store_has_one_sidecar() {
+    let lab = Lab::new("cli_lock");
+    let ready = |port: u16| format!("http://127.0.0.1:{port}/-/ready");
+    let (first, port) = sidecar(&lab, "first");
+    first.ready(&lab, &ready(port), secs(20));
+    let log = |name: &str| std::fs::read_to_string(lab.path(name)).unwrap();
+    let (second, port) = sidecar(&lab, "second");
+    lab.until("the second one waits", secs(20), || {
+        log("second.log").contains("another sidecar has the store").then_some(())
+    });
+    let path = format!("--store.path={}", lab.path("store").display());
+    assert!(run(&["models", "list", &path]).status.success(), "commands work beside it");
+    first.kill();
+    second.ready(&lab, &ready(port), secs(20));
+    let (third, _) = sidecar(&lab, "third");
+    let ended = third.ended(&lab, secs(60));
+    assert_eq!(ended.code(), Some(1));
+    assert!(log("third.log").contains("wanted a store of its own"), "{}", log("third.log"));
+}
+
+#[test]
+fn a_reload_takes_the_labels_api_and_refuses_another_store() {
+    let lab = Lab::new("cli_reload");
+    let (config, store) = (lab.path("portent.yml"), lab.path("store"));
+    let write = |api: bool, store: &Path| {
+        let source = format!("prometheus: {{url: 'http://127.0.0.1:{}'}}", free_port());
+        let store = store.display();
+        let text = format!(
+            "source: {{{source}}}\nstore: {{path: '{store}'}}\nweb: {{labels_api: {api}}}\n"
+        );
+        std::fs::write(&config, text).unwrap();
+    };
+    write(false, &store);
+    let port = free_port();
+    let flag = format!("--config.file={}", config.display());
+    let portent = Portent::serve(&lab, "portent", port, &[&flag, "--web.enable-lifecycle"]);
+    let post = |path: &str| http::send("POST", &portent.url(path), &[], "{}").unwrap();
+    let well = || portent.metrics().value("portent_config_last_reload_successful", &[]);
+    lab.until("discovery counts its queries", secs(20), || {
+        let sent = portent.metrics().sum("portent_source_queries_total", &[]);
+        let failed = portent.metrics().sum("portent_source_query_failures_total", &[]);
+        (sent > 0.0 && failed > 0.0).then_some(())
+    });
+    assert_eq!(post("/api/v1/labels").status, 403);
+    write(true, &store);
+    assert_eq!(post("/-/reload").status, 200);
+    let answer = post("/api/v1/labels");
+    assert_eq!(answer.status, 400, "a label without anything in it: {}", answer.body);
+    write(false, &lab.path("elsewhere"));
+    let answer = post("/-/reload");
+    assert!(answer.status == 500 && answer.body.contains("store.path: "), "{}", answer.body);
+    assert_eq!(well(), Some(0.0));
+    assert_eq!(post("/api/v1/labels").status, 400, "the old configuration stays");
+    write(false, &store);
+    assert_eq!(post("/-/reload").status, 200);
+    assert_eq!((well(), post("/api/v1/labels").status), (Some(1.0), 403));
 }

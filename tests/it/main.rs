@@ -10,6 +10,7 @@ mod lab;
 mod backtest;
 mod cli;
 mod config;
+mod csv;
 mod demo;
 mod e2e;
 mod export;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use serde::Deserializer;
 use serde::de::Error as _;
 
+use crate::math::duration::parse_duration_ms;
 use crate::source::prometheus::http_config::HttpConfig;
 use crate::source::prometheus::http_config::Secret;
 
@@ -55,6 +57,12 @@ impl Config {
     /// The defaults for the server at `url`.
     pub fn new(url: impl Into<String>) -> Config {
         Config { url: url.into(), ..Config::default() }
+    }
+
+    /// Every file that the settings name, with the path of the setting.
+    pub fn files_mut(&mut self) -> Vec<(String, &mut PathBuf)> {
+        let files = self.http_config.files_mut().into_iter();
+        files.map(|(at, file)| (format!("http_config.{at}"), file)).collect()
     }
 
     /// Everything that keeps these settings from working, each with the path of the setting.
@@ -142,43 +150,13 @@ pub(super) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue
 /// A duration as Prometheus writes it: `10s`, `1m30s`, `500ms`.
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
-    parse_duration(&text).ok_or_else(|| {
-        D::Error::custom(format_args!("duration {text:?}, wanted such as 10s, 1m30s or 500ms"))
-    })
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
-    let (mut rest, mut last, mut millis) = (text, u64::MAX, 0u64);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, after) = rest.split_at(digits);
-        let unit_len = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
-        let (unit, after) = after.split_at(unit_len);
-        let (_, size) = *units.iter().find(|(name, _)| *name == unit)?;
-        if size >= last {
-            return None; // Larger units come first, each once.
-        }
-        millis = millis.checked_add(number.parse::<u64>().ok()?.checked_mul(size)?)?;
-        (rest, last) = (after, size);
-    }
-    (last != u64::MAX).then(|| Duration::from_millis(millis))
+    let ms = parse_duration_ms(&text).map_err(D::Error::custom)?;
+    Ok(Duration::from_millis(ms.unsigned_abs()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_prometheus() {
-        let millis = |text| parse_duration(text).map(|d| d.as_millis());
-        assert_eq!(millis("10s"), Some(10_000));
-        assert_eq!(millis("1m30s"), Some(90_000));
-        assert_eq!(millis("500ms"), Some(500));
-        for bad in ["", "10", "s", "1s1m", "1s1s", "-1s", "1.5s", "99999999999999999999h"] {
-            assert_eq!(millis(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn debug_and_problems_hold_no_secret() {
@@ -207,7 +185,9 @@ mod tests {
             assert!(serde_json::from_str::<Config>(bad).is_err(), "{bad}");
         }
         let error = serde_json::from_str::<Config>(r#"{"timeout":"ten"}"#).unwrap_err();
-        assert!(error.to_string().contains("duration \"ten\", wanted such as 10s"), "{error}");
+        assert!(error.to_string().contains("duration \"ten\""), "{error}");
+        let config: Config = serde_json::from_str(r#"{"timeout":"1s500ms"}"#).unwrap();
+        assert_eq!(config.timeout, Duration::from_millis(1_500));
     }
 
     #[test]

@@ -226,6 +226,31 @@ impl HttpConfig {
             || self.tls_config.reads_files()
     }
 
+    /// Every file that the settings name, with the path of the setting.
+    pub(super) fn files_mut(&mut self) -> Vec<(String, &mut PathBuf)> {
+        let tls = &mut self.tls_config;
+        let mut files = vec![
+            ("bearer_token_file", self.bearer_token_file.as_mut()),
+            ("tls_config.ca_file", tls.ca_file.as_mut()),
+            ("tls_config.cert_file", tls.cert_file.as_mut()),
+            ("tls_config.key_file", tls.key_file.as_mut()),
+        ];
+        if let Some(basic) = &mut self.basic_auth {
+            files.push(("basic_auth.username_file", basic.username_file.as_mut()));
+            files.push(("basic_auth.password_file", basic.password_file.as_mut()));
+        }
+        if let Some(auth) = &mut self.authorization {
+            files.push(("authorization.credentials_file", auth.credentials_file.as_mut()));
+        }
+        let named = files.into_iter().filter_map(|(at, file)| Some((at.to_string(), file?)));
+        let mut files: Vec<(String, &mut PathBuf)> = named.collect();
+        for (name, header) in &mut self.http_headers {
+            let of_header = header.files.iter_mut().enumerate();
+            files.extend(of_header.map(|(i, f)| (format!("http_headers.{name}.files[{i}]"), f)));
+        }
+        files
+    }
+
     /// The headers of one request, with every file read now.
     ///
     /// # Errors

@@ -93,6 +93,11 @@ impl Process {
     /// Asks it to end and waits for that.
     pub(crate) fn terminate(&self, lab: &Lab, limit: Duration) -> ExitStatus {
         self.signal("TERM");
+        self.ended(lab, limit)
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn ended(&self, lab: &Lab, limit: Duration) -> ExitStatus {
         lab.until(&format!("{} ended", self.name), limit, || {
             self.child.borrow_mut().try_wait().unwrap()
         })
