@@ -26,13 +26,13 @@ use crate::watch::Watch;
 pub enum Problem {
     /// The scrape target does not answer.
     TargetDown,
-    /// The newest row has no data at all.
+    /// Samples are there, but not all that the newest point's score is made of.
     Gap,
     /// A counter started again; the rows around it are masked.
     CounterReset,
     /// A value was above what the line can carry; it is masked.
     AboveLineRate,
-    /// The entity was there before, and is in no answer now.
+    /// The entity (or its feature) was there before, and has no sample in the newest point.
     Absent,
     /// The backend said that its answer lacks data.
     Partial,
@@ -70,6 +70,8 @@ pub struct Rows {
     pub problems: BTreeSet<(Entity, Problem)>,
     /// Queries that no retry can save, with why; their features are gaps.
     pub failed: Vec<(String, SourceError)>,
+    /// Whether the backend said of any answer that it lacks data; also series may be missing then.
+    pub partial: bool,
     /// Queries sent.
     pub n_queries: usize,
 }
@@ -97,14 +99,29 @@ const FIRST_ROWS: usize = 60;
 ///
 /// The cut is between two points, so that no bucket is torn.
 pub fn slice(watch: &Watch, grid: Grid, n_entities: usize) -> (Grid, Grid) {
-    let n_series = n_entities * queries(watch).len();
-    let rows = CELLS.checked_div(n_series).unwrap_or(FIRST_ROWS);
+    let rows = rows_at_once(watch, n_entities);
     let per_point = watch.rows_per_point();
     let offset = (grid.start_s.rem_euclid(watch.point_s()) / watch.step_s) as usize;
     let points = (offset + rows) / per_point;
     let len = (points.max(1) * per_point - offset).min(grid.len);
     let after = Grid { start_s: grid.time(len), len: grid.len - len, ..grid };
     (Grid { len, ..grid }, after)
+}
+
+/// As [`slice`], from the other end: the newest rows of `grid` to ask for at once, and those before.
+pub fn newest_slice(watch: &Watch, grid: Grid, n_entities: usize) -> (Grid, Grid) {
+    let point_s = watch.point_s();
+    let span_s = rows_at_once(watch, n_entities) as i64 * watch.step_s;
+    let earliest_s = (grid.end_s() - span_s + point_s - 1).div_euclid(point_s) * point_s;
+    let last_point_s = (grid.end_s() - 1).div_euclid(point_s) * point_s;
+    let from_s = earliest_s.min(last_point_s).max(grid.start_s);
+    let n_before = ((from_s - grid.start_s) / grid.step_s) as usize;
+    let newest = Grid { start_s: from_s, len: grid.len - n_before, ..grid };
+    (newest, Grid { len: n_before, ..grid })
+}
+
+fn rows_at_once(watch: &Watch, n_entities: usize) -> usize {
+    CELLS.checked_div(n_entities * queries(watch).len()).unwrap_or(FIRST_ROWS)
 }
 
 /// Points before a label's interval that are kept with it, for detectors that look back.
@@ -227,6 +244,7 @@ fn entity_of(watch: &Watch, labels: &Entity) -> Entity {
 
 fn place(rows: &mut Rows, watch: &Watch, grid: Grid, feature: usize, answer: &Answer) {
     let mut seen = BTreeSet::new();
+    rows.partial |= answer.partial.is_some();
     for series in &answer.series {
         let entity = entity_of(watch, &series.labels);
         if !seen.insert(entity.clone()) {
@@ -251,6 +269,11 @@ fn place(rows: &mut Rows, watch: &Watch, grid: Grid, feature: usize, answer: &An
 fn clean(rows: &mut Rows, watch: &Watch, grid: Grid, role: Role, answer: &Answer) {
     for series in &answer.series {
         let judged = entity_of(watch, &series.labels);
+        let down = role == Role::Up && is_down(grid, &series.samples);
+        if down && is_whole(watch, &judged) {
+            // Also where no sample of it is left: that is when somebody wants to know.
+            rows.problems.insert((judged.clone(), Problem::TargetDown));
+        }
         for (entity, window) in concerned(&mut rows.windows, watch, &judged) {
             let found = clean_one(window, grid, role, &series.samples);
             rows.problems.extend(found.into_iter().map(|problem| (entity.clone(), problem)));
@@ -265,11 +288,21 @@ fn concerned<'a>(
     judged: &Entity,
 ) -> Vec<(&'a Entity, &'a mut Window)> {
     // A thousand ports with a series each are looked up, not searched a million times.
-    if judged.pairs().count() == watch.entity.len() {
+    if is_whole(watch, judged) {
         return windows.range_mut(judged..=judged).collect();
     }
     let holds = |entity: &Entity| judged.pairs().all(|(k, v)| entity.get(k) == Some(v));
     windows.iter_mut().filter(|(entity, _)| holds(entity)).collect()
+}
+
+/// Whether it names one entity of the watch, and not a part of a name that several share.
+fn is_whole(watch: &Watch, entity: &Entity) -> bool {
+    entity.pairs().count() == watch.entity.len()
+}
+
+/// Whether the newest row says that the target does not answer.
+fn is_down(grid: Grid, up: &[(i64, f64)]) -> bool {
+    up.iter().any(|&(time_s, value)| value < 1.0 && grid.index(time_s) == grid.len.checked_sub(1))
 }
 
 fn clean_one(window: &mut Window, grid: Grid, role: Role, samples: &[(i64, f64)]) -> Vec<Problem> {
@@ -349,6 +382,24 @@ mod tests {
             }
             prop_assert_eq!(n_rows, len);
         }
+
+        #[test]
+        fn slices_from_the_end_do_the_same(
+            start in 0_i64..20, len in 0_usize..20_000, n_entities in 0_usize..100_000,
+        ) {
+            let watch = ports();
+            let grid = Grid { start_s: start * 300, step_s: 300, len };
+            let mut rest = grid;
+            while rest.len > 0 {
+                let (slice, before) = newest_slice(&watch, rest, n_entities);
+                prop_assert_eq!(slice.end_s(), rest.end_s());
+                prop_assert!(slice.len > 0);
+                prop_assert!(slice.len <= 6 || slice.len * 2 * n_entities <= CELLS);
+                prop_assert!(before.len == 0 || slice.start_s % 1_800 == 0);
+                prop_assert_eq!((before.start_s, before.end_s()), (grid.start_s, slice.start_s));
+                rest = before;
+            }
+        }
     }
 
     #[test]
@@ -374,5 +425,23 @@ mod tests {
         assert_eq!(check("instance=a,ifName=2"), [false, true, false]);
         assert_eq!(check("instance=a,job=snmp"), [true, true, false]);
         assert_eq!(check("instance=c,ifName=1"), [false, false, false]);
+    }
+
+    #[test]
+    fn a_target_that_is_down_is_told_without_its_samples() {
+        let watch = ports();
+        let grid = Grid { start_s: 0, step_s: 300, len: 2 };
+        let told = |labels: &str, time_s: i64, up: f64| {
+            let mut rows = Rows::default();
+            let samples = vec![(time_s, up)];
+            let series = AnswerSeries { labels: labels.parse().unwrap(), samples };
+            let answer = Answer { series: vec![series], ..Answer::default() };
+            clean(&mut rows, &watch, grid, Role::Up, &answer);
+            rows.problems.len()
+        };
+        assert_eq!(told("instance=a,ifName=1", 300, 0.0), 1);
+        assert_eq!(told("instance=a,ifName=1", 300, 1.0), 0);
+        assert_eq!(told("instance=a,ifName=1", 0, 0.0), 0, "it was");
+        assert_eq!(told("instance=a", 300, 0.0), 0, "nobody knows whom that concerns");
     }
 }
