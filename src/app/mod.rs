@@ -2,6 +2,7 @@
 
 mod board;
 mod demo;
+mod due;
 mod labels;
 mod offline;
 mod serve;

@@ -16,6 +16,7 @@ mod export;
 mod helm;
 mod image;
 mod layers;
+mod life;
 mod presets;
 mod rules;
 mod source;
