@@ -26,13 +26,13 @@ use crate::watch::Watch;
 pub enum Problem {
     /// The scrape target does not answer.
     TargetDown,
-    /// The newest row has no data at all.
+    /// Samples are there, but not all that the newest point's score is made of.
     Gap,
     /// A counter started again; the rows around it are masked.
     CounterReset,
     /// A value was above what the line can carry; it is masked.
     AboveLineRate,
-    /// The entity was there before, and is in no answer now.
+    /// The entity (or its feature) was there before, and has no sample in the newest point.
     Absent,
     /// The backend said that its answer lacks data.
     Partial,
@@ -70,6 +70,8 @@ pub struct Rows {
     pub problems: BTreeSet<(Entity, Problem)>,
     /// Queries that no retry can save, with why; their features are gaps.
     pub failed: Vec<(String, SourceError)>,
+    /// Whether the backend said of any answer that it lacks data; also series may be missing then.
+    pub partial: bool,
 }
 
 /// A query that may work when asked again.
@@ -108,14 +110,27 @@ pub struct Slices {
     cells: usize,
     n_entities: usize,
     found: bool,
+    newest_first: bool,
 }
 
 impl Slices {
-    /// The slices of `grid`, where `n_known` entities are known; 0 if none is.
+    /// The slices of `grid`, oldest first, where `n_known` entities are known; 0 if none is.
     pub fn new(watch: &Watch, grid: Grid, n_known: usize) -> Slices {
         let (found, n_entities) = (n_known > 0, if n_known > 0 { n_known } else { MANY });
         let (n_queries, point_s) = (queries(watch).len(), watch.point_s());
-        Slices { due: grid, n_queries, point_s, cells: CELLS, n_entities, found }
+        let (cells, newest_first) = (CELLS, false);
+        Slices { due: grid, n_queries, point_s, cells, n_entities, found, newest_first }
+    }
+
+    /// The same from the other end.
+    #[must_use]
+    pub fn newest_first(self) -> Slices {
+        Slices { newest_first: true, ..self }
+    }
+
+    /// What was not taken yet.
+    pub fn due(&self) -> Grid {
+        self.due
     }
 
     /// Whether everything was taken.
@@ -123,19 +138,35 @@ impl Slices {
         self.due.len == 0
     }
 
-    /// The next slice: the first rows of what is due.
+    /// The next slice of what is due.
     pub fn take(&mut self) -> Grid {
         let due = self.due;
-        let rows = self.cells / (self.n_entities * self.n_queries).max(1);
-        let per_point = (self.point_s / due.step_s).max(1) as usize;
-        let offset = (due.start_s.rem_euclid(self.point_s) / due.step_s) as usize;
-        let points = (offset + rows) / per_point;
-        let len = (points.max(1) * per_point - offset).min(due.len);
-        self.due = Grid { start_s: due.time(len), len: due.len - len, ..due };
+        let n_rows = self.cells / (self.n_entities * self.n_queries).max(1);
         if !self.found {
             self.n_entities = (self.n_entities / 2).max(1);
         }
-        Grid { len, ..due }
+        let cut_s = self.cut_s(n_rows as i64 * due.step_s);
+        let n_before = ((cut_s - due.start_s) / due.step_s) as usize;
+        let before = Grid { len: n_before, ..due };
+        let after = Grid { start_s: due.time(n_before), len: due.len - n_before, ..due };
+        let (slice, rest) = if self.newest_first { (after, before) } else { (before, after) };
+        self.due = rest;
+        slice
+    }
+
+    /// The beginning of a point, some `span_s` from the end that is taken from; at least a point away.
+    fn cut_s(&self, span_s: i64) -> i64 {
+        let (due, point_s) = (self.due, self.point_s);
+        let (start_s, end_s) = (due.start_s, due.end_s());
+        if self.newest_first {
+            let last_s = (end_s - 1).div_euclid(point_s) * point_s;
+            let earliest_s = (end_s - span_s + point_s - 1).div_euclid(point_s) * point_s;
+            earliest_s.min(last_s).max(start_s)
+        } else {
+            let second_s = (start_s.div_euclid(point_s) + 1) * point_s;
+            let latest_s = (start_s + span_s).div_euclid(point_s) * point_s;
+            latest_s.max(second_s).min(end_s)
+        }
     }
 
     /// Says how many entities the slice held.
@@ -152,7 +183,8 @@ impl Slices {
         let can = self.cells > CELLS / 8 && slice.len as i64 * slice.step_s > self.point_s;
         if can {
             self.cells /= 2;
-            self.due = Grid { len: slice.len + self.due.len, ..slice };
+            let start_s = if self.newest_first { self.due.start_s } else { slice.start_s };
+            self.due = Grid { start_s, len: slice.len + self.due.len, ..slice };
         }
         can
     }
@@ -277,6 +309,7 @@ fn entity_of(watch: &Watch, labels: &Entity) -> Entity {
 
 fn place(rows: &mut Rows, watch: &Watch, grid: Grid, feature: usize, answer: &Answer) {
     let mut seen = BTreeSet::new();
+    rows.partial |= answer.partial.is_some();
     for series in &answer.series {
         let entity = entity_of(watch, &series.labels);
         if !seen.insert(entity.clone()) {
@@ -301,6 +334,11 @@ fn place(rows: &mut Rows, watch: &Watch, grid: Grid, feature: usize, answer: &An
 fn clean(rows: &mut Rows, watch: &Watch, grid: Grid, role: Role, answer: &Answer) {
     for series in &answer.series {
         let judged = entity_of(watch, &series.labels);
+        let down = role == Role::Up && is_down(grid, &series.samples);
+        if down && is_whole(watch, &judged) {
+            // Also where no sample of it is left: that is when somebody wants to know.
+            rows.problems.insert((judged.clone(), Problem::TargetDown));
+        }
         for (entity, window) in concerned(&mut rows.windows, watch, &judged) {
             let found = clean_one(window, grid, role, &series.samples);
             rows.problems.extend(found.into_iter().map(|problem| (entity.clone(), problem)));
@@ -315,11 +353,21 @@ fn concerned<'a>(
     judged: &Entity,
 ) -> Vec<(&'a Entity, &'a mut Window)> {
     // A thousand ports with a series each are looked up, not searched a million times.
-    if judged.pairs().count() == watch.entity.len() {
+    if is_whole(watch, judged) {
         return windows.range_mut(judged..=judged).collect();
     }
     let holds = |entity: &Entity| judged.pairs().all(|(k, v)| entity.get(k) == Some(v));
     windows.iter_mut().filter(|(entity, _)| holds(entity)).collect()
+}
+
+/// Whether it names one entity of the watch, and not a part of a name that several share.
+fn is_whole(watch: &Watch, entity: &Entity) -> bool {
+    entity.pairs().count() == watch.entity.len()
+}
+
+/// Whether the newest row says that the target does not answer.
+fn is_down(grid: Grid, up: &[(i64, f64)]) -> bool {
+    up.iter().any(|&(time_s, value)| value < 1.0 && grid.index(time_s) == grid.len.checked_sub(1))
 }
 
 fn clean_one(window: &mut Window, grid: Grid, role: Role, samples: &[(i64, f64)]) -> Vec<Problem> {
@@ -383,26 +431,35 @@ mod tests {
         #[test]
         fn slices_cover_the_grid_once_and_tear_no_bucket(
             start in 0_i64..20, len in 0_usize..20_000, n_known in 0_usize..100_000,
-            late in proptest::collection::vec(0_usize..4, 1..20),
+            late in proptest::collection::vec(0_usize..4, 1..20), newest_first in any::<bool>(),
         ) {
             let watch = ports();
             let grid = Grid { start_s: start * 300, step_s: 300, len };
-            let mut slices = Slices::new(&watch, grid, n_known);
-            let (mut end_s, mut n_rows, mut i) = (grid.start_s, 0, 0);
+            let mut slices = Slices { newest_first, ..Slices::new(&watch, grid, n_known) };
+            let (mut covered, mut i) = (Grid { len: 0, ..grid }, 0);
+            if newest_first {
+                covered.start_s = grid.end_s();
+            }
             while !slices.is_done() {
                 let slice = slices.take();
-                prop_assert_eq!(slice.start_s, end_s);
                 prop_assert!(slice.len > 0);
                 prop_assert!(slice.len <= 6 || slice.len * 2 * n_known <= CELLS);
-                prop_assert!(slices.is_done() || slice.end_s() % 1_800 == 0);
+                let cut_s = if newest_first { slice.start_s } else { slice.end_s() };
+                prop_assert!(slices.is_done() || cut_s % 1_800 == 0);
                 i += 1;
                 // Every fourth or so is too much for the source.
                 if late[i % late.len()] == 0 && slices.halve(slice) {
                     continue;
                 }
-                (end_s, n_rows) = (slice.end_s(), n_rows + slice.len);
+                if newest_first {
+                    prop_assert_eq!(slice.end_s(), covered.start_s);
+                    covered.start_s = slice.start_s;
+                } else {
+                    prop_assert_eq!(slice.start_s, covered.end_s());
+                }
+                covered.len += slice.len;
             }
-            prop_assert_eq!(n_rows, len);
+            prop_assert_eq!(covered, grid);
         }
     }
 
@@ -443,5 +500,23 @@ mod tests {
         assert_eq!(check("instance=a,ifName=2"), [false, true, false]);
         assert_eq!(check("instance=a,job=snmp"), [true, true, false]);
         assert_eq!(check("instance=c,ifName=1"), [false, false, false]);
+    }
+
+    #[test]
+    fn a_target_that_is_down_is_told_without_its_samples() {
+        let watch = ports();
+        let grid = Grid { start_s: 0, step_s: 300, len: 2 };
+        let told = |labels: &str, time_s: i64, up: f64| {
+            let mut rows = Rows::default();
+            let samples = vec![(time_s, up)];
+            let series = AnswerSeries { labels: labels.parse().unwrap(), samples };
+            let answer = Answer { series: vec![series], ..Answer::default() };
+            clean(&mut rows, &watch, grid, Role::Up, &answer);
+            rows.problems.len()
+        };
+        assert_eq!(told("instance=a,ifName=1", 300, 0.0), 1);
+        assert_eq!(told("instance=a,ifName=1", 300, 1.0), 0);
+        assert_eq!(told("instance=a,ifName=1", 0, 0.0), 0, "it was");
+        assert_eq!(told("instance=a", 300, 0.0), 0, "nobody knows whom that concerns");
     }
 }

@@ -6,6 +6,7 @@
 //! Owns: the order of the stages and what is kept between passes.
 //! Does not own: when a pass is due (`schedule`), how a model came to be (`train`).
 
+mod input;
 mod judge;
 
 use std::collections::BTreeMap;
@@ -117,8 +118,8 @@ impl PassError {
 pub struct Summary {
     /// Entities seen.
     pub n_entities: usize,
-    /// Entities that have no model yet.
-    pub n_without_model: usize,
+    /// Entities that are there, and of which some samples have no model to judge them.
+    pub without_model: BTreeSet<Entity>,
     /// Points scored above 1, combined.
     pub n_above: usize,
 }
@@ -245,14 +246,18 @@ impl Pipeline {
             let tracked = entities.entry(entity.clone()).or_insert_with(|| {
                 let n_features = self.watch.features.len();
                 let fifo = Fifo::new(*capacity, n_features, grid.start_s, grid.step_s);
-                Tracked::new(fifo, restored.remove(entity).unwrap_or_default(), now_s)
+                Tracked::new(fifo, restored.remove(entity).unwrap_or_default())
             });
-            tracked.append(window, now_s);
+            tracked.append(window);
         }
+        let (silent_s, forget_s) = (judge::silent_s(&self.watch), judge::forget_s(&self.watch));
+        entities.retain(|_, tracked| tracked.unseen_s(now_s) <= forget_s);
+        let anyone = entities.values().any(|tracked| tracked.unseen_s(now_s) <= silent_s);
         for tracked in entities.values_mut() {
             tracked.fifo.advance(grid.end_s());
+            // Where others go on, one that was replaced is no news any more; where all are gone, it is.
+            tracked.silent = anyone && tracked.unseen_s(now_s) > silent_s;
         }
-        entities.retain(|_, tracked| !tracked.is_gone(now_s));
         self.state.end_s = Some(grid.end_s());
     }
 
@@ -327,10 +332,11 @@ impl Pipeline {
     fn summary(&self, judged: &BTreeMap<Entity, Judged>) -> Summary {
         Summary {
             n_entities: self.state.entities.len(),
-            n_without_model: judged
-                .values()
-                .filter(|j| j.problem == Some(Problem::NoModel))
-                .count(),
+            without_model: judged
+                .iter()
+                .filter(|(_, judged)| judged.lacks_model)
+                .map(|(entity, _)| entity.clone())
+                .collect(),
             n_above: judged.values().map(Judged::n_above).sum(),
         }
     }
@@ -346,9 +352,10 @@ fn publish(
     now_s: i64,
 ) {
     let verdicts = judged.iter().flat_map(|(entity, j)| judge::samples(watch, entity, j));
-    let found = judged.iter().filter_map(|(entity, j)| j.problem.map(|p| (entity.clone(), p)));
-    let problems: BTreeSet<_> = problems.iter().cloned().chain(found).collect();
-    let problems = problems.iter().map(|(entity, p)| judge::problem_sample(entity, *p));
+    let given = problems.iter().map(|(entity, problem)| (entity, None, *problem));
+    let found = judged.iter().flat_map(|(entity, j)| j.problems(entity));
+    let problems: BTreeSet<_> = given.chain(found).collect();
+    let problems = problems.into_iter().map(judge::problem_sample);
     // One late pass is forgiven; a second one means that nobody knows.
     let fresh_until_s = now_s + watch.score_every_s * 3 / 2 + 2;
     board.publish(&watch.name, verdicts.chain(problems).collect(), fresh_until_s);

@@ -217,6 +217,14 @@ impl Window {
         &mut self.values[i * self.n_features..(i + 1) * self.n_features]
     }
 
+    /// The first row with data and the last; `None` where all are gaps.
+    pub fn extent(&self) -> Option<(usize, usize)> {
+        let has_data = |i: &usize| self.row(*i).iter().any(|v| !v.is_nan());
+        let first = (0..self.grid.len).find(has_data)?;
+        let last = (0..self.grid.len).rev().find(has_data)?;
+        Some((first, last))
+    }
+
     /// One feature over all rows.
     pub fn column(&self, feature: usize) -> Vec<f64> {
         self.values.iter().skip(feature).step_by(self.n_features.max(1)).copied().collect()

@@ -3,6 +3,7 @@
 mod board;
 mod counted;
 mod demo;
+mod due;
 mod labels;
 mod offline;
 mod serve;

@@ -1,22 +1,24 @@
-//! When a watch is trained: at once where nothing is known, then as history grows, then every
-//! `train.every`, and whenever a label asks.
+//! The training of a watch: at once where nothing is known, then as history grows, then every
+//! `train.every`, whenever a label asks, and for whom a pass finds without a model.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::sync::watch::Receiver;
 
+use super::due::Due;
 use super::now_s;
+use crate::series::Entity;
 use crate::store::Store;
 use crate::train::Outcome;
 use crate::train::TrainError;
 use crate::train::Trainer;
 use crate::watch::Watch;
-
-/// After a failure the source is given this long.
-const AFTER_FAILURE_S: i64 = 60;
 
 /// Somebody asked for a training.
 #[derive(Debug, Default)]
@@ -38,18 +40,30 @@ impl Asked {
     }
 }
 
-/// Trains one watch whenever it is due, and says so to `promoted`. Never returns.
-pub(super) async fn run(trainer: Trainer, watch: Watch, asked: Arc<Asked>, promoted: Arc<Notify>) {
-    let mut due_s = first_due_s(&trainer.store, &watch).await;
+/// Trains one watch whenever it is due, and says so to `promoted`. `lacking`: who was seen without a
+/// model by the newest pass. Never returns.
+pub(super) async fn run(
+    trainer: Trainer,
+    watch: Watch,
+    asked: Arc<Asked>,
+    mut lacking: Receiver<BTreeSet<Entity>>,
+    promoted: Arc<Notify>,
+) {
+    let mut due = Due::new(&watch, first_due_s(&trainer.store, &watch).await);
     let mut waiting = false;
     loop {
-        let wait = Duration::from_secs((due_s - now_s()).max(0) as u64);
+        let wait = Duration::from_secs((due.next_s() - now_s()).max(0) as u64);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = asked.notify.notified() => {}
+            () = asked.notify.notified() => due.ask(now_s()),
+            Ok(()) = lacking.changed() => {
+                due.lacking(lacking.borrow_and_update().clone(), now_s());
+                continue;
+            }
         }
         let requests = asked.take();
-        let trained = trainer.train(&watch, now_s()).await;
+        let which = due.which(now_s());
+        let trained = trainer.train(&watch, &which, now_s()).await;
         tell(&watch, &trained, &mut waiting);
         match &trained {
             Ok(outcome) => {
@@ -57,13 +71,15 @@ pub(super) async fn run(trainer: Trainer, watch: Watch, asked: Arc<Asked>, promo
                 if outcome.n_promoted > 0 {
                     promoted.notify_one();
                 }
+                let lacking = lacking.borrow_and_update().clone();
+                due.trained(&which, outcome, lacking, now_s());
             }
             // The label waits for the training after this one.
             Err(_) => {
                 asked.requests.lock().unwrap_or_else(PoisonError::into_inner).extend(requests);
+                due.failed(&which, now_s());
             }
         }
-        due_s = now_s() + pause_s(&watch, &trained);
     }
 }
 
@@ -91,24 +107,15 @@ async fn first_due_s(store: &Store, watch: &Watch) -> i64 {
     if !watch.fingerprints().iter().all(|(member, fingerprint)| fits(member, fingerprint)) {
         return 0;
     }
-    let newest = stored.iter().map(|model| model.trained_s).max();
-    newest.map_or(0, |trained_s| trained_s + watch.train.every_s)
-}
-
-/// A model of three minutes is worth replacing after three more, one of two weeks is not: while there
-/// is less history than wanted, it has to double.
-fn pause_s(watch: &Watch, trained: &Result<Outcome, TrainError>) -> i64 {
-    let every_s = watch.train.every_s;
-    let retry_s = (watch.train.min_history_s / 12).max(watch.step_s).max(5);
-    match trained {
-        Err(_) => AFTER_FAILURE_S.min(every_s),
-        Ok(outcome) if outcome.n_promoted + outcome.rejected.len() == 0 => retry_s.min(every_s),
-        Ok(outcome) if outcome.span_s * 10 < watch.train.history_s * 9 => {
-            let newcomers_s = if outcome.waiting.is_empty() { every_s } else { retry_s * 6 };
-            outcome.span_s.max(60).min(newcomers_s).min(every_s)
-        }
-        Ok(_) => every_s,
+    // Newcomers were trained since all were, and who has left before: the one in the middle is of all.
+    let mut newest: BTreeMap<&Entity, i64> = BTreeMap::new();
+    for model in &stored {
+        let trained_s = newest.entry(&model.key.entity).or_insert(model.trained_s);
+        *trained_s = model.trained_s.max(*trained_s);
     }
+    let mut newest: Vec<i64> = newest.into_values().collect();
+    newest.sort_unstable();
+    newest.get(newest.len() / 2).map_or(0, |trained_s| trained_s + watch.train.every_s)
 }
 
 /// `waiting`: whether it was said already that there is too little history.

@@ -1,6 +1,7 @@
 //! The tasks of the watches: one that scores and one that trains for each; what a reload replaces.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::now_s;
@@ -15,6 +17,7 @@ use super::training;
 use super::training::Asked;
 use crate::pipeline::Pipeline;
 use crate::schedule;
+use crate::series::Entity;
 use crate::train::Trainer;
 use crate::watch::Watch;
 
@@ -63,14 +66,27 @@ impl Watching {
         let running = Running { watch: watch.clone(), asked: Arc::clone(&asked) };
         let name = watch.name.clone();
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).insert(name, running);
-        let scoring = score(pipeline, watch.clone(), self.trainer.clone(), Arc::clone(&promoted));
-        self.tasks.spawn(scoring);
-        self.tasks.spawn(training::run(self.trainer.clone(), watch, asked, promoted));
+        let (lacks, lacking) = watch::channel(BTreeSet::new());
+        let news = News { promoted: Arc::clone(&promoted), lacks };
+        self.tasks.spawn(score(pipeline, watch.clone(), self.trainer.clone(), news));
+        self.tasks.spawn(training::run(self.trainer.clone(), watch, asked, lacking, promoted));
     }
 }
 
+/// What the two tasks of a watch tell each other.
+struct News {
+    /// To scoring: there are new models.
+    promoted: Arc<Notify>,
+    /// To training: who lives and has no model.
+    lacks: watch::Sender<BTreeSet<Entity>>,
+}
+
+/// The pause after a pass that failed, in seconds; it doubles up to the period. Half an hour is long
+/// for a port, and a connection that broke is back in seconds.
+const AFTER_FAILURE_S: u64 = 5;
+
 /// Scores one watch whenever it is due. Never returns.
-async fn score(pipeline: Pipeline, watch: Watch, trainer: Trainer, promoted: Arc<Notify>) {
+async fn score(pipeline: Pipeline, watch: Watch, trainer: Trainer, news: News) {
     let pipeline = tokio::sync::Mutex::new((pipeline, true));
     let pass = || async {
         let started = Instant::now();
@@ -93,16 +109,77 @@ async fn score(pipeline: Pipeline, watch: Watch, trainer: Trainer, promoted: Arc
         }
         *well = summary.is_ok();
         trainer.board.expire(now_s());
+        if let Ok(summary) = summary {
+            let lacks = summary.without_model;
+            news.lacks.send_if_modified(|known| {
+                let modified = *known != lacks;
+                *known = lacks;
+                modified
+            });
+        }
+        *well
     };
+    let persistent = || until_done(watch.score_every_s, pass);
     // The first pass does not wait for the clock: the FIFOs are filled from history at boot.
-    pass().await;
-    let on_time = schedule::every(watch.score_every_s, Duration::ZERO, |_| pass());
+    persistent().await;
+    let on_time = schedule::every(watch.score_every_s, Duration::ZERO, |_| persistent());
     // Nor does the first one with a new model: half an hour without a score is long for a port.
     let with_new_models = async {
         loop {
-            promoted.notified().await;
+            news.promoted.notified().await;
             pass().await;
         }
     };
     tokio::join!(on_time, with_new_models);
+}
+
+/// Runs `pass` until it succeeds, with longer and longer pauses; after `every_s` the next one is due.
+async fn until_done<F: Future<Output = bool>>(every_s: i64, pass: impl Fn() -> F) {
+    let began = Instant::now();
+    let mut n_failures = 0;
+    while !pass().await
+        && let Some(pause) = pause(every_s, n_failures, began.elapsed())
+    {
+        tokio::time::sleep(pause).await;
+        n_failures += 1;
+    }
+}
+
+/// The pause after a failure with so many before it; `None` where the next period has begun by then.
+fn pause(every_s: i64, n_failures: u32, elapsed: Duration) -> Option<Duration> {
+    let pause = Duration::from_secs(AFTER_FAILURE_S) * 2_u32.saturating_pow(n_failures);
+    (elapsed + pause < Duration::from_secs(every_s.unsigned_abs())).then_some(pause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds into a period at which passes run that take no time and fail.
+    fn passes(every_s: i64) -> Vec<u64> {
+        let mut times = vec![0];
+        let now = |times: &[u64]| Duration::from_secs(times[times.len() - 1]);
+        while let Some(pause) = pause(every_s, times.len() as u32 - 1, now(&times)) {
+            times.push((now(&times) + pause).as_secs());
+        }
+        times
+    }
+
+    #[test]
+    fn a_failed_pass_is_tried_again_soon() {
+        assert_eq!(passes(1_800), [0, 5, 15, 35, 75, 155, 315, 635, 1275]);
+        assert_eq!(passes(30), [0, 5, 15]);
+        assert_eq!(passes(5), [0], "the next one is due");
+    }
+
+    #[tokio::test]
+    async fn a_pass_that_succeeds_is_the_last() {
+        let n = std::cell::Cell::new(0);
+        until_done(i64::MAX, || async {
+            n.set(n.get() + 1);
+            true
+        })
+        .await;
+        assert_eq!(n.get(), 1);
+    }
 }

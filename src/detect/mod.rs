@@ -113,11 +113,9 @@ impl Config {
         train: &Window,
         context: &FitContext<'_>,
     ) -> Result<Box<dyn Model>, FitError> {
-        #[cfg(not(feature = "deep"))]
-        let _ = context;
         match self {
             Config::SeasonalMedian(config) => seasonal_median::fit(config, train),
-            Config::Stl(config) => stl::fit(config, train),
+            Config::Stl(config) => stl::fit(config, train, context),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => deep::autoencoder::fit(config, train, context),
         }

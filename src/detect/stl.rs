@@ -10,6 +10,7 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::detect::Model;
 use crate::detect::Parts;
@@ -47,8 +48,13 @@ impl Default for Config {
 /// Learns season, trend and scale.
 ///
 /// # Errors
-/// The rows with data do not span two seasons, or fewer than one season's worth of them have data.
-pub(in crate::detect) fn fit(config: &Config, train: &Window) -> Result<Box<dyn Model>, FitError> {
+/// The rows with data do not span two seasons, fewer than one season's worth of them have data, or it
+/// was stopped.
+pub(in crate::detect) fn fit(
+    config: &Config,
+    train: &Window,
+    context: &FitContext<'_>,
+) -> Result<Box<dyn Model>, FitError> {
     let values = train.column(0);
     let (first, end, have) = profile::extent(&values).unwrap_or((0, 0, 0));
     let step_s = train.grid.step_s;
@@ -61,7 +67,8 @@ pub(in crate::detect) fn fit(config: &Config, train: &Window) -> Result<Box<dyn 
         return Err(FitError::TooFewRows { have, want: 2 * cycle.max(2) });
     }
     let means = Means::of(train, &values, first..end, slots);
-    let parts = decompose::stl(&means.filled(), slots.count(), config.robust);
+    let parts = decompose::stl(&means.filled(), slots.count(), config.robust, context.keep_going)
+        .ok_or(FitError::Stopped)?;
     let centre = forecast(&parts, &means);
     let scale = scale(&parts, &means, train, &values);
     Ok(Box::new(Profile::new(NAME, slots, &centre, &scale)))

@@ -28,25 +28,31 @@ struct Loops {
 
 /// Takes `values` apart; `period` in rows, at least 2, with at least two of them in `values`.
 ///
-/// `robust` gives outliers less weight and costs about seven times as much.
-pub fn stl(values: &[f64], period: usize, robust: bool) -> Decomposition {
+/// `robust` gives outliers less weight and costs about seven times as much. `keep_going` is asked
+/// before each smoothing of the whole; `None` where it says no.
+pub fn stl(
+    values: &[f64],
+    period: usize,
+    robust: bool,
+    keep_going: &dyn Fn() -> bool,
+) -> Option<Decomposition> {
     let loops = if robust { Loops { inner: 2, outer: 15 } } else { Loops { inner: 5, outer: 0 } };
     let n = values.len();
     let mut pass = Pass::new(n, period);
     let mut weights: Option<Vec<f64>> = None;
     for outer in 0..=loops.outer {
         for _ in 0..loops.inner {
+            if !keep_going() {
+                return None;
+            }
             pass.run(values, weights.as_deref());
         }
         if outer < loops.outer {
             weights = Some(pass.weights(values));
         }
     }
-    Decomposition {
-        season: pass.season,
-        trend: pass.trend,
-        weights: weights.unwrap_or_else(|| vec![1.0; n]),
-    }
+    let weights = weights.unwrap_or_else(|| vec![1.0; n]);
+    Some(Decomposition { season: pass.season, trend: pass.trend, weights })
 }
 
 /// One series on its way.
@@ -153,7 +159,8 @@ mod tests {
         let rows: Vec<Vec<f64>> = fixture.lines().skip(1).map(parse).collect();
         let column = |i: usize| rows.iter().map(|row| row[i]).collect::<Vec<f64>>();
         let values = column(0);
-        let (plain, robust) = (stl(&values, period, false), stl(&values, period, true));
+        let stl = |robust| stl(&values, period, robust, &|| true).unwrap();
+        let (plain, robust) = (stl(false), stl(true));
         let size = values.iter().fold(1f64, |a, v| a.max(v.abs()));
         let pairs = [
             (plain.season, column(1), size),
@@ -179,8 +186,16 @@ mod tests {
     }
 
     #[test]
+    fn it_ends_when_it_is_told_to() {
+        let left = std::cell::Cell::new(5);
+        let keep_going = || left.replace(left.get() - 1) > 0;
+        assert_eq!(stl(&[3.25; 17], 4, true, &keep_going), None);
+        assert_eq!(left.get(), -1, "asked between the rounds");
+    }
+
+    #[test]
     fn a_constant_is_all_trend() {
-        let parts = stl(&[3.25; 17], 4, true);
+        let parts = stl(&[3.25; 17], 4, true, &|| true).unwrap();
         assert!(parts.season.iter().all(|s| s.abs() < 1e-12));
         assert!(parts.trend.iter().all(|t| (t - 3.25).abs() < 1e-12));
     }

@@ -1,8 +1,10 @@
 //! The arithmetic of a pass: rows and models in, verdicts out. No clock, no IO.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::Loaded;
+use super::input::Input;
 use crate::export::Labels;
 use crate::export::Metric;
 use crate::export::ModelFact;
@@ -22,14 +24,19 @@ use crate::window::Fifo;
 /// The detector that stands for all of an entity's (feature's) detectors together.
 pub(super) const COMBINED: &str = "combined";
 
-/// An entity that was not seen for this long is forgotten.
+/// An entity that was not seen for this long, at least, is forgotten.
 const FORGET_S: i64 = 86_400;
+
+/// An entity that was not seen for this long, at least, was replaced, if others are there.
+const SILENT_S: i64 = 3_600;
 
 /// One entity between two passes.
 pub(super) struct Tracked {
     pub(super) fifo: Fifo,
+    /// It left, and that was told for long enough: nothing is said of it.
+    pub(super) silent: bool,
+    /// The time of its newest sample.
     last_seen_s: i64,
-    seen_now: bool,
     held: BTreeMap<Member, Held>,
     last: Judged,
 }
@@ -53,15 +60,20 @@ struct Held {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Judged {
     time_s: Option<i64>,
+    /// By how many models.
+    n_models: usize,
     verdicts: Vec<Verdict>,
     contributions: Vec<(String, String, f64)>,
-    pub(super) problem: Option<Problem>,
+    /// Why a feature (`None`: the entity) has no score.
+    problems: BTreeSet<(Option<String>, Problem)>,
+    /// Whether there are samples that a model of the settings is missing for.
+    pub(super) lacks_model: bool,
     changed: Vec<SavedStreak>,
 }
 
 #[derive(Debug, Clone)]
-struct Verdict {
-    member: Member,
+pub(super) struct Verdict {
+    pub(super) member: Member,
     score: f64,
     streak: Streak,
     band: Option<Band>,
@@ -72,10 +84,18 @@ impl Judged {
     pub(super) fn n_above(&self) -> usize {
         self.verdicts.iter().filter(|v| v.member.detector == COMBINED && v.score > 1.0).count()
     }
+
+    /// What is wrong with `entity`, and with which feature.
+    pub(super) fn problems<'a>(
+        &'a self,
+        entity: &'a Entity,
+    ) -> impl Iterator<Item = (&'a Entity, Option<&'a str>, Problem)> {
+        self.problems.iter().map(move |(feature, problem)| (entity, feature.as_deref(), *problem))
+    }
 }
 
 impl Tracked {
-    pub(super) fn new(fifo: Fifo, restored: Vec<SavedStreak>, now_s: i64) -> Tracked {
+    pub(super) fn new(fifo: Fifo, restored: Vec<SavedStreak>) -> Tracked {
         let held = restored.into_iter().map(|row| {
             let streak = Streak { points: row.points };
             let next_s = Some(row.last_scored_s + 1);
@@ -83,25 +103,36 @@ impl Tracked {
             (member, Held { streak, next_s, stored_points: row.points })
         });
         let held = held.collect();
-        Tracked { fifo, last_seen_s: now_s, seen_now: false, held, last: Judged::default() }
+        let last_seen_s = fifo.window().grid.start_s;
+        Tracked { fifo, silent: false, last_seen_s, held, last: Judged::default() }
     }
 
-    pub(super) fn append(&mut self, window: &Window, now_s: i64) {
+    pub(super) fn append(&mut self, window: &Window) {
         self.fifo.advance(window.grid.end_s());
         for row in 0..window.grid.len {
             let time_s = window.grid.time(row);
             for (feature, value) in window.row(row).iter().enumerate().filter(|(_, v)| !v.is_nan())
             {
                 self.fifo.set(time_s, feature, *value);
-                self.last_seen_s = now_s;
-                self.seen_now = true;
+                self.last_seen_s = self.last_seen_s.max(time_s);
             }
         }
     }
 
-    pub(super) fn is_gone(&self, now_s: i64) -> bool {
-        now_s - self.last_seen_s > FORGET_S
+    /// Seconds since its newest sample.
+    pub(super) fn unseen_s(&self, now_s: i64) -> i64 {
+        now_s - self.last_seen_s
     }
+}
+
+/// How long an entity without samples is told of: long enough for an alert to fire on it.
+pub(super) fn silent_s(watch: &Watch) -> i64 {
+    watch.lag_s + SILENT_S.max(3 * watch.score_every_s).max(3 * watch.point_s())
+}
+
+/// How long an entity without samples is kept.
+pub(super) fn forget_s(watch: &Watch) -> i64 {
+    FORGET_S.max(2 * silent_s(watch))
 }
 
 /// Judges every entity's new points.
@@ -114,7 +145,6 @@ pub(super) fn all(
     let mut verdicts = BTreeMap::new();
     for (entity, tracked) in entities {
         let judged = one(watch, entity, tracked, models.get(entity).unwrap_or(&none));
-        tracked.seen_now = false;
         verdicts.insert(entity.clone(), judged);
     }
     verdicts
@@ -128,15 +158,16 @@ fn newest_point_s(watch: &Watch, end_s: i64) -> i64 {
 
 fn one(watch: &Watch, entity: &Entity, tracked: &mut Tracked, models: &[Loaded]) -> Judged {
     let newest_s = newest_point_s(watch, tracked.fifo.window().grid.end_s());
-    if models.is_empty() {
-        let problem = Some(Problem::NoModel);
-        return Judged { problem, ..Judged::default() };
+    if tracked.silent {
+        return Judged::default();
     }
-    if tracked.last.time_s == Some(newest_s) {
+    let input = Input::of(watch, tracked.fifo.window(), newest_s);
+    let (lacks_model, n_models) = (input.lacks_model(watch, models), models.len());
+    if tracked.last.time_s == Some(newest_s) && tracked.last.n_models == models.len() {
         // Between two buckets there is nothing new to say, and what was said still holds.
         return Judged { changed: Vec::new(), ..tracked.last.clone() };
     }
-    let mut judged = Judged { time_s: Some(newest_s), ..Judged::default() };
+    let mut judged = Judged { time_s: Some(newest_s), lacks_model, n_models, ..Judged::default() };
     let mut scored: BTreeMap<Option<String>, Vec<(String, Vec<Point>)>> = BTreeMap::new();
     for loaded in models {
         let names = watch.features.iter().map(|feature| feature.name.as_str());
@@ -145,7 +176,9 @@ fn one(watch: &Watch, entity: &Entity, tracked: &mut Tracked, models: &[Loaded])
         let member = Member { feature: feature.clone(), detector: loaded.key.detector.clone() };
         // All members from the same point on: one alone would speak for all of them.
         let together = Member { feature: feature.clone(), detector: COMBINED.into() };
-        let from_s = tracked.held.get(&together).and_then(|held| held.next_s).unwrap_or(newest_s);
+        let from_s = tracked.held.get(&together).and_then(|held| held.next_s);
+        // The newest point again, if it is known: its score is shown until there is another.
+        let from_s = from_s.map_or(newest_s, |from_s| from_s.min(newest_s));
         let points = loaded.model.score(&rows, from_s);
         if let Some(point) = points.last().filter(|p| p.score.is_finite() && p.time_s == newest_s) {
             let shares = loaded.model.contributions(&rows);
@@ -164,14 +197,7 @@ fn one(watch: &Watch, entity: &Entity, tracked: &mut Tracked, models: &[Loaded])
             judged.changed.extend(changed(entity, &member, held, newest_s));
         }
     }
-    if judged.verdicts.is_empty() {
-        let calibrated = models.iter().all(|loaded| loaded.model.calibrated());
-        judged.problem = Some(match (tracked.seen_now, calibrated) {
-            (false, _) => Problem::Absent,
-            (true, false) => Problem::Uncalibrated,
-            (true, true) => Problem::Gap,
-        });
-    }
+    judged.problems = input.problems(watch, models, &judged.verdicts);
     tracked.last = judged.clone();
     judged
 }
@@ -295,8 +321,11 @@ pub(super) fn fact(loaded: &Loaded) -> ModelFact {
     }
 }
 
-/// What a scrape sees of input that cannot be trusted or judged.
-pub(super) fn problem_sample(entity: &Entity, problem: Problem) -> Sample {
-    let labels = Labels::new(&[("reason", problem.reason())], entity);
+/// What a scrape sees of input that cannot be trusted or judged, of an entity or of one feature.
+pub(super) fn problem_sample(
+    (entity, feature, problem): (&Entity, Option<&str>, Problem),
+) -> Sample {
+    let own = [("feature", feature.unwrap_or_default()), ("reason", problem.reason())];
+    let labels = Labels::new(&own, entity);
     Sample::new(Metric::InputProblem, &labels, 1.0)
 }

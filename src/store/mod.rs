@@ -8,6 +8,7 @@
 //! line may hold the same file open at once.
 
 mod labels;
+mod leave;
 mod lock;
 mod models;
 mod schema;

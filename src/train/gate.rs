@@ -39,13 +39,15 @@ const DAY_S: i64 = 86_400;
 /// when it comes again; nearer to its peak where the middle would page on ordinary days.
 const QUANTILES: [f64; 4] = [0.5, 0.75, 0.9, 1.0];
 
-/// Moves the challenger's thresholds as the labels say and decides.
-pub(super) fn decide(
+/// Moves the challenger's thresholds as the labels say and decides. `keep_going` is asked between two
+/// scorings of a day; what is decided after it said no is of no use.
+pub(super) fn decide_while(
     watch: &Watch,
     history: &Window,
     told: &[Told],
     champions: &Members,
     challengers: &mut Members,
+    keep_going: &dyn Fn() -> bool,
 ) -> Decision {
     let uncalibrated = |members: &Members| members.values().any(|model| !model.calibrated());
     if uncalibrated(challengers) && !champions.is_empty() && !uncalibrated(champions) {
@@ -57,12 +59,14 @@ pub(super) fn decide(
         true => None,
         false => Some(false_alarms(watch, champions, &last_day)),
     };
+    keep_going();
     // Without a champion: what it would cost before any label moved it.
     let allowed = allowed.or_else(|| Some(false_alarms(watch, challengers, &last_day)));
     let pristine: BTreeMap<_, f64> =
         challengers.iter().map(|(key, model)| (key.clone(), model.threshold())).collect();
     let mut decision = Decision::Promote;
     for quantile in QUANTILES {
+        keep_going();
         for (key, model) in challengers.iter_mut() {
             model.reset_threshold(pristine[key]);
         }
@@ -195,7 +199,7 @@ fn scores(members: &Members, names: &[String], rows: &Window) -> BTreeMap<i64, f
 }
 
 /// Anomalies that a set of models would have reported on rows without a known incident.
-fn false_alarms(watch: &Watch, members: &Members, rows: &Window) -> usize {
+pub(super) fn false_alarms(watch: &Watch, members: &Members, rows: &Window) -> usize {
     let names: Vec<String> = watch.features.iter().map(|f| f.name.clone()).collect();
     let mut streak = Streak::default();
     let mut alarms = 0;
@@ -207,7 +211,7 @@ fn false_alarms(watch: &Watch, members: &Members, rows: &Window) -> usize {
     alarms
 }
 
-fn last_day(history: &Window) -> Window {
+pub(super) fn last_day(history: &Window) -> Window {
     let rows = (DAY_S / history.grid.step_s).max(1) as usize;
     history.slice(history.grid.len.saturating_sub(rows), history.grid.len)
 }
@@ -228,6 +232,16 @@ mod tests {
     use crate::watch::Checks;
     use crate::watch::Feature;
     use crate::watch::Training;
+
+    fn decide(
+        watch: &Watch,
+        history: &Window,
+        told: &[Told],
+        champions: &Members,
+        challengers: &mut Members,
+    ) -> Decision {
+        decide_while(watch, history, told, champions, challengers, &|| true)
+    }
 
     const STEP_S: i64 = 60;
     const ROWS: usize = 4 * 1440;

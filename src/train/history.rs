@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::Told;
 use super::TrainError;
+use super::Which;
+use super::reading;
+use super::reading::Reading;
 use crate::gather;
-use crate::preprocess::buckets;
 use crate::series::Entity;
 use crate::series::Grid;
 use crate::series::Window;
@@ -25,9 +27,6 @@ const MARGIN_POINTS: i64 = 2;
 /// ever. What a person calls an anomaly stays one, however long.
 const NEW_NORMAL_S: i64 = 86_400;
 
-/// Points without data, at least, after which an entity has left.
-const LIVE_POINTS: i64 = 10;
-
 /// Whether an anomaly of our own is kept from the training. One that is long beside all that was known
 /// before it is not: a model of one night calls the first day anomalous, and has to learn it.
 fn is_incident(own: &Interval, first_s: i64) -> bool {
@@ -37,8 +36,8 @@ fn is_incident(own: &Interval, first_s: i64) -> bool {
 
 /// Everything that a training reads.
 pub(super) struct Past {
-    /// Each entity's rows, in buckets where the watch has them; known incidents are gaps.
-    pub(super) windows: BTreeMap<Entity, Window>,
+    /// What history holds; in its rows, known incidents are gaps.
+    pub(super) reading: Reading,
     /// What people said of whom.
     pub(super) told: BTreeMap<Entity, Vec<Told>>,
 }
@@ -49,79 +48,23 @@ pub(super) async fn read(
     store: &Store,
     watch: &Watch,
     now_s: i64,
+    which: &Which,
 ) -> Result<Past, TrainError> {
     let end_s = (now_s - watch.lag_s).div_euclid(watch.step_s) * watch.step_s + watch.step_s;
     let start_s = end_s - watch.train.history_s;
     complete_labels(source, store, watch).await?;
     let (known, told) = known(store, watch, start_s).await?;
-    let mut windows = rows(source, watch, Grid::covering(start_s, end_s, watch.step_s)).await?;
-    for (entity, window) in &mut windows {
+    let grid = Grid::covering(start_s, end_s, watch.step_s);
+    let mut reading = reading::read(source, watch, grid, which).await?;
+    for (entity, window) in &mut reading.windows {
         known.mask(watch, entity, window);
     }
-    Ok(Past { windows, told })
-}
-
-/// Reads in slices, each of which is in buckets before the next is asked for: two months of a
-/// thousand ports are too much for a sidecar otherwise.
-async fn rows(
-    source: &Arc<dyn Source>,
-    watch: &Watch,
-    grid: Grid,
-) -> Result<BTreeMap<Entity, Window>, TrainError> {
-    let whole = kept_grid(watch, grid);
-    let mut windows: BTreeMap<Entity, Window> = BTreeMap::new();
-    let mut slices = gather::Slices::new(watch, grid, 0);
-    while !slices.is_done() {
-        let slice = slices.take();
-        let rows = match gather::rows(source, watch, slice).await {
-            // A busy Prometheus answers a smaller question; a training is not in a hurry.
-            Err(error) if error.timed_out() && slices.halve(slice) => continue,
-            rows => rows?,
-        };
-        slices.found(rows.windows.len());
-        for (entity, part) in rows.windows {
-            let part = keep(watch, part);
-            let gaps = || Window::gaps(whole, watch.features.len());
-            let window = windows.entry(entity).or_insert_with(gaps);
-            if let Some(row) = whole.index(part.grid.start_s) {
-                let at = row * window.n_features;
-                window.values[at..at + part.values.len()].copy_from_slice(&part.values);
-            }
-        }
-    }
-    Ok(windows)
-}
-
-/// Outliers are judged among their raw neighbours; else only buckets are learnt from.
-fn early_bucket_s(watch: &Watch) -> Option<i64> {
-    watch.bucket_s.filter(|_| watch.despike.is_none())
-}
-
-fn keep(watch: &Watch, rows: Window) -> Window {
-    early_bucket_s(watch).map_or_else(|| rows.clone(), |bucket_s| buckets(&rows, bucket_s))
-}
-
-fn kept_grid(watch: &Watch, grid: Grid) -> Grid {
-    keep(watch, Window::gaps(grid, 0)).grid
+    Ok(Past { reading, told })
 }
 
 /// Seconds from the first row with data to the last.
 pub(super) fn span_s(window: &Window) -> i64 {
-    ends(window).map_or(0, |(first, last)| (last - first + 1) as i64 * window.grid.step_s)
-}
-
-/// Whether there is data in the newest part of the window; who has left is not trained again.
-pub(super) fn is_alive(window: &Window) -> bool {
-    let recent = (3_600 / window.grid.step_s).max(LIVE_POINTS) as usize;
-    ends(window).is_some_and(|(_, last)| last + recent >= window.grid.len)
-}
-
-/// The first row with data and the last.
-fn ends(window: &Window) -> Option<(usize, usize)> {
-    let has_data = |i: &usize| window.row(*i).iter().any(|v| !v.is_nan());
-    let first = (0..window.grid.len).find(has_data)?;
-    let last = (0..window.grid.len).rev().find(has_data)?;
-    Some((first, last))
+    window.extent().map_or(0, |(first, last)| (last - first + 1) as i64 * window.grid.step_s)
 }
 
 /// Turns an incident into gaps; what a person called normal stays.
@@ -169,7 +112,7 @@ impl Known {
     fn mask(&self, watch: &Watch, entity: &Entity, window: &mut Window) {
         let margin_s = MARGIN_POINTS * watch.point_s();
         let normal = self.normal.get(entity).map(Vec::as_slice).unwrap_or_default();
-        let first_s = ends(window).map_or(i64::MAX, |(first, _)| window.grid.time(first));
+        let first_s = window.extent().map_or(i64::MAX, |(first, _)| window.grid.time(first));
         let own = self.own.get(entity).into_iter().flatten();
         let own = own.filter(|interval| is_incident(interval, first_s));
         let told = self.anomalies.get(entity).into_iter().flatten();
@@ -221,46 +164,9 @@ async fn with_store<T: Send + 'static>(
 mod tests {
     use super::*;
     use crate::preprocess;
-    use crate::source::Answer;
-    use crate::source::AnswerSeries;
-    use crate::source::BoxFuture;
-    use crate::source::SourceError;
     use crate::watch::Checks;
     use crate::watch::Feature;
     use crate::watch::Training;
-
-    /// Three ports whose rows count up from the epoch; every seventh is missing.
-    struct Counting;
-
-    const PORTS: [&str; 3] = ["a", "b", "c"];
-
-    impl Source for Counting {
-        fn range<'a>(
-            &'a self,
-            _: &'a str,
-            grid: Grid,
-        ) -> BoxFuture<'a, Result<Answer, SourceError>> {
-            let rows = (0..grid.len).map(|i| grid.time(i)).filter(|t| t / grid.step_s % 7 > 0);
-            let samples: Vec<(i64, f64)> = rows.map(|t| (t, (t / grid.step_s) as f64)).collect();
-            let series = PORTS.map(|port| AnswerSeries {
-                labels: Entity::new([("port", port)]),
-                samples: samples.clone(),
-            });
-            Box::pin(async { Ok(Answer { series: series.into(), ..Answer::default() }) })
-        }
-
-        fn instant<'a>(
-            &'a self,
-            query: &'a str,
-            at: i64,
-        ) -> BoxFuture<'a, Result<Answer, SourceError>> {
-            self.range(query, Grid { start_s: at, step_s: 1, len: 1 })
-        }
-
-        fn describe(&self) -> String {
-            "counting".into()
-        }
-    }
 
     fn watch() -> Watch {
         let scale = preprocess::FeatureConfig::default();
@@ -278,26 +184,6 @@ mod tests {
             pages_per_week: 1.0,
             train: Training { every_s: 86_400, history_s: 86_400, min_history_s: 3_600 },
             score_every_s: 60,
-        }
-    }
-
-    #[tokio::test]
-    async fn slices_in_buckets_are_what_the_whole_would_be() {
-        let source: Arc<dyn Source> = Arc::new(Counting);
-        // Neither end is a bucket's, and the first slice ends long before the grid does.
-        let grid = Grid::covering(86_430, 2 * 86_400 + 20, 10);
-        let plain = Watch { bucket_s: None, ..watch() };
-        for watch in [watch(), plain] {
-            let read = rows(&source, &watch, grid).await.unwrap();
-            let raw = gather::rows(&source, &watch, grid).await.unwrap().windows;
-            assert_eq!(read.len(), PORTS.len());
-            for (entity, window) in raw {
-                let wanted = keep(&watch, window);
-                assert_eq!(read[&entity].grid, wanted.grid);
-                let same =
-                    |(a, b): (&f64, &f64)| a.total_cmp(b).is_eq() || a.is_nan() && b.is_nan();
-                assert!(read[&entity].values.iter().zip(&wanted.values).all(same), "{entity}");
-            }
         }
     }
 
@@ -332,12 +218,5 @@ mod tests {
         let normal = Interval { from_s: 99_000, to_s: 101_000 };
         fine.normal.insert(entity.clone(), vec![normal]);
         assert_eq!(gaps(&fine), 0, "a person said that it was normal");
-    }
-
-    #[test]
-    fn outliers_are_looked_for_before_buckets() {
-        let despike = Some(preprocess::Despike { window: 30, threshold: 3.0 });
-        assert_eq!(early_bucket_s(&Watch { despike, ..watch() }), None);
-        assert_eq!(early_bucket_s(&watch()), Some(60));
     }
 }

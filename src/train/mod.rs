@@ -5,8 +5,12 @@
 
 mod gate;
 mod history;
+mod leaving;
+mod reading;
+mod succession;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -33,6 +37,9 @@ use crate::workers::Priority;
 use crate::workers::Turn;
 use crate::workers::Workers;
 
+use reading::Reading;
+use succession::Champions;
+
 pub use gate::Decision;
 
 /// Versions kept per model, besides the promoted one.
@@ -51,6 +58,24 @@ pub struct Trainer {
     pub workers: Workers,
 }
 
+/// Whom a training is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// Everyone who lives; models of those who have left go out of use.
+    All,
+    /// These, as far as they live; of history only what is theirs is read.
+    Only(BTreeSet<Entity>),
+}
+
+impl Which {
+    fn wants(&self, entity: &Entity) -> bool {
+        match self {
+            Which::All => true,
+            Which::Only(entities) => entities.contains(entity),
+        }
+    }
+}
+
 /// What a training did.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outcome {
@@ -60,8 +85,8 @@ pub struct Outcome {
     pub rejected: Vec<(Entity, String)>,
     /// Entities that have too little history yet, with why.
     pub waiting: Vec<(Entity, String)>,
-    /// The longest stretch with data that an entity was learnt from.
-    pub span_s: i64,
+    /// Who was found alive, with the stretch of data that there is to learn from, in seconds.
+    pub seen: BTreeMap<Entity, i64>,
 }
 
 /// Why nothing was trained.
@@ -91,13 +116,19 @@ pub(crate) struct Told {
 pub(crate) type Members = BTreeMap<ModelKey, Model>;
 
 impl Trainer {
-    /// Trains every entity of a watch that has enough history at `now_s`.
+    /// Trains the entities of a watch that have enough history at `now_s`.
     ///
     /// # Errors
-    /// Source or store failed; models promoted before are untouched.
-    pub async fn train(&self, watch: &Watch, now_s: i64) -> Result<Outcome, TrainError> {
+    /// Source or store failed, or the source refused a feature's query for all of history where models
+    /// are in use that may know the feature; models promoted before are untouched.
+    pub async fn train(
+        &self,
+        watch: &Watch,
+        which: &Which,
+        now_s: i64,
+    ) -> Result<Outcome, TrainError> {
         let started = Instant::now();
-        let outcome = self.try_train(watch, now_s).await;
+        let outcome = self.try_train(watch, which, now_s).await;
         let result = match &outcome {
             Ok(outcome) if outcome.n_promoted + outcome.rejected.len() == 0 => "waiting",
             Ok(_) => "trained",
@@ -107,29 +138,49 @@ impl Trainer {
         outcome
     }
 
-    async fn try_train(&self, watch: &Watch, now_s: i64) -> Result<Outcome, TrainError> {
-        let past = history::read(&self.source, &self.store, watch, now_s).await?;
+    async fn try_train(
+        &self,
+        watch: &Watch,
+        which: &Which,
+        now_s: i64,
+    ) -> Result<Outcome, TrainError> {
+        let past = history::read(&self.source, &self.store, watch, now_s, which).await?;
+        let Reading { windows, seen, refused } = past.reading;
         let mut outcome = Outcome::default();
         let mut told = past.told;
         let mut in_use = self.in_use(watch).await?;
-        for (entity, rows) in past.windows {
-            if !history::is_alive(&rows) {
-                continue;
-            }
+        let mut withheld = false;
+        for (entity, rows) in windows {
             let span_s = history::span_s(&rows);
+            outcome.seen.insert(entity.clone(), span_s);
             if span_s < watch.train.min_history_s {
                 let why = format!("{span_s} s of history, wanted {} s", watch.train.min_history_s);
                 outcome.waiting.push((entity, why));
                 continue;
             }
-            outcome.span_s = outcome.span_s.max(span_s);
             let told = told.remove(&entity).unwrap_or_default();
-            let champions = self.champions(in_use.remove(&entity).unwrap_or_default()).await?;
+            let in_use = in_use.remove(&entity).unwrap_or_default();
+            let champions = Champions {
+                protected: succession::is_protected(watch, &in_use, &told, now_s),
+                members: self.champions(in_use).await?,
+            };
+            let champions = champions.of_the_settings(watch);
+            // A model on some of its features is better than none, not better than one on all.
+            if refused.is_some() && !champions.members.is_empty() {
+                withheld = true;
+                continue;
+            }
             let trained = self.train_entity(watch, &entity, rows, told, champions).await?;
             self.keep(watch, &entity, trained, now_s, &mut outcome).await?;
         }
+        if let Some(seen) = seen {
+            self.retire(watch, seen, now_s).await?;
+        }
         self.prune(watch).await?;
-        Ok(outcome)
+        match refused.filter(|_| withheld) {
+            Some(refused) => Err(TrainError::Source(refused)),
+            None => Ok(outcome),
+        }
     }
 
     async fn train_entity(
@@ -138,16 +189,9 @@ impl Trainer {
         entity: &Entity,
         rows: Window,
         told: Vec<Told>,
-        champions: Members,
+        champions: Champions,
     ) -> Result<Trained, TrainError> {
         let (watch, entity) = (watch.clone(), entity.clone());
-        let mut champions = champions;
-        // A model of other settings judges something else: it is no measure of the new one.
-        let fingerprints = watch.fingerprints();
-        champions.retain(|key, model| {
-            let expected = fingerprints.get(&(key.feature.clone(), key.detector.clone()));
-            expected.is_some_and(|expected| expected == model.fingerprint())
-        });
         let fitting = self.workers.run(Priority::Training, move |turn| {
             fit_entity(&watch, &entity, &rows, &told, &champions, turn)
         });
@@ -222,6 +266,19 @@ impl Trainer {
         Ok(())
     }
 
+    /// Models of those who have left go out of use.
+    async fn retire(
+        &self,
+        watch: &Watch,
+        seen: BTreeSet<Entity>,
+        now_s: i64,
+    ) -> Result<(), TrainError> {
+        let (store, watch) = (self.store.clone(), watch.clone());
+        let retire = move || leaving::retire(&store, &watch, &seen, now_s);
+        tokio::task::spawn_blocking(retire).await.map_err(|_| TrainError::Panicked)??;
+        Ok(())
+    }
+
     /// Forgets versions that nobody will put back.
     async fn prune(&self, watch: &Watch) -> Result<(), TrainError> {
         let (store, name) = (self.store.clone(), watch.name.clone());
@@ -242,7 +299,7 @@ fn fit_entity(
     entity: &Entity,
     rows: &Window,
     told: &[Told],
-    champions: &Members,
+    champions: &Champions,
     turn: &Turn,
 ) -> Result<Trained, TrainError> {
     let keep_going = || turn.keep_going();
@@ -277,6 +334,15 @@ fn fit_entity(
     if members.is_empty() {
         return Ok(Trained { members, decision: Decision::Reject(refused) });
     }
-    let decision = gate::decide(watch, rows, told, champions, &mut members);
+    let decision = match succession::refused(watch, rows, champions, &members) {
+        Some(reason) => Decision::Reject(reason),
+        None => {
+            let champions = &champions.members;
+            gate::decide_while(watch, rows, told, champions, &mut members, &keep_going)
+        }
+    };
+    if !keep_going() {
+        return Err(TrainError::Stopped);
+    }
     Ok(Trained { members, decision })
 }

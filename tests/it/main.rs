@@ -17,6 +17,7 @@ mod export;
 mod helm;
 mod image;
 mod layers;
+mod life;
 mod presets;
 mod rules;
 mod source;

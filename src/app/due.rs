@@ -1,0 +1,211 @@
+//! When a watch is trained: all of it every `train.every`, and each entity sooner while it has no model
+//! or a young one.
+//!
+//! Owns: the times. Does not own: the wait or the training (`training`).
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use crate::series::Entity;
+use crate::train::Outcome;
+use crate::train::Which;
+use crate::watch::Training;
+use crate::watch::Watch;
+
+/// After a failure the source is given this long, and twice as long after each further one.
+const AFTER_FAILURE_S: i64 = 60;
+const LONGEST_AFTER_FAILURE_S: i64 = 3_600;
+
+/// What is due when, in unix seconds.
+#[derive(Debug)]
+pub(super) struct Due {
+    train: Training,
+    /// The pause after an attempt for which there was too little history.
+    retry_s: i64,
+    all_s: i64,
+    /// Entities that do not wait for all.
+    sooner: BTreeMap<Entity, i64>,
+    /// Who lives and had no model at the last look.
+    lacking: BTreeSet<Entity>,
+    last_s: i64,
+    n_failures: u32,
+}
+
+impl Due {
+    pub(super) fn new(watch: &Watch, all_s: i64) -> Due {
+        let train = watch.train;
+        let retry_s = (train.min_history_s / 12).max(watch.step_s).max(5);
+        let (sooner, lacking) = (BTreeMap::new(), BTreeSet::new());
+        Due { train, retry_s, all_s, sooner, lacking, last_s: i64::MIN / 2, n_failures: 0 }
+    }
+
+    /// When to train next.
+    pub(super) fn next_s(&self) -> i64 {
+        self.sooner.values().copied().min().unwrap_or(i64::MAX).min(self.all_s)
+    }
+
+    /// Whom to train at `now_s`, with those whose turn would come right after.
+    pub(super) fn which(&self, now_s: i64) -> Which {
+        let due = self.sooner.iter().filter(|(_, due_s)| **due_s <= now_s + self.retry_s);
+        match now_s >= self.all_s {
+            true => Which::All,
+            false => Which::Only(due.map(|(entity, _)| entity.clone()).collect()),
+        }
+    }
+
+    /// Somebody asked: all are due.
+    pub(super) fn ask(&mut self, now_s: i64) {
+        self.all_s = now_s;
+    }
+
+    /// Who lives and has no model now: newcomers, and those whose model turned out to be unreadable.
+    /// Whoever was lacking one before has had a turn or has one coming.
+    pub(super) fn lacking(&mut self, entities: BTreeSet<Entity>, now_s: i64) {
+        let soon_s = now_s.max(self.last_s + self.retry_s.min(AFTER_FAILURE_S));
+        for entity in entities.difference(&self.lacking) {
+            self.sooner.entry(entity.clone()).or_insert(soon_s);
+        }
+        self.lacking = entities;
+    }
+
+    /// After a training, with those who lack a model still.
+    pub(super) fn trained(
+        &mut self,
+        which: &Which,
+        outcome: &Outcome,
+        lacking: BTreeSet<Entity>,
+        now_s: i64,
+    ) {
+        (self.last_s, self.n_failures, self.lacking) = (now_s, 0, lacking);
+        match which {
+            Which::All => {
+                self.sooner.clear();
+                // Where nobody lives yet, somebody may come at any time.
+                let nobody = outcome.seen.is_empty();
+                let pause_s = if nobody { self.retry_s } else { self.train.every_s };
+                self.all_s = now_s + pause_s.min(self.train.every_s);
+            }
+            Which::Only(entities) => self.sooner.retain(|entity, _| !entities.contains(entity)),
+        }
+        let waiting: BTreeSet<&Entity> = outcome.waiting.iter().map(|(entity, _)| entity).collect();
+        for (entity, span_s) in &outcome.seen {
+            let due_s = now_s + self.pause_s(*span_s, waiting.contains(entity));
+            self.sooner.insert(entity.clone(), due_s);
+        }
+        // Who came while others were trained.
+        for entity in self.lacking.iter().filter(|entity| !outcome.seen.contains_key(*entity)) {
+            self.sooner.entry(entity.clone()).or_insert(now_s + self.retry_s);
+        }
+        self.sooner.retain(|_, due_s| *due_s < self.all_s);
+    }
+
+    /// After a training that failed.
+    pub(super) fn failed(&mut self, which: &Which, now_s: i64) {
+        let pause_s = AFTER_FAILURE_S << self.n_failures.min(6);
+        let next_s = now_s + pause_s.min(LONGEST_AFTER_FAILURE_S).min(self.train.every_s);
+        (self.last_s, self.n_failures) = (now_s, self.n_failures + 1);
+        match which {
+            Which::All => self.all_s = next_s,
+            Which::Only(entities) => {
+                self.sooner.extend(entities.iter().map(|entity| (entity.clone(), next_s)));
+            }
+        }
+        // The source is the same for all.
+        self.sooner.values_mut().for_each(|due_s| *due_s = next_s.max(*due_s));
+    }
+
+    /// A model of three minutes is worth replacing after three more, one of two weeks is not: while
+    /// there is less history than wanted, it has to double.
+    fn pause_s(&self, span_s: i64, waiting: bool) -> i64 {
+        let Training { every_s, history_s, min_history_s } = self.train;
+        let pause_s = match span_s {
+            _ if span_s < min_history_s => (min_history_s - span_s).max(self.retry_s),
+            // Enough for the settings, not for a detector.
+            _ if waiting => (span_s / 4).max(self.retry_s),
+            _ if span_s * 10 < history_s * 9 => span_s.max(60),
+            _ => every_s,
+        };
+        pause_s.min(every_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    const HOUR_S: i64 = 3_600;
+    const DAY_S: i64 = 86_400;
+
+    /// Trained daily on two weeks, from an hour on.
+    fn due(all_s: i64) -> Due {
+        let text = "watches: [{name: w, entity: [pod], queries: {x: x}, step: 30s, \
+            train: {every: 1d, history: 2w, min_history: 1h}}]";
+        Due::new(&config::parse("test", text).unwrap().watches.unwrap()[0], all_s)
+    }
+
+    fn pods(names: &[&str]) -> BTreeSet<Entity> {
+        names.iter().map(|name| Entity::new([("pod", *name)])).collect()
+    }
+
+    fn outcome(spans: &[(&str, i64)]) -> Outcome {
+        let seen = spans.iter().map(|(name, span_s)| (Entity::new([("pod", *name)]), *span_s));
+        Outcome { seen: seen.collect(), ..Outcome::default() }
+    }
+
+    #[test]
+    fn a_newcomer_is_looked_at_once_and_trained_as_soon_as_it_can_be() {
+        let mut due = due(0);
+        assert_eq!(due.which(0), Which::All);
+        due.trained(&Which::All, &outcome(&[("old", 13 * DAY_S)]), pods(&[]), 0);
+        assert_eq!(due.next_s(), DAY_S);
+        due.lacking(pods(&["new"]), HOUR_S);
+        assert_eq!(due.next_s(), HOUR_S);
+        let new = Which::Only(pods(&["new"]));
+        assert_eq!(due.which(HOUR_S), new);
+        due.trained(&new, &outcome(&[("new", 60)]), pods(&["new"]), HOUR_S);
+        // It still lacks a model in each of the passes that follow.
+        due.lacking(pods(&["new"]), HOUR_S + 30);
+        assert_eq!(due.next_s(), 2 * HOUR_S - 60);
+        due.trained(&new, &outcome(&[("new", HOUR_S)]), pods(&["new"]), 2 * HOUR_S - 60);
+        due.lacking(pods(&[]), 2 * HOUR_S);
+        assert_eq!(due.next_s(), 3 * HOUR_S - 60, "a model of an hour is replaced after one more");
+        assert_eq!(due.which(3 * HOUR_S), new, "and the others are left alone");
+    }
+
+    #[test]
+    fn an_unreadable_model_is_replaced_at_once_but_not_in_a_circle() {
+        let mut due = due(0);
+        due.trained(&Which::All, &outcome(&[("old", 13 * DAY_S)]), pods(&[]), 0);
+        due.lacking(pods(&["old"]), HOUR_S);
+        let old = Which::Only(pods(&["old"]));
+        assert_eq!((due.next_s(), due.which(HOUR_S)), (HOUR_S, old.clone()));
+        due.trained(&old, &outcome(&[("old", 13 * DAY_S)]), pods(&["old"]), HOUR_S);
+        due.lacking(pods(&[]), HOUR_S + 1);
+        due.lacking(pods(&["old"]), HOUR_S + 2);
+        assert_eq!(due.next_s(), HOUR_S + 60, "the disk is broken, it seems");
+    }
+
+    #[test]
+    fn who_comes_during_a_training_is_next() {
+        let mut due = due(0);
+        due.trained(&Which::All, &outcome(&[("old", 13 * DAY_S)]), pods(&["new"]), 0);
+        assert_eq!(due.which(due.next_s()), Which::Only(pods(&["new"])));
+        assert_eq!(due.next_s(), 300);
+    }
+
+    #[test]
+    fn a_source_that_fails_is_asked_less_and_less() {
+        let mut due = due(0);
+        let mut now_s = 0;
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            due.failed(&due.which(now_s), now_s);
+            pauses.push(due.next_s() - now_s);
+            now_s = due.next_s();
+        }
+        assert_eq!(pauses, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        due.trained(&Which::All, &outcome(&[]), pods(&[]), now_s);
+        assert_eq!(due.next_s(), now_s + 300, "nobody lives yet");
+    }
+}

@@ -1,0 +1,63 @@
+//! Who may succeed a champion at all: not what was learnt in an hour, as after Prometheus has lost its
+//! history.
+//!
+//! Owns: how much a challenger must have learnt from. Does not own: whether it is better (`gate`).
+
+use super::Members;
+use super::Told;
+use super::gate;
+use crate::model::Model;
+use crate::series::Window;
+use crate::store::ModelRow;
+use crate::watch::Watch;
+
+/// What a challenger has to beat.
+pub(super) struct Champions {
+    /// The models in use.
+    pub(super) members: Members,
+    /// Whether they stay until a challenger has learnt from enough.
+    pub(super) protected: bool,
+}
+
+impl Champions {
+    /// Without models of other settings: those judge something else and are no measure of the new one.
+    pub(super) fn of_the_settings(mut self, watch: &Watch) -> Champions {
+        let fingerprints = watch.fingerprints();
+        self.members.retain(|key, model| {
+            let expected = fingerprints.get(&(key.feature.clone(), key.detector.clone()));
+            expected.is_some_and(|expected| expected == model.fingerprint())
+        });
+        self
+    }
+}
+
+/// Whether the models in use stay until a challenger has learnt from enough. Not for ever: until they
+/// are older than any history, or a person has spoken since.
+pub(super) fn is_protected(watch: &Watch, in_use: &[ModelRow], told: &[Told], now_s: i64) -> bool {
+    let trained_s = in_use.iter().map(|row| row.trained_s).min();
+    trained_s.is_some_and(|trained_s| {
+        let spoken = told.iter().any(|told| told.label.created_s > trained_s);
+        now_s - trained_s < watch.train.history_s && !spoken
+    })
+}
+
+/// Why challengers that know less than half of what protected champions know may not succeed them, in
+/// words. They may where the champions call more of the last day strange: things have changed then.
+pub(super) fn refused(
+    watch: &Watch,
+    history: &Window,
+    champions: &Champions,
+    challengers: &Members,
+) -> Option<String> {
+    let Champions { members: champions, protected } = champions;
+    let most = |members: &Members| members.values().map(Model::n_rows).max().unwrap_or(0);
+    let (old, new) = (most(champions), most(challengers));
+    if !protected || new * 2 >= old {
+        return None;
+    }
+    let last_day = gate::last_day(history);
+    let alarms = |members| gate::false_alarms(watch, members, &last_day);
+    (alarms(champions) <= alarms(challengers)).then(|| {
+        format!("learnt from {new} rows, wanted half of the {old} that the promoted version knows")
+    })
+}

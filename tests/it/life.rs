@@ -1,0 +1,407 @@
+//! Entities come and go: who is trained when, whose models stay, and what is said while there is no score.
+//!
+//! Real training, scoring and store; the clock and the history are the test's, since two months pass.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use portent::config;
+use portent::export::Board;
+use portent::export::Format;
+use portent::pipeline::Pipeline;
+use portent::pipeline::Summary;
+use portent::series::Entity;
+use portent::series::Grid;
+use portent::source::Answer;
+use portent::source::AnswerSeries;
+use portent::source::BoxFuture;
+use portent::source::Source;
+use portent::source::SourceError;
+use portent::store::LabelRows;
+use portent::store::ModelState;
+use portent::store::Store;
+use portent::train::Outcome;
+use portent::train::TrainError;
+use portent::train::Trainer;
+use portent::train::Which;
+use portent::verdict::Interval;
+use portent::verdict::Label;
+use portent::verdict::Verdict;
+use portent::watch::Watch;
+use portent::workers::Workers;
+
+const DAY_S: i64 = 86_400;
+const HOUR_S: i64 = 3_600;
+const MINUTE_S: i64 = 60;
+
+/// A day on which all has been there for long.
+const TODAY_S: i64 = 20_000 * DAY_S;
+
+const CONFIG: &str = "
+watches:
+  - name: ports
+    queries: {in: in, out: out}
+    entity: [port]
+    step: 5m
+    lag: 0s
+    bucket: 30m
+    detectors: [seasonal_median]
+    train: {every: 1d, history: 2w, min_history: 2d}
+    score: {every: 5m}
+";
+
+/// What is measured: samples of a feature of a port, from one time until another.
+#[derive(Default)]
+struct History {
+    series: Vec<(&'static str, &'static str, i64, i64)>,
+    /// Features that the server does not understand.
+    refused: BTreeSet<&'static str>,
+    /// From then on there is ten times as much traffic.
+    tenfold_s: Option<i64>,
+    /// The oldest time that was asked for.
+    oldest_s: i64,
+}
+
+#[derive(Clone, Default)]
+struct Server(Arc<Mutex<History>>);
+
+impl Server {
+    fn has(&self, feature: &'static str, port: &'static str, from_s: i64, to_s: i64) {
+        self.0.lock().unwrap().series.push((feature, port, from_s, to_s));
+    }
+
+    fn has_port(&self, port: &'static str, from_s: i64, to_s: i64) {
+        self.has("in", port, from_s, to_s);
+        self.has("out", port, from_s, to_s);
+    }
+
+    fn lose_before(&self, from_s: i64) {
+        for (_, _, from, _) in &mut self.0.lock().unwrap().series {
+            *from = from_s.max(*from);
+        }
+    }
+
+    fn refuse(&self, features: &[&'static str]) {
+        self.0.lock().unwrap().refused = features.iter().copied().collect();
+    }
+
+    /// The oldest time that was asked for since the last call.
+    fn take_oldest_s(&self) -> i64 {
+        std::mem::replace(&mut self.0.lock().unwrap().oldest_s, i64::MAX)
+    }
+
+    fn answer(&self, query: &str, grid: Grid) -> Result<Answer, SourceError> {
+        let mut history = self.0.lock().unwrap();
+        history.oldest_s = history.oldest_s.min(grid.start_s);
+        if history.refused.contains(query) {
+            return Err(SourceError::BadQuery(format!("what is {query}?")));
+        }
+        let mut series = Vec::new();
+        for (_, port, from_s, to_s) in history.series.iter().filter(|(f, ..)| *f == query) {
+            let times = (0..grid.len).map(|i| grid.time(i)).filter(|t| (from_s..to_s).contains(&t));
+            let tenfold = |t| history.tenfold_s.is_some_and(|tenfold_s| t >= tenfold_s);
+            let value = |t| if tenfold(t) { 10.0 * traffic(t) } else { traffic(t) };
+            let samples: Vec<_> = times.map(|t| (t, value(t))).collect();
+            if !samples.is_empty() {
+                series.push(AnswerSeries { labels: Entity::new([("port", *port)]), samples });
+            }
+        }
+        Ok(Answer { series, ..Answer::default() })
+    }
+}
+
+/// A daily rhythm with some noise.
+fn traffic(time_s: i64) -> f64 {
+    let noise = (time_s / 300).wrapping_mul(2_654_435_761) % 1_000;
+    let day = (time_s % DAY_S) as f64 / DAY_S as f64 * std::f64::consts::TAU;
+    1e6 * (2.0 + day.sin() + noise as f64 / 5_000.0)
+}
+
+impl Source for Server {
+    fn range<'a>(
+        &'a self,
+        query: &'a str,
+        grid: Grid,
+    ) -> BoxFuture<'a, Result<Answer, SourceError>> {
+        Box::pin(async move { self.answer(query, grid) })
+    }
+
+    fn instant<'a>(
+        &'a self,
+        query: &'a str,
+        time_s: i64,
+    ) -> BoxFuture<'a, Result<Answer, SourceError>> {
+        self.range(query, Grid { start_s: time_s, step_s: 1, len: 1 })
+    }
+
+    fn describe(&self) -> String {
+        "a test's history".into()
+    }
+}
+
+struct Scene {
+    server: Server,
+    watch: Watch,
+    trainer: Trainer,
+    pipeline: Pipeline,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let watch = config::parse("test", CONFIG).unwrap().watches.unwrap().remove(0);
+        let server = Server::default();
+        let trainer = Trainer {
+            source: Arc::new(server.clone()),
+            store: Store::in_memory().unwrap(),
+            board: Board::new(),
+            workers: Workers::new(2),
+        };
+        let Trainer { source, store, board, workers } = trainer.clone();
+        let pipeline = Pipeline::new(watch.clone(), source, store, board, workers);
+        Scene { server, watch, trainer, pipeline }
+    }
+
+    /// With ports `a` and `b` as they have always been, trained today.
+    async fn with_two_ports() -> Scene {
+        let scene = Scene::new();
+        scene.server.has_port("a", 0, i64::MAX);
+        scene.server.has_port("b", 0, i64::MAX);
+        assert_eq!(scene.train(TODAY_S).await.unwrap().n_promoted, 2);
+        scene
+    }
+
+    async fn train(&self, now_s: i64) -> Result<Outcome, TrainError> {
+        self.trainer.train(&self.watch, &Which::All, now_s).await
+    }
+
+    async fn pass(&mut self, now_s: i64) -> Summary {
+        self.pipeline.pass(now_s).await.unwrap()
+    }
+
+    /// Lines of one metric, without its name and the watch.
+    fn shown(&self, metric: &str) -> Vec<String> {
+        let body = self.trainer.board.scrape(Format::Text, false).into_bytes();
+        let start = format!("{metric}{{watch=\"ports\",");
+        let body = String::from_utf8(body).unwrap();
+        body.lines().filter_map(|line| Some(line.strip_prefix(&start)?.to_string())).collect()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let shown = self.shown("portent_input_problem").into_iter();
+        shown.map(|line| line.trim_end_matches("} 1").replace('"', "")).collect()
+    }
+
+    fn is_scored(&self, port: &str) -> bool {
+        let wanted = format!("detector=\"combined\",port=\"{port}\"}}");
+        self.shown("portent_anomaly_score").iter().any(|line| line.contains(&wanted))
+    }
+
+    fn ports_in_use(&self) -> BTreeSet<String> {
+        let rows = self.trainer.store.models_in_use(Some("ports")).unwrap();
+        rows.iter().map(|row| row.key.entity.get("port").unwrap().to_string()).collect()
+    }
+
+    fn label(&self, port: &str, at_s: i64) {
+        let label = Label {
+            watch: "ports".into(),
+            entity: Entity::new([("port", port)]),
+            interval: Interval { from_s: at_s - HOUR_S, to_s: at_s },
+            verdict: Verdict::Normal,
+            class: None,
+            author: None,
+            note: None,
+            source: "api".into(),
+            created_s: at_s,
+        };
+        let rows = None::<&LabelRows>;
+        self.trainer.store.add_label(&label, rows).unwrap();
+    }
+}
+
+fn port(name: &str) -> Entity {
+    Entity::new([("port", name)])
+}
+
+fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.map(String::from).into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newcomer_is_trained_without_the_others() {
+    let mut scene = Scene::with_two_ports().await;
+    assert!(scene.pass(TODAY_S).await.without_model.is_empty());
+    scene.server.has_port("new", TODAY_S, i64::MAX);
+    let soon_s = TODAY_S + HOUR_S;
+    let summary = scene.pass(soon_s).await;
+    assert_eq!(summary.without_model, BTreeSet::from([port("new")]));
+    assert_eq!(scene.problems(), ["reason=no_model,port=new"]);
+    let newcomers = Which::Only(summary.without_model);
+
+    scene.server.take_oldest_s();
+    let early = scene.trainer.train(&scene.watch, &newcomers, soon_s).await.unwrap();
+    assert_eq!((early.n_promoted, early.waiting.len()), (0, 1));
+    assert_eq!(early.seen.into_keys().collect::<Vec<_>>(), [port("new")]);
+    let then_s = TODAY_S + 3 * DAY_S;
+    scene.server.take_oldest_s();
+    let outcome = scene.trainer.train(&scene.watch, &newcomers, then_s).await.unwrap();
+    assert_eq!(outcome.n_promoted, 1);
+    assert!(scene.server.take_oldest_s() > TODAY_S - 7 * DAY_S, "not all of history for one port");
+    let rows = scene.trainer.store.models(Some("ports")).unwrap();
+    assert!(rows.iter().all(|row| row.version == 1), "the others were left alone");
+    assert!(scene.pass(then_s).await.without_model.is_empty());
+    assert!(scene.is_scored("new") && scene.problems().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreadable_model_is_one_that_lacks() {
+    let mut scene = Scene::with_two_ports().await;
+    let Trainer { store, .. } = &scene.trainer;
+    let row = store.models_in_use(None).unwrap().remove(0);
+    let stored = store.model(&row.key, row.version).unwrap().unwrap();
+    let damaged = portent::store::NewModel {
+        key: row.key.clone(),
+        card: stored.card,
+        bytes: vec![1, 2, 3],
+        sha256: stored.sha256,
+        trained_s: stored.trained_s,
+    };
+    store.add_models(&[damaged], &ModelState::Promoted).unwrap();
+    let summary = scene.pass(TODAY_S).await;
+    assert_eq!(summary.without_model, BTreeSet::from([port("a")]));
+    assert_eq!(scene.problems(), ["feature=in,reason=no_model,port=a"]);
+    let which = Which::Only(summary.without_model);
+    let outcome = scene.trainer.train(&scene.watch, &which, TODAY_S + HOUR_S).await.unwrap();
+    assert_eq!(outcome.n_promoted, 1);
+    assert!(scene.pass(TODAY_S + HOUR_S).await.without_model.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn models_of_what_has_left_go_and_those_of_what_is_down_stay() {
+    let scene = Scene::with_two_ports().await;
+    for (_, name, _, to_s) in &mut scene.server.0.lock().unwrap().series {
+        *to_s = if *name == "b" { TODAY_S + DAY_S } else { *to_s };
+    }
+    scene.label("b", TODAY_S);
+    let day = |n: i64| TODAY_S + n * DAY_S;
+    let after = async |n: i64| {
+        scene.train(day(n)).await.unwrap();
+        scene.ports_in_use()
+    };
+    assert_eq!(after(10).await, names(["a", "b"]), "down for nine days");
+    assert_eq!(after(14).await, names(["a", "b"]), "still in history");
+
+    // Prometheus lost its history: who is not in it may be down all the same.
+    let kept = std::mem::take(&mut scene.server.0.lock().unwrap().series);
+    assert_eq!(after(20).await, names(["a", "b"]), "an empty answer is no witness");
+    scene.server.has_port("a", day(20) - HOUR_S, i64::MAX);
+    assert_eq!(after(20).await, names(["a", "b"]), "nor is a server of an hour");
+    scene.server.0.lock().unwrap().series = kept;
+    scene.server.refuse(&["out"]);
+    assert!(scene.train(day(20)).await.is_err());
+    assert_eq!(scene.ports_in_use(), names(["a", "b"]), "nor is half of an answer");
+    scene.server.refuse(&[]);
+
+    assert_eq!(after(20).await, names(["a"]));
+    let known = |port: &str| {
+        let rows = scene.trainer.store.models(None).unwrap();
+        rows.iter().filter(|row| row.key.entity.get("port") == Some(port)).count()
+    };
+    assert_eq!(known("b"), 2, "out of use, and kept");
+    after(29).await;
+    assert_eq!(known("b"), 0, "forgotten");
+    assert_eq!(scene.trainer.store.labels(None).unwrap().len(), 1, "what a person said is not");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_replaced_is_absent_for_an_hour_or_so() {
+    let mut scene = Scene::with_two_ports().await;
+    scene.server.has_port("c", TODAY_S, TODAY_S + HOUR_S);
+    let mut absent_s = Vec::new();
+    for now_s in (TODAY_S..TODAY_S + 8 * HOUR_S).step_by(300) {
+        if now_s == TODAY_S + HOUR_S {
+            for (_, name, _, to_s) in &mut scene.server.0.lock().unwrap().series {
+                *to_s = if *name == "b" { now_s } else { *to_s };
+            }
+        }
+        scene.pass(now_s).await;
+        if scene.problems().contains(&"reason=absent,port=b".to_string()) {
+            absent_s.push(now_s - TODAY_S - HOUR_S);
+        }
+    }
+    let (first_s, last_s) = (absent_s[0], absent_s[absent_s.len() - 1]);
+    assert!(first_s <= HOUR_S && last_s - first_s >= 20 * MINUTE_S, "an alert fires: {absent_s:?}");
+    assert!(last_s <= 2 * HOUR_S, "it ends: {absent_s:?}");
+    assert!(scene.is_scored("a") && scene.problems().is_empty());
+
+    let gone_s = TODAY_S + 8 * HOUR_S;
+    scene.server.0.lock().unwrap().series.iter_mut().for_each(|s| s.3 = s.3.min(gone_s));
+    for now_s in (gone_s..gone_s + 10 * HOUR_S).step_by(300) {
+        scene.pass(now_s).await;
+    }
+    let problems = scene.problems();
+    assert!(problems.contains(&"reason=absent,port=a".to_string()), "all are gone: {problems:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feature_without_a_score_says_why() {
+    let mut scene = Scene::new();
+    scene.server.has("in", "a", 0, i64::MAX);
+    scene.server.has("out", "a", TODAY_S, TODAY_S + 3 * DAY_S);
+    scene.train(TODAY_S).await.unwrap();
+    scene.pass(TODAY_S).await;
+    assert!(scene.is_scored("a"));
+    assert_eq!(scene.problems(), ["feature=out,reason=no_model,port=a"]);
+    let then_s = TODAY_S + 3 * DAY_S - HOUR_S;
+    let summary = scene.pass(then_s).await;
+    assert_eq!(summary.without_model, BTreeSet::from([port("a")]), "it has come");
+    scene.train(then_s).await.unwrap();
+    scene.pass(then_s).await;
+    assert_eq!(scene.problems(), [] as [String; 0], "not only with the next bucket");
+    assert_eq!(scene.shown("portent_anomaly_score").len(), 4);
+    scene.pass(then_s + 3 * HOUR_S).await;
+    assert_eq!(scene.problems(), ["feature=out,reason=absent,port=a"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_learnt_in_two_weeks_is_not_given_up_for_three_days() {
+    let scene = Scene::with_two_ports().await;
+    let day = |n: i64| TODAY_S + n * DAY_S;
+    scene.server.lose_before(day(1));
+    let outcome = scene.train(day(4)).await.unwrap();
+    let reasons: Vec<&str> = outcome.rejected.iter().map(|(_, reason)| reason.as_str()).collect();
+    let wanted = "learnt from 144 rows, wanted half of the 671 that the promoted version knows";
+    assert_eq!(reasons, [wanted; 2]);
+    scene.label("a", day(4));
+    let outcome = scene.train(day(4) + HOUR_S).await.unwrap();
+    assert_eq!(outcome.n_promoted, 1, "a person asked: {:?}", outcome.rejected);
+    let outcome = scene.train(day(9)).await.unwrap();
+    assert_eq!(outcome.n_promoted, 2, "half of it is enough: {:?}", outcome.rejected);
+
+    let scene = Scene::with_two_ports().await;
+    scene.server.lose_before(day(1));
+    scene.server.0.lock().unwrap().tenfold_s = Some(day(1));
+    let outcome = scene.train(day(4)).await.unwrap();
+    assert_eq!(outcome.n_promoted, 2, "all is different now: {:?}", outcome.rejected);
+
+    let scene = Scene::with_two_ports().await;
+    scene.server.lose_before(day(12));
+    let outcome = scene.train(day(15)).await.unwrap();
+    assert_eq!(outcome.n_promoted, 2, "it is older than any history: {:?}", outcome.rejected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_that_is_refused_costs_no_model_its_feature() {
+    let scene = Scene::with_two_ports().await;
+    scene.server.refuse(&["out"]);
+    scene.server.has_port("new", TODAY_S - 3 * DAY_S, i64::MAX);
+    let error = scene.train(TODAY_S + DAY_S).await.unwrap_err().to_string();
+    assert!(error.contains("out: what is out?"), "{error}");
+    let rows = scene.trainer.store.models(None).unwrap();
+    let new = |row: &&portent::store::ModelRow| row.key.entity == port("new");
+    let features: Vec<_> = rows.iter().filter(new).map(|row| row.key.feature.clone()).collect();
+    assert_eq!(features, [Some("in".to_string())], "better than none");
+    assert!(rows.iter().all(|row| row.version == 1));
+}
