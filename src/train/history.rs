@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::Told;
 use super::TrainError;
+use super::told;
+use super::told::Heard;
 use crate::gather;
 use crate::preprocess::buckets;
 use crate::series::Entity;
@@ -185,25 +187,43 @@ async fn known(
     watch: &Watch,
     since_s: i64,
 ) -> Result<(Known, BTreeMap<Entity, Vec<Told>>), TrainError> {
+    let settings = watch.clone();
     with_store(store, watch, move |store, name| {
         let mut known = Known::default();
         for (entity, interval) in store.anomalies(name, since_s)? {
             known.own.entry(entity).or_default().push(interval);
         }
-        let mut told: BTreeMap<Entity, Vec<Told>> = BTreeMap::new();
-        for StoredLabel { id, label, .. } in store.labels(Some(name))? {
-            let to = match label.verdict {
-                Verdict::Anomaly => &mut known.anomalies,
-                Verdict::Normal => &mut known.normal,
-            };
-            to.entry(label.entity.clone()).or_default().push(label.interval);
-            if let Some(rows) = store.label_rows(id)? {
-                told.entry(label.entity.clone()).or_default().push(Told { label, rows });
+        let heard = told::hear(store.labels(Some(name))?);
+        for (entity, labels) in &heard {
+            for Heard { label, parts, .. } in labels {
+                let to = match label.verdict {
+                    Verdict::Anomaly => &mut known.anomalies,
+                    Verdict::Normal => &mut known.normal,
+                };
+                to.entry(entity.clone()).or_default().extend(parts);
             }
         }
-        Ok((known, told))
+        Ok((known, with_rows(store, &settings, heard)?))
     })
     .await
+}
+
+/// Those labels whose rows are kept, with them.
+fn with_rows(
+    store: &Store,
+    watch: &Watch,
+    heard: BTreeMap<Entity, Vec<Heard>>,
+) -> Result<BTreeMap<Entity, Vec<Told>>, StoreError> {
+    let mut told: BTreeMap<Entity, Vec<Told>> = BTreeMap::new();
+    for (entity, labels) in heard {
+        let points = told::points(watch, &labels);
+        for (heard, points) in labels.into_iter().zip(points) {
+            if let Some(rows) = store.label_rows(heard.id)? {
+                told.entry(entity.clone()).or_default().push(Told { heard, rows, points });
+            }
+        }
+    }
+    Ok(told)
 }
 
 /// Runs a piece of store work off the async threads.

@@ -5,6 +5,7 @@
 
 mod gate;
 mod history;
+mod told;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,18 +21,18 @@ use crate::model::sha256;
 use crate::series::Entity;
 use crate::series::Window;
 use crate::source::Source;
-use crate::store::LabelRows;
 use crate::store::ModelKey;
 use crate::store::ModelRow;
 use crate::store::ModelState;
 use crate::store::NewModel;
 use crate::store::Store;
 use crate::store::StoreError;
-use crate::verdict::Label;
 use crate::watch::Watch;
 use crate::workers::Priority;
 use crate::workers::Turn;
 use crate::workers::Workers;
+
+use told::Told;
 
 pub use gate::Decision;
 
@@ -79,12 +80,6 @@ pub enum TrainError {
     /// The program is ending.
     #[error("stopped")]
     Stopped,
-}
-
-/// A label with the rows that it speaks of.
-pub(crate) struct Told {
-    pub(crate) label: Label,
-    pub(crate) rows: LabelRows,
 }
 
 /// The models of one entity.
