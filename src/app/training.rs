@@ -42,6 +42,7 @@ impl Asked {
 pub(super) async fn run(trainer: Trainer, watch: Watch, asked: Arc<Asked>, promoted: Arc<Notify>) {
     let mut due_s = first_due_s(&trainer.store, &watch).await;
     let mut waiting = false;
+    measure(&trainer, &watch).await;
     loop {
         let wait = Duration::from_secs((due_s - now_s()).max(0) as u64);
         tokio::select! {
@@ -63,7 +64,16 @@ pub(super) async fn run(trainer: Trainer, watch: Watch, asked: Arc<Asked>, promo
                 asked.requests.lock().unwrap_or_else(PoisonError::into_inner).extend(requests);
             }
         }
+        measure(&trainer, &watch).await;
         due_s = now_s() + pause_s(&watch, &trained);
+    }
+}
+
+/// Shows what the versions in use make of the labels. It needs the store alone, so a restart does not
+/// have to wait for a training, nor does a failed one make the labels unseen.
+async fn measure(trainer: &Trainer, watch: &Watch) {
+    if let Err(error) = trainer.measure(watch).await {
+        tracing::warn!(watch = watch.name, %error, "labelled intervals not measured");
     }
 }
 

@@ -208,6 +208,18 @@ async fn known(
     .await
 }
 
+/// What people said of a watch's entities, with its rows.
+pub(super) async fn told(
+    store: &Store,
+    watch: &Watch,
+) -> Result<BTreeMap<Entity, Vec<Told>>, TrainError> {
+    let settings = watch.clone();
+    with_store(store, watch, move |store, name| {
+        with_rows(store, &settings, told::hear(store.labels(Some(name))?))
+    })
+    .await
+}
+
 /// Those labels whose rows are kept, with them.
 fn with_rows(
     store: &Store,

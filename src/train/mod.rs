@@ -5,6 +5,7 @@
 
 mod gate;
 mod history;
+mod quality;
 mod told;
 
 use std::collections::BTreeMap;
@@ -119,7 +120,7 @@ impl Trainer {
             }
             outcome.span_s = outcome.span_s.max(span_s);
             let told = told.remove(&entity).unwrap_or_default();
-            let champions = self.champions(in_use.remove(&entity).unwrap_or_default()).await?;
+            let champions = self.champions(watch, in_use.remove(&entity).unwrap_or_default()).await?;
             let trained = self.train_entity(watch, &entity, rows, told, champions).await?;
             self.keep(watch, &entity, trained, now_s, &mut outcome).await?;
         }
@@ -135,13 +136,6 @@ impl Trainer {
         champions: Members,
     ) -> Result<Trained, TrainError> {
         let (watch, entity) = (watch.clone(), entity.clone());
-        let mut champions = champions;
-        // A model of other settings judges something else: it is no measure of the new one.
-        let fingerprints = watch.fingerprints();
-        champions.retain(|key, model| {
-            let expected = fingerprints.get(&(key.feature.clone(), key.detector.clone()));
-            expected.is_some_and(|expected| expected == model.fingerprint())
-        });
         let fitting = self.workers.run(Priority::Training, move |turn| {
             fit_entity(&watch, &entity, &rows, &told, &champions, turn)
         });
@@ -161,8 +155,10 @@ impl Trainer {
         Ok(by_entity)
     }
 
-    async fn champions(&self, rows: Vec<ModelRow>) -> Result<Members, TrainError> {
-        let store = self.store.clone();
+    /// The models of these rows, but for those of other settings: such a model judges something else,
+    /// and is no measure of the new one.
+    async fn champions(&self, watch: &Watch, rows: Vec<ModelRow>) -> Result<Members, TrainError> {
+        let (store, fingerprints) = (self.store.clone(), watch.fingerprints());
         let read = tokio::task::spawn_blocking(move || {
             let mut members = Members::new();
             for row in rows {
@@ -173,6 +169,10 @@ impl Trainer {
                     members.insert(row.key, model);
                 }
             }
+            members.retain(|key, model| {
+                let expected = fingerprints.get(&(key.feature.clone(), key.detector.clone()));
+                expected.is_some_and(|expected| expected == model.fingerprint())
+            });
             Ok(members)
         });
         read.await.map_err(|_| TrainError::Panicked)?
@@ -272,3 +272,6 @@ fn fit_entity(
     let decision = gate::decide(watch, rows, told, champions, &mut members);
     Ok(Trained { members, decision })
 }
+
+#[cfg(test)]
+mod tests;
