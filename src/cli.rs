@@ -324,9 +324,7 @@ fn labels(command: LabelsCommand) -> Result<(), Error> {
             let new = NewWithdrawal { note };
             tell("withdrawn", &app::withdraw_label(&store.folder()?, id, new, author)?)
         }
-        LabelsCommand::List(args) => {
-            app::say(&app::list_labels(&args.store.folder()?, args.all)?)
-        }
+        LabelsCommand::List(args) => app::say(&app::list_labels(&args.store.folder()?, args.all)?),
     }
 }
 

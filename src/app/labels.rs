@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::Error;
 use super::now_s;
@@ -42,6 +43,9 @@ pub struct Said {
 /// A status of 400 or above, and what is wrong.
 type Refusal = (u16, Vec<String>);
 
+/// Requests that are worked on at once: a source that hangs must not hold up all others.
+const MAX_AT_ONCE: usize = 16;
+
 /// Takes labels from the web API. Ends with the channel.
 pub(super) async fn take(
     requests: &mut mpsc::Receiver<LabelRequest>,
@@ -49,15 +53,25 @@ pub(super) async fn take(
     source: Arc<dyn Source>,
     store: Store,
 ) {
-    while let Some(LabelRequest { call, body, user, reply }) = requests.recv().await {
-        let origin = Origin { author: user, source: "api" };
-        let answer = match call {
-            LabelCall::Add => take_one(&body, origin, &register, &source, &store).await,
-            LabelCall::Withdraw(id) => take_back(id, &body, origin, &store).await,
-        };
-        // Whoever asked may have hung up; what was said is stored all the same.
-        let _ = reply.send(answer);
+    let mut answering = JoinSet::new();
+    while let Some(request) = requests.recv().await {
+        while answering.len() >= MAX_AT_ONCE {
+            answering.join_next().await;
+        }
+        let source = Arc::clone(&source);
+        answering.spawn(answer(request, register.clone(), source, store.clone()));
     }
+}
+
+async fn answer(request: LabelRequest, register: Register, source: Arc<dyn Source>, store: Store) {
+    let LabelRequest { call, body, user, reply } = request;
+    let origin = Origin { author: user, source: "api" };
+    let answer = match call {
+        LabelCall::Add => take_one(&body, origin, &register, &source, &store).await,
+        LabelCall::Withdraw(id) => take_back(id, &body, origin, &store).await,
+    };
+    // Whoever asked may have hung up; what was said is stored all the same.
+    let _ = reply.send(answer);
 }
 
 async fn take_one(
@@ -79,8 +93,8 @@ async fn take_one(
     let (rows, warning) = match gather::label_rows(source, &running.watch, &label).await {
         Ok(Some(rows)) => (Some(rows), None),
         Ok(None) => {
-            let what = "no samples of this entity in the interval: is its name right?";
-            (None, Some(format!("{what} entity {}", label.entity)))
+            let what = "in the interval: is its name right, and does the source reach back so far?";
+            (None, Some(format!("no samples of the entity {:?} {what}", label.entity.to_string())))
         }
         Err(error) => {
             // The label is what a person gave: it is kept now, its rows are fetched at the training.
@@ -102,14 +116,8 @@ fn entity_problem(watch: &Watch, label: &Label) -> Option<String> {
     Some(format!("entity: watch {} has no entity label {name:?}; there are: {known}", watch.name))
 }
 
-async fn take_back(
-    id: i64,
-    body: &[u8],
-    origin: Origin,
-    store: &Store,
-) -> Result<Value, Refusal> {
-    let withdrawal =
-        NewWithdrawal::from_json(body).and_then(|new| new.check(origin, now_s()));
+async fn take_back(id: i64, body: &[u8], origin: Origin, store: &Store) -> Result<Value, Refusal> {
+    let withdrawal = NewWithdrawal::from_json(body).and_then(|new| new.check(origin, now_s()));
     let withdrawal = withdrawal.map_err(|problems| (400, problems))?;
     let said = with_store(store, move |store| withdraw(store, id, &withdrawal)).await?;
     let training = if said.training { "requested" } else { "not needed" };

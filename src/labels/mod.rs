@@ -179,9 +179,13 @@ impl EntityText {
 
 /// Reads an object. What does not fit is told field by field, since serde names no field.
 fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, Vec<String>> {
+    if json.trim_ascii().is_empty() {
+        return Err(vec!["the body is empty; wanted JSON".to_string()]);
+    }
     let whole = match serde_json::from_slice(json) {
         Ok(read) => return Ok(read),
-        Err(error) => vec![error.to_string()],
+        Err(error) if error.is_data() => vec![error.to_string()],
+        Err(error) => vec![format!("the body is not JSON: {error}")],
     };
     let fields = serde_json::from_slice::<Map<String, Value>>(json).unwrap_or_default();
     let problem = |(name, value): (String, Value)| {
@@ -371,7 +375,9 @@ mod tests {
         let nameless =
             r#"{"watch": "w", "entity": {"": "x"}, "from": 0, "to": 9, "verdict": "normal"}"#;
         assert_eq!(error(nameless), "entity: an empty label name");
-        assert_eq!(error("["), "EOF while parsing a list at line 1 column 1");
+        let cut = "the body is not JSON: EOF while parsing a list at line 1 column 1";
+        assert_eq!(error("["), cut);
+        assert_eq!(error(" "), "the body is empty; wanted JSON");
     }
     #[test]
     fn a_withdrawal_may_give_its_reason() {

@@ -77,7 +77,10 @@ fn the_last_word_counts_and_none_is_lost() {
     let ids: Vec<i64> = words.iter().map(|word| store.add_label(word, None).unwrap()).collect();
     assert_eq!(ids, [1, 2, 3], "saying anomaly again after normal is news");
     let present = store.labels(None).unwrap();
-    assert_eq!(present, [StoredLabel { id: 3, label: label(1_000), has_rows: false, withdrawn: None }]);
+    assert_eq!(
+        present,
+        [StoredLabel { id: 3, label: label(1_000), has_rows: false, withdrawn: None }]
+    );
     let noted = Label { note: Some("another".to_string()), ..label(1_000) };
     assert_eq!(store.add_label(&noted, None).unwrap(), 4, "a new note is kept");
     assert_eq!(store.label_log(None).unwrap().len(), 4);

@@ -143,15 +143,20 @@ async fn complete_labels(
     watch: &Watch,
 ) -> Result<(), TrainError> {
     let labels = with_store(store, watch, |store, name| store.labels(Some(name))).await?;
+    let mut without = Vec::new();
     for StoredLabel { id, label, .. } in labels.into_iter().filter(|label| !label.has_rows) {
         match gather::label_rows(source, watch, &label).await {
             Ok(Some(rows)) => {
                 with_store(store, watch, move |store, _| store.set_label_rows(id, &rows)).await?;
             }
             // Out of the source's retention: the label is kept, it only cannot be learnt from.
-            Ok(None) => tracing::warn!(watch = watch.name, id, "no samples in a label's interval"),
+            Ok(None) => without.push(id),
             Err(error) => tracing::warn!(watch = watch.name, id, %error, "label without rows"),
         }
+    }
+    if !without.is_empty() {
+        let watch = watch.name.as_str();
+        tracing::warn!(watch, labels = ?without, "not learnt from: no samples in their intervals");
     }
     Ok(())
 }

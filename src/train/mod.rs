@@ -120,7 +120,8 @@ impl Trainer {
             }
             outcome.span_s = outcome.span_s.max(span_s);
             let told = told.remove(&entity).unwrap_or_default();
-            let champions = self.champions(watch, in_use.remove(&entity).unwrap_or_default()).await?;
+            let champions =
+                self.champions(watch, in_use.remove(&entity).unwrap_or_default()).await?;
             let trained = self.train_entity(watch, &entity, rows, told, champions).await?;
             self.keep(watch, &entity, trained, now_s, &mut outcome).await?;
         }

@@ -142,7 +142,8 @@ async fn a_label_that_no_model_can_find_is_named_and_taken_back() {
     let [(_, reason)] = &outcome.rejected[..] else { panic!("{outcome:?}") };
     assert!(reason.starts_with("label "), "{reason}");
     assert!(reason.contains(", by ann): scores "), "{reason}");
-    let withdrawal = Withdrawal { author: None, note: None, source: "cli".into(), created_s: NOW_S };
+    let withdrawal =
+        Withdrawal { author: None, note: None, source: "cli".into(), created_s: NOW_S };
     trainer.store.withdraw_label(hopeless, &withdrawal).unwrap();
     assert_eq!(trainer.train(&watch, NOW_S).await.unwrap().n_promoted, 1);
     let wanted = [

@@ -143,12 +143,8 @@ mod tests {
         ];
         let heard = heard(&said);
         let parts: Vec<_> = heard.iter().map(|heard| spans(&heard.parts)).collect();
-        let wanted = [
-            vec![(0, 40), (60, 100)],
-            vec![(40, 50), (55, 60)],
-            vec![(50, 55)],
-            vec![(90, 120)],
-        ];
+        let wanted =
+            [vec![(0, 40), (60, 100)], vec![(40, 50), (55, 60)], vec![(50, 55)], vec![(90, 120)]];
         assert_eq!(parts, wanted);
         assert_eq!(heard[0].overruled_by.len(), 1);
         assert!(heard[0].overruled_by[0].starts_with("label 2 (normal "));

@@ -285,7 +285,7 @@ async fn labels(site: &Site, user: Option<String>, request: Request<Incoming>) -
 
 /// What follows in the path of one label.
 fn label_id(path: &str) -> Option<&str> {
-    path.strip_prefix(LABELS)?.strip_prefix('/')
+    path.strip_prefix(LABELS)?.strip_prefix('/').filter(|id| !id.is_empty())
 }
 
 /// The whole body, or the answer that says why not.

@@ -286,7 +286,7 @@ async fn a_label_is_taken_back() {
     let server = start(Context { labels: Some(labels), ..context() }).await;
     let asking = plain().delete(server.url("/api/v1/labels/12")).header(header::ORIGIN, "http://e");
     assert_eq!(asking.send().await.unwrap().status(), StatusCode::FORBIDDEN, "another site");
-    for id in ["", "twelve", "12/rows", "99999999999999999999"] {
+    for id in ["twelve", "12/rows", "99999999999999999999"] {
         let (status, answer) = delete(&server, id, "").await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{id}");
         let wanted = format!("there is no label {id:?}; wanted a number, DELETE /api/v1/labels/12");
