@@ -111,7 +111,7 @@ fn judge(
     }
 }
 
-/// How a label is not met, and by whose later word it is narrowed.
+/// How a label is not met, and which others of its entity say the opposite.
 fn missed(challengers: &Members, told: &Told) -> Option<String> {
     let highest = inside(challengers, told).into_values().fold(f64::NAN, f64::max);
     let label = &told.heard.label;
@@ -124,6 +124,9 @@ fn missed(challengers: &Members, told: &Told) -> Option<String> {
         format!("{}: scores {highest:.2}, wanted {wanted}", label.named(told.heard.id));
     for later in &told.heard.overruled_by {
         problem += &format!(", judged without what {later} contradicts");
+    }
+    for earlier in &told.heard.overrules {
+        problem += &format!(", where it contradicts {earlier}");
     }
     Some(problem)
 }
@@ -316,7 +319,8 @@ mod tests {
         };
         let window = rows(99, 80, 60..80, shift);
         let parts = vec![interval];
-        let heard = Heard { id, label, parts, overruled_by: Vec::new() };
+        let (overruled_by, overrules) = (Vec::new(), Vec::new());
+        let heard = Heard { id, label, parts, overruled_by, overrules };
         let rows = LabelRows { features: vec!["x".into()], window };
         Told { heard, rows, points: vec![interval] }
     }
@@ -399,8 +403,10 @@ mod tests {
         assert_eq!(judged(&told), Decision::Promote);
         told.points = vec![Interval { from_s: 30 * STEP_S, to_s: 61 * STEP_S }];
         told.heard.overruled_by.push("label 16 (anomaly)".into());
+        told.heard.overrules.push("label 3 (anomaly)".into());
         let Decision::Reject(reason) = judged(&told) else { panic!("promoted") };
-        let wanted = "wanted at most 1, judged without what label 16 (anomaly) contradicts";
+        let wanted = "wanted at most 1, judged without what label 16 (anomaly) contradicts, \
+            where it contradicts label 3 (anomaly)";
         assert!(reason.ends_with(wanted), "{reason}");
     }
 }

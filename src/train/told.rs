@@ -25,6 +25,8 @@ pub(super) struct Heard {
     pub(super) parts: Vec<Interval>,
     /// Names of the later labels that contradict it.
     pub(super) overruled_by: Vec<String>,
+    /// Names of the earlier labels that it contradicts.
+    pub(super) overrules: Vec<String>,
 }
 
 /// A label with the rows that it speaks of.
@@ -50,15 +52,17 @@ pub(super) fn hear(labels: Vec<StoredLabel>) -> BTreeMap<Entity, Vec<Heard>> {
     let mut by_entity: BTreeMap<Entity, Vec<Heard>> = BTreeMap::new();
     for StoredLabel { id, label, .. } in labels {
         let before = by_entity.entry(label.entity.clone()).or_default();
+        let mut overrules = Vec::new();
         for older in before.iter_mut() {
             if let Some(contradicted) = older.label.contradicts(&label) {
                 older.overruled_by.push(label.named(id));
+                overrules.push(older.label.named(older.id));
                 let parts = older.parts.iter().flat_map(|part| part.without(contradicted));
                 older.parts = parts.collect();
             }
         }
         let parts = vec![label.interval];
-        before.push(Heard { id, label, parts, overruled_by: Vec::new() });
+        before.push(Heard { id, label, parts, overruled_by: Vec::new(), overrules });
     }
     by_entity
 }
@@ -149,6 +153,8 @@ mod tests {
         assert_eq!(heard[0].overruled_by.len(), 1);
         assert!(heard[0].overruled_by[0].starts_with("label 2 (normal "));
         assert!(heard[1].overruled_by[0].starts_with("label 3 (anomaly "));
+        assert!(heard[1].overrules[0].starts_with("label 1 (anomaly "));
+        assert_eq!(heard[0].overrules, [""; 0]);
     }
 
     #[test]
