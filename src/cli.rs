@@ -10,12 +10,14 @@ use clap::Subcommand;
 use crate::app;
 use crate::app::Error;
 use crate::app::Options;
+use crate::app::Said;
 use crate::app::WebOptions;
 use crate::backtest;
 use crate::config;
 use crate::detect;
 use crate::labels::EntityText;
 use crate::labels::NewLabel;
+use crate::labels::NewWithdrawal;
 use crate::labels::Time;
 use crate::math::duration::parse_duration_s;
 use crate::telemetry;
@@ -50,7 +52,7 @@ enum Command {
     Check(CheckArgs),
     /// Causal replay of a CSV file: scores and bands
     Backtest(BacktestArgs),
-    /// What people said: add, list
+    /// What people said: add, withdraw, list
     #[command(subcommand)]
     Labels(LabelsCommand),
     /// What was trained: list
@@ -147,8 +149,10 @@ struct BacktestArgs {
 enum LabelsCommand {
     /// Store what happened, with a training to follow
     Add(LabelsAddArgs),
+    /// Take a label back, with a training to follow; it stays in the store
+    Withdraw(LabelsWithdrawArgs),
     /// Show what people said
-    List(StoreOfArgs),
+    List(LabelsListArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -209,6 +213,32 @@ struct LabelsAddArgs {
     /// Free text
     #[arg(long)]
     note: Option<String>,
+    /// Who says so; without it, the login name
+    #[arg(long)]
+    author: Option<String>,
+    #[command(flatten)]
+    store: StoreOfArgs,
+}
+
+#[derive(Debug, Args)]
+struct LabelsWithdrawArgs {
+    /// The label's, as `labels list` shows it
+    id: i64,
+    /// Why
+    #[arg(long)]
+    note: Option<String>,
+    /// Who says so; without it, the login name
+    #[arg(long)]
+    author: Option<String>,
+    #[command(flatten)]
+    store: StoreOfArgs,
+}
+
+#[derive(Debug, Args)]
+struct LabelsListArgs {
+    /// Also what was withdrawn, or replaced by a later label on the same interval
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     store: StoreOfArgs,
 }
@@ -275,10 +305,17 @@ fn dispatch(command: Command) -> Result<(), Error> {
             let n_rows = app::backtest(&args.input, &args.output, &settings)?;
             app::say(&format!("{}: {n_rows} rows\n", args.output.display()))
         }
-        Command::Labels(LabelsCommand::Add(args)) => {
+        Command::Labels(command) => labels(command),
+        Command::Models(ModelsCommand::List(args)) => app::say(&app::list_models(&args.folder()?)?),
+    }
+}
+
+fn labels(command: LabelsCommand) -> Result<(), Error> {
+    match command {
+        LabelsCommand::Add(args) => {
             let folder = args.store.folder()?;
             args.store.check_watch(&args.watch)?;
-            let LabelsAddArgs { watch, entity, from, to, verdict, class, note, .. } = args;
+            let LabelsAddArgs { watch, entity, from, to, verdict, class, note, author, .. } = args;
             let new = NewLabel {
                 watch: Some(watch),
                 entity: Some(EntityText::Text(entity)),
@@ -288,12 +325,20 @@ fn dispatch(command: Command) -> Result<(), Error> {
                 class,
                 note,
             };
-            let id = app::add_label(&folder, new)?;
-            app::say(&format!("label {id} stored, training requested\n"))
+            tell("stored", &app::add_label(&folder, new, author)?)
         }
-        Command::Labels(LabelsCommand::List(args)) => app::say(&app::list_labels(&args.folder()?)?),
-        Command::Models(ModelsCommand::List(args)) => app::say(&app::list_models(&args.folder()?)?),
+        LabelsCommand::Withdraw(LabelsWithdrawArgs { id, note, author, store }) => {
+            let new = NewWithdrawal { note };
+            tell("withdrawn", &app::withdraw_label(&store.folder()?, id, new, author)?)
+        }
+        LabelsCommand::List(args) => app::say(&app::list_labels(&args.store.folder()?, args.all)?),
     }
+}
+
+fn tell(done: &str, said: &Said) -> Result<(), Error> {
+    said.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    let training = if said.training { ", training requested" } else { "" };
+    app::say(&format!("label {} {done}{training}\n", said.id))
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

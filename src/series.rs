@@ -3,6 +3,7 @@
 //! Owns: the shape of data in memory. A gap is NaN, never zero.
 //! Does not own: where samples come from (`source`) or how windows are cut (`window`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -12,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// One combination of a watch's entity labels: a CoreDNS job, a replica, a port.
 ///
-/// Written `name=value,name=value`, sorted by name; a value that holds `,`, `=`, `"`, `\` or a
-/// line break is written in double quotes with `\` escapes.
+/// Written `name=value,name=value`, sorted by name; a name or value that holds `,`, `=`, `"`, `\` or a
+/// line break, or begins or ends with space, is written in double quotes with `\` escapes.
 ///
 /// Cheap to clone: every model, streak and verdict of a thousand ports names its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -61,15 +62,19 @@ impl fmt::Display for Entity {
             if i > 0 {
                 f.write_str(",")?;
             }
-            if value.contains([',', '=', '"', '\\', '\n']) {
-                let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-                write!(f, "{name}=\"{escaped}\"")?;
-            } else {
-                write!(f, "{name}={value}")?;
-            }
+            write!(f, "{}={}", quoted(name), quoted(value))?;
         }
         Ok(())
     }
+}
+
+/// The text, in quotes where it could be read as something else.
+fn quoted(text: &str) -> Cow<'_, str> {
+    if !text.contains([',', '=', '"', '\\', '\n']) && text.trim() == text {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    Cow::Owned(format!("\"{escaped}\""))
 }
 
 /// Why a text is not an entity.
@@ -88,14 +93,15 @@ impl FromStr for Entity {
         let mut pairs = BTreeMap::new();
         let mut rest = text.trim();
         while !rest.is_empty() {
-            let (name, after) = rest.split_once('=').ok_or_else(|| fail("a part without ="))?;
-            let name = name.trim();
+            let unclosed = || fail("a quote that is not closed");
+            let (name, after) = token(rest, '=').ok_or_else(unclosed)?;
+            let after = after.trim_start().strip_prefix('=');
+            let after = after.ok_or_else(|| fail("a part without ="))?;
             if name.is_empty() {
                 return Err(fail("an empty label name"));
             }
-            let (value, after) =
-                entity_value(after).ok_or_else(|| fail("a quote that is not closed"))?;
-            if pairs.insert(name.to_string(), value).is_some() {
+            let (value, after) = token(after, ',').ok_or_else(unclosed)?;
+            if pairs.insert(name, value).is_some() {
                 return Err(fail("a label named twice"));
             }
             rest = match after.trim_start().strip_prefix(',') {
@@ -108,10 +114,11 @@ impl FromStr for Entity {
     }
 }
 
-/// One value, bare or quoted, and the text after it.
-fn entity_value(text: &str) -> Option<(String, &str)> {
+/// One name or value, bare up to `end` or quoted, and the text after it.
+fn token(text: &str, end: char) -> Option<(String, &str)> {
+    let text = text.trim_start();
     let Some(quoted) = text.strip_prefix('"') else {
-        let end = text.find(',').unwrap_or(text.len());
+        let end = text.find(end).unwrap_or(text.len());
         return Some((text[..end].trim().to_string(), &text[end..]));
     };
     let mut value = String::new();
@@ -260,10 +267,28 @@ mod tests {
         for pairs in [
             vec![("job", "coredns")],
             vec![("ifName", "Gi1/0,5"), ("instance", "a\"b\\c=d")],
+            vec![("job", " x"), ("instance", "a\t")],
+            vec![("a=b, c", "d"), ("\"", "\n")],
             vec![],
         ] {
             let entity = Entity::new(pairs);
             assert_eq!(entity.to_string().parse(), Ok(entity));
+        }
+    }
+
+    #[test]
+    fn space_around_names_and_values_needs_quotes_to_count() {
+        let read = |text: &str| text.parse::<Entity>().unwrap();
+        assert_eq!(read(" job = x , instance= \"y\" "), read("instance=y,job=x"));
+        assert_eq!(Entity::new([("job", " x")]).to_string(), "job=\" x\"");
+        assert_eq!(read("job=\" x\"").get("job"), Some(" x"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_entity_round_trips(pairs in proptest::collection::btree_map(".{1,4}", ".{0,4}", 0..3)) {
+            let entity = Entity::new(pairs);
+            proptest::prop_assert_eq!(entity.to_string().parse(), Ok(entity));
         }
     }
 

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::Value;
+use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::Error;
 use super::now_s;
@@ -12,15 +15,38 @@ use super::offline::existing;
 use super::watching::Register;
 use crate::gather;
 use crate::labels::NewLabel;
+use crate::labels::NewWithdrawal;
 use crate::labels::Origin;
 use crate::source::Source;
 use crate::store::LabelRows;
 use crate::store::Store;
 use crate::store::StoreError;
+use crate::store::StoredLabel;
 use crate::verdict::Label;
+use crate::verdict::Withdrawal;
+use crate::verdict::rfc3339;
+use crate::watch::Watch;
+use crate::web::LabelCall;
 use crate::web::LabelRequest;
 
 const OFF: &str = "the labels API is off: set `web: {labels_api: true}` in the configuration";
+
+/// What is answered to one who speaks: the id, and what that person should know besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The label's.
+    pub id: i64,
+    /// Whether a training was asked for.
+    pub training: bool,
+    /// What else changes by it, or does not.
+    pub warnings: Vec<String>,
+}
+
+/// A status of 400 or above, and what is wrong.
+type Refusal = (u16, Vec<String>);
+
+/// Requests that are worked on at once: a source that hangs must not hold up all others.
+const MAX_AT_ONCE: usize = 16;
 
 /// Takes labels from the web API, or says that it is off. Ends with the channel.
 pub(super) async fn take(
@@ -30,36 +56,52 @@ pub(super) async fn take(
     source: Arc<dyn Source>,
     store: Store,
 ) {
-    while let Some(LabelRequest { body, user, reply }) = requests.recv().await {
-        let answer = match on {
-            true => take_one(&body, user, &register, &source, &store).await,
-            false => Err((403, vec![OFF.to_string()])),
-        };
-        // Whoever asked may have hung up; the label is stored all the same.
-        let _ = reply.send(answer);
+    let mut answering = JoinSet::new();
+    while let Some(request) = requests.recv().await {
+        while answering.len() >= MAX_AT_ONCE {
+            answering.join_next().await;
+        }
+        if !on {
+            let _ = request.reply.send(Err((403, vec![OFF.to_string()])));
+            continue;
+        }
+        let source = Arc::clone(&source);
+        answering.spawn(answer(request, register.clone(), source, store.clone()));
     }
+}
+
+async fn answer(request: LabelRequest, register: Register, source: Arc<dyn Source>, store: Store) {
+    let LabelRequest { call, body, user, reply } = request;
+    let origin = Origin { author: user, source: "api" };
+    let answer = match call {
+        LabelCall::Add => take_one(&body, origin, &register, &source, &store).await,
+        LabelCall::Withdraw(id) => take_back(id, &body, origin, &store).await,
+    };
+    // Whoever asked may have hung up; what was said is stored all the same.
+    let _ = reply.send(answer);
 }
 
 async fn take_one(
     body: &[u8],
-    user: Option<String>,
+    origin: Origin,
     register: &Register,
     source: &Arc<dyn Source>,
     store: &Store,
-) -> Result<serde_json::Value, (u16, Vec<String>)> {
+) -> Result<Value, Refusal> {
     let bad = |problems| (400, problems);
     let new = NewLabel::from_json(body).map_err(bad)?;
-    let label = new.check(Origin { author: user, source: "api" }, now_s()).map_err(bad)?;
+    let label = new.check(origin, now_s()).map_err(bad)?;
     let Some(running) = register.get(&label.watch) else {
         let known = register.names().join(", ");
         let what = format!("watch: no watch is named {:?}; there are: {known}", label.watch);
         return Err((400, vec![what]));
     };
+    entity_problem(&running.watch, &label).map_or(Ok(()), |problem| Err(bad(vec![problem])))?;
     let (rows, warning) = match gather::label_rows(source, &running.watch, &label).await {
         Ok(Some(rows)) => (Some(rows), None),
         Ok(None) => {
-            let what = "no samples of this entity in the interval: is its name right?";
-            (None, Some(format!("{what} entity {}", label.entity)))
+            let what = "in the interval: is its name right, and does the source reach back so far?";
+            (None, Some(format!("no samples of the entity {:?} {what}", label.entity.to_string())))
         }
         Err(error) => {
             // The label is what a person gave: it is kept now, its rows are fetched at the training.
@@ -68,27 +110,96 @@ async fn take_one(
         }
     };
     let has_rows = rows.is_some();
-    let id = keep(store, label, rows).await.map_err(|error| (500, vec![error.to_string()]))?;
-    let mut data =
-        serde_json::json!({ "id": id, "rows_stored": has_rows, "training": "requested" });
-    if let Some(warning) = warning {
-        data["warning"] = warning.into();
-    }
-    Ok(data)
+    let mut said = with_store(store, move |store| add(store, &label, rows.as_ref())).await?;
+    said.warnings.extend(warning);
+    let data = json!({ "id": said.id, "rows_stored": has_rows, "training": "requested" });
+    Ok(with_warnings(data, &said.warnings))
 }
 
-async fn keep(store: &Store, label: Label, rows: Option<LabelRows>) -> Result<i64, Error> {
+/// An entity of other labels than the watch's cannot exist, now or later.
+fn entity_problem(watch: &Watch, label: &Label) -> Option<String> {
+    let strange = label.entity.pairs().find(|(name, _)| !watch.entity.iter().any(|n| n == name))?;
+    let (name, known) = (strange.0, watch.entity.join(", "));
+    Some(format!("entity: watch {} has no entity label {name:?}; there are: {known}", watch.name))
+}
+
+async fn take_back(id: i64, body: &[u8], origin: Origin, store: &Store) -> Result<Value, Refusal> {
+    let withdrawal = NewWithdrawal::from_json(body).and_then(|new| new.check(origin, now_s()));
+    let withdrawal = withdrawal.map_err(|problems| (400, problems))?;
+    let said = with_store(store, move |store| withdraw(store, id, &withdrawal)).await?;
+    let training = if said.training { "requested" } else { "not needed" };
+    let data = json!({ "id": id, "withdrawn": true, "training": training });
+    Ok(with_warnings(data, &said.warnings))
+}
+
+fn with_warnings(mut data: Value, warnings: &[String]) -> Value {
+    if !warnings.is_empty() {
+        data["warning"] = warnings.join("; ").into();
+    }
+    data
+}
+
+/// Runs store work off the async threads.
+async fn with_store(
+    store: &Store,
+    work: impl FnOnce(&Store) -> Result<Said, StoreError> + Send + 'static,
+) -> Result<Said, Refusal> {
     let store = store.clone();
-    let kept = tokio::task::spawn_blocking(move || add(&store, &label, rows.as_ref()));
-    Ok(kept.await??)
+    let done = tokio::task::spawn_blocking(move || work(&store)).await;
+    match done {
+        Ok(Ok(said)) => Ok(said),
+        Ok(Err(StoreError::NotFound { wanted, .. })) => {
+            Err((404, vec![format!("there is no {wanted}")]))
+        }
+        Ok(Err(error)) => Err((500, vec![error.to_string()])),
+        Err(error) => Err((500, vec![error.to_string()])),
+    }
 }
 
 /// Stores a label and asks for a training: in the store, so that a kill does not lose it; whoever looks
 /// there starts it.
-fn add(store: &Store, label: &Label, rows: Option<&LabelRows>) -> Result<i64, StoreError> {
+fn add(store: &Store, label: &Label, rows: Option<&LabelRows>) -> Result<Said, StoreError> {
+    let before = store.labels(Some(&label.watch))?;
     let id = store.add_label(label, rows)?;
     store.request_training(&label.watch, "label")?;
-    Ok(id)
+    let contradicted = before.iter().filter(|other| other.id < id).filter_map(|other| {
+        let shared = label.contradicts(&other.label)?;
+        let older = other.label.named(other.id);
+        Some(format!("label {id} contradicts {older} in {shared}; the later word holds there"))
+    });
+    Ok(Said { id, training: true, warnings: contradicted.collect() })
+}
+
+/// Takes a label back and asks for a training; once, however often it is said.
+fn withdraw(store: &Store, id: i64, withdrawal: &Withdrawal) -> Result<Said, StoreError> {
+    let StoredLabel { label, withdrawn, .. } = store.withdraw_label(id, withdrawal)?;
+    if let Some(first) = withdrawn {
+        let warning = format!("label {id} was withdrawn before, {}", by(&first));
+        return Ok(Said { id, training: false, warnings: vec![warning] });
+    }
+    store.request_training(&label.watch, "withdrawal")?;
+    let again = |other: &StoredLabel| {
+        let same = (&other.label.entity, other.label.interval) == (&label.entity, label.interval);
+        other.id < id && (same || other.label.contradicts(&label).is_some())
+    };
+    let known = store.labels(Some(&label.watch))?;
+    let again = known.iter().filter(|other| again(other));
+    let again = again.map(|other| format!("{} holds again", other.label.named(other.id)));
+    Ok(Said { id, training: true, warnings: again.collect() })
+}
+
+/// Who withdrew a label, when and why.
+fn by(withdrawal: &Withdrawal) -> String {
+    let Withdrawal { author, note, source, created_s } = withdrawal;
+    let who = author.as_ref().map_or(format!("via {source}"), |author| format!("by {author}"));
+    let why = note.as_ref().map_or(String::new(), |note| format!(": {note}"));
+    format!("{} {who}{why}", rfc3339(*created_s))
+}
+
+/// Who speaks on the command line, where nobody is named.
+fn from_command_line(author: Option<String>) -> Origin {
+    let author = author.or_else(|| std::env::var("USER").ok());
+    Origin { author, source: "cli" }
 }
 
 /// Stores a label from the command line and asks the running sidecar to train.
@@ -97,40 +208,81 @@ fn add(store: &Store, label: &Label, rows: Option<&LabelRows>) -> Result<i64, St
 ///
 /// # Errors
 /// The label is not right (every problem, a line each), or cannot be stored.
-pub fn add_label(store: &Path, new: NewLabel) -> Result<i64, Error> {
-    let author = std::env::var("USER").ok().filter(|user| !user.is_empty());
-    let label = new.check(Origin { author, source: "cli" }, now_s());
+pub fn add_label(store: &Path, new: NewLabel, author: Option<String>) -> Result<Said, Error> {
+    let label = new.check(from_command_line(author), now_s());
     let label = label.map_err(|problems| problems.join("\n"))?;
     Ok(add(&Store::open(store)?, &label, None)?)
 }
 
-/// The labels of a store as a table.
+/// Takes a label back from the command line and asks the running sidecar to train.
+///
+/// # Errors
+/// There is no such label, or the store cannot be opened.
+pub fn withdraw_label(
+    store: &Path,
+    id: i64,
+    new: NewWithdrawal,
+    author: Option<String>,
+) -> Result<Said, Error> {
+    let withdrawal = new.check(from_command_line(author), now_s());
+    let withdrawal = withdrawal.map_err(|problems| problems.join("\n"))?;
+    Ok(withdraw(&existing(store)?, id, &withdrawal)?)
+}
+
+/// The labels of a store as a table; `all`: also those that were withdrawn or replaced.
 ///
 /// # Errors
 /// The store cannot be opened.
-pub fn list_labels(store: &Path) -> Result<String, Error> {
+pub fn list_labels(store: &Path, all: bool) -> Result<String, Error> {
     let heads = [
         "ID", "WATCH", "ENTITY", "FROM", "TO", "VERDICT", "CLASS", "SOURCE", "AUTHOR", "ROWS",
-        "NOTE",
+        "STATE", "NOTE",
     ];
     let mut table = vec![heads.map(String::from)];
-    let time = |s: i64| jiff::Timestamp::from_second(s).map(|t| t.to_string()).unwrap_or_default();
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
-    for stored in existing(store)?.labels(None)? {
-        let label = stored.label;
+    let or_dash = |text: Option<String>| text.map_or("-".into(), |text| shown(&text));
+    let store = existing(store)?;
+    let present = store.labels(None)?;
+    let listed = if all { store.label_log(None)? } else { present.clone() };
+    for stored in listed {
+        let state = state(&stored, &present);
+        let StoredLabel { id, label, has_rows, withdrawn } = stored;
+        let note = label.note.as_deref().map(shown);
+        let back = withdrawn.map(|withdrawn| format!("withdrawn {}", shown(&by(&withdrawn))));
         table.push([
-            stored.id.to_string(),
+            id.to_string(),
             label.watch,
             label.entity.to_string(),
-            time(label.interval.from_s),
-            time(label.interval.to_s),
+            rfc3339(label.interval.from_s),
+            rfc3339(label.interval.to_s),
             label.verdict.as_str().into(),
             or_dash(label.class),
             label.source,
             or_dash(label.author),
-            if stored.has_rows { "yes".into() } else { "no".into() },
-            label.note.unwrap_or_default().escape_debug().to_string(),
+            if has_rows { "yes".into() } else { "no".into() },
+            state,
+            note.into_iter().chain(back).collect::<Vec<_>>().join("; "),
         ]);
     }
     Ok(columns(&table))
+}
+
+/// Free text on a terminal.
+fn shown(text: &str) -> String {
+    text.escape_debug().to_string()
+}
+
+/// Whether a label counts, beside those that are present.
+fn state(stored: &StoredLabel, present: &[StoredLabel]) -> String {
+    let StoredLabel { id, label, withdrawn, .. } = stored;
+    if withdrawn.is_some() {
+        return "withdrawn".into();
+    }
+    let about = |label: &Label| (label.watch.clone(), label.entity.clone(), label.interval);
+    let later = || present.iter().filter(|other| other.id > *id);
+    if let Some(other) = later().find(|other| about(&other.label) == about(label)) {
+        return format!("replaced by {}", other.id);
+    }
+    let contradicts = |other: &&StoredLabel| other.label.contradicts(label).is_some();
+    let ids: Vec<String> = later().filter(contradicts).map(|other| other.id.to_string()).collect();
+    if ids.is_empty() { "in use".into() } else { format!("contradicted by {}", ids.join(", ")) }
 }

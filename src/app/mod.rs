@@ -16,8 +16,10 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 pub use demo::demo;
+pub use labels::Said;
 pub use labels::add_label;
 pub use labels::list_labels;
+pub use labels::withdraw_label;
 pub use offline::backtest;
 pub use offline::list_models;
 pub use serve::serve;

@@ -16,6 +16,7 @@ use crate::source::csv::CsvFile;
 use crate::store::FILE_NAME;
 use crate::store::ModelState;
 use crate::store::Store;
+use crate::verdict::rfc3339;
 
 /// Replays a file and writes the scores.
 ///
@@ -132,7 +133,6 @@ pub fn list_models(store: &Path) -> Result<String, Error> {
             ModelState::Rejected { reason } => reason,
             _ => String::new(),
         };
-        let trained = jiff::Timestamp::from_second(row.trained_s).map(|t| t.to_string());
         table.push([
             row.key.watch,
             row.key.entity.to_string(),
@@ -140,7 +140,7 @@ pub fn list_models(store: &Path) -> Result<String, Error> {
             row.key.detector,
             row.version.to_string(),
             state,
-            trained.unwrap_or_default(),
+            rfc3339(row.trained_s),
             row.sha256.chars().take(12).collect(),
             reason,
         ]);

@@ -51,6 +51,7 @@ pub(super) async fn run(
 ) {
     let mut due = Due::new(&watch, first_due_s(&trainer.store, &watch).await);
     let mut waiting = false;
+    measure(&trainer, &watch).await;
     loop {
         let wait = Duration::from_secs((due.next_s() - now_s()).max(0) as u64);
         tokio::select! {
@@ -80,6 +81,15 @@ pub(super) async fn run(
                 due.failed(&which, now_s());
             }
         }
+        measure(&trainer, &watch).await;
+    }
+}
+
+/// Shows what the versions in use make of the labels. It needs the store alone, so a restart does not
+/// have to wait for a training, nor does a failed one make the labels unseen.
+async fn measure(trainer: &Trainer, watch: &Watch) {
+    if let Err(error) = trainer.measure(watch).await {
+        tracing::warn!(watch = watch.name, %error, "labelled intervals not measured");
     }
 }
 

@@ -20,14 +20,19 @@ pub struct Own {
     values: Mutex<Values>,
 }
 
-/// What people's labels say of our scores, on one watch; NaN where there are too few labels.
+/// What the versions in use make of the labelled intervals of one watch, on the rows that are kept
+/// with the labels; NaN where there is nothing to divide by.
+///
+/// An interval counts as found if any of its points scores above 1, combined. One without any score
+/// does not count. Labels are no random sample: people label what was missed and what paged.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quality {
-    /// Share of our anomalies inside labelled time that people call anomalies, 0 to 1.
+    /// Labelled anomalies found / (those + intervals labelled normal that score above 1), 0 to 1.
     pub precision: f64,
-    /// Share of people's anomalies that we found, 0 to 1.
+    /// Labelled anomalies found / labelled anomalies, 0 to 1.
     pub recall: f64,
-    /// Mean seconds from the start of a labelled anomaly to our first score above 1.
+    /// Mean seconds from the start of a labelled anomaly that is found to the last row of the first
+    /// point that scores above 1; without the time until the next pass.
     pub detection_delay_s: f64,
 }
 
@@ -125,16 +130,17 @@ impl Family {
             }
             Family::Promotions => "Number of trained models that were judged, by result.",
             Family::Precision => {
-                "Share of our anomalies within labelled time that people call anomalies, 0 to 1. \
+                "Labelled anomalies in which the version in use scores above 1, divided by those and \
+                 the intervals labelled normal in which it does, 0 to 1. \
                  Renewed by each training, not by the scrape."
             }
             Family::Recall => {
-                "Share of the labelled anomalies that we found, 0 to 1. \
+                "Share of the labelled anomalies in which the version in use scores above 1, 0 to 1. \
                  Renewed by each training, not by the scrape."
             }
             Family::DetectionDelay => {
-                "Mean time from the start of a labelled anomaly to the first score above 1, in \
-                 seconds. Renewed by each training, not by the scrape."
+                "Mean time from the start of a labelled anomaly to the end of its first point that \
+                 scores above 1, in seconds. Renewed by each training, not by the scrape."
             }
         }
     }
@@ -195,7 +201,7 @@ impl Own {
         }
     }
 
-    /// What people's labels say of a watch's scores.
+    /// What a watch's versions in use make of what people said.
     pub fn quality(&self, watch: &str, quality: Quality) {
         self.set(Family::Precision, &[("watch", watch)], quality.precision);
         self.set(Family::Recall, &[("watch", watch)], quality.recall);

@@ -164,10 +164,10 @@ fn ourselves() {
         # HELP portent_promotions Number of trained models that were judged, by result.
         # TYPE portent_promotions counter
         portent_promotions_total{watch="ports",result="promoted"} 1
-        # HELP portent_labelled_precision_ratio Share of our anomalies within labelled time that people call anomalies, 0 to 1. Renewed by each training, not by the scrape.
+        # HELP portent_labelled_precision_ratio Labelled anomalies in which the version in use scores above 1, divided by those and the intervals labelled normal in which it does, 0 to 1. Renewed by each training, not by the scrape.
         # TYPE portent_labelled_precision_ratio gauge
         portent_labelled_precision_ratio{watch="ports"} 0.5
-        # HELP portent_labelled_detection_delay_seconds Mean time from the start of a labelled anomaly to the first score above 1, in seconds. Renewed by each training, not by the scrape.
+        # HELP portent_labelled_detection_delay_seconds Mean time from the start of a labelled anomaly to the end of its first point that scores above 1, in seconds. Renewed by each training, not by the scrape.
         # TYPE portent_labelled_detection_delay_seconds gauge
         portent_labelled_detection_delay_seconds{watch="ports"} 90
         # EOF

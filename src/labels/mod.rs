@@ -7,12 +7,16 @@
 mod time;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Map;
+use serde_json::Value;
 
 use crate::math::duration::format_duration;
 use crate::series::Entity;
 use crate::verdict::Interval;
 use crate::verdict::Label;
 use crate::verdict::Verdict;
+use crate::verdict::Withdrawal;
 
 pub use time::Time;
 
@@ -22,12 +26,18 @@ pub const MAX_LENGTH_S: i64 = 31 * 86_400;
 pub const MAX_CLASS_LEN: usize = 64;
 /// Longest note, in bytes.
 pub const MAX_NOTE_LEN: usize = 2048;
+/// Longest name of an author, in bytes.
+pub const MAX_AUTHOR_LEN: usize = 256;
 /// How far a person's clock may be ahead of ours before "now" counts as the future.
 const MAX_CLOCK_SKEW_S: i64 = 60;
 
 /// A label as a person writes it; nothing is checked yet.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "an object with watch, entity, from, to and verdict"
+)]
 pub struct NewLabel {
     /// The watch's name.
     pub watch: Option<String>,
@@ -45,9 +55,17 @@ pub struct NewLabel {
     pub note: Option<String>,
 }
 
+/// Why a label is taken back, as a person writes it; nothing is checked yet.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "an object with note, or nothing")]
+pub struct NewWithdrawal {
+    /// Free text.
+    pub note: Option<String>,
+}
+
 /// An entity, as text or as an object.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged, expecting = r#"entity: wanted "job=coredns" or {"job": "coredns"}"#)]
+#[serde(untagged, expecting = r#"wanted "job=coredns" or {"job": "coredns"}"#)]
 pub enum EntityText {
     /// `job=coredns,instance=a`.
     Text(String),
@@ -68,9 +86,9 @@ impl NewLabel {
     /// Reads the JSON of a request.
     ///
     /// # Errors
-    /// Where it is not JSON, or has a key or a type that does not belong there.
+    /// Where it is not JSON; or every key and every type that does not belong there.
     pub fn from_json(json: &[u8]) -> Result<NewLabel, Vec<String>> {
-        serde_json::from_slice(json).map_err(|error| vec![error.to_string()])
+        read(json)
     }
 
     /// The label, said at `now_s` (unix seconds), from which relative times count.
@@ -98,12 +116,11 @@ impl NewLabel {
             .and_then(|text| field("verdict", verdict(&text), &mut problems));
         let class = self.class.filter(|class| !class.is_empty());
         problems.extend(class.as_deref().and_then(|class| class_problem(class, verdict)));
-        let note = self.note.map(|note| note.trim().to_string()).filter(|note| !note.is_empty());
-        problems.extend(note.as_deref().and_then(note_problem));
+        let note = text("note", self.note, MAX_NOTE_LEN, &mut problems);
+        let author = text("author", origin.author, MAX_AUTHOR_LEN, &mut problems);
         match (watch, entity, interval, verdict) {
             (Some(watch), Some(entity), Some(interval), Some(verdict)) if problems.is_empty() => {
-                let Origin { author, source } = origin;
-                let source = source.to_string();
+                let source = origin.source.to_string();
                 let created_s = now_s;
                 Ok(Label {
                     watch,
@@ -122,6 +139,31 @@ impl NewLabel {
     }
 }
 
+impl NewWithdrawal {
+    /// Reads the JSON of a request; an empty body gives no reason.
+    ///
+    /// # Errors
+    /// As [`NewLabel::from_json`].
+    pub fn from_json(json: &[u8]) -> Result<NewWithdrawal, Vec<String>> {
+        if json.trim_ascii().is_empty() { Ok(NewWithdrawal::default()) } else { read(json) }
+    }
+
+    /// The withdrawal, said at `now_s` (unix seconds).
+    ///
+    /// # Errors
+    /// Every problem at once, each beginning with the field's name.
+    pub fn check(self, origin: Origin, now_s: i64) -> Result<Withdrawal, Vec<String>> {
+        let mut problems = Vec::new();
+        let note = text("note", self.note, MAX_NOTE_LEN, &mut problems);
+        let author = text("author", origin.author, MAX_AUTHOR_LEN, &mut problems);
+        let source = origin.source.to_string();
+        match problems.is_empty() {
+            true => Ok(Withdrawal { author, note, source, created_s: now_s }),
+            false => Err(problems),
+        }
+    }
+}
+
 impl EntityText {
     fn read(self) -> Result<Entity, String> {
         match self {
@@ -133,6 +175,39 @@ impl EntityText {
             EntityText::Pairs(pairs) => Ok(Entity::new(pairs.pairs())),
         }
     }
+}
+
+/// Reads an object. What does not fit is told field by field, since serde names no field.
+fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, Vec<String>> {
+    if json.trim_ascii().is_empty() {
+        return Err(vec!["the body is empty; wanted JSON".to_string()]);
+    }
+    let whole = match serde_json::from_slice(json) {
+        Ok(read) => return Ok(read),
+        Err(error) if error.is_data() => vec![error.to_string()],
+        Err(error) => vec![format!("the body is not JSON: {error}")],
+    };
+    let fields = serde_json::from_slice::<Map<String, Value>>(json).unwrap_or_default();
+    let problem = |(name, value): (String, Value)| {
+        let alone = Value::Object(Map::from_iter([(name.clone(), value)]));
+        serde_json::from_value::<T>(alone).err().map(|error| format!("{name}: {error}"))
+    };
+    let problems: Vec<String> = fields.into_iter().filter_map(problem).collect();
+    Err(if problems.is_empty() { whole } else { problems })
+}
+
+/// Free text without the space around it; empty is none. Notes if it is too long.
+fn text(
+    name: &str,
+    text: Option<String>,
+    max_len: usize,
+    problems: &mut Vec<String>,
+) -> Option<String> {
+    let text = text.map(|text| text.trim().to_string()).filter(|text| !text.is_empty())?;
+    if text.len() > max_len {
+        problems.push(format!("{name}: {} bytes; wanted at most {max_len}", text.len()));
+    }
+    Some(text)
 }
 
 /// Notes that a field is missing.
@@ -182,11 +257,6 @@ fn class_problem(class: &str, verdict: Option<Verdict>) -> Option<String> {
     (verdict == Some(Verdict::Normal)).then(|| {
         "class: what is normal has none; wanted the verdict anomaly, or no class".to_string()
     })
-}
-
-fn note_problem(note: &str) -> Option<String> {
-    (note.len() > MAX_NOTE_LEN)
-        .then(|| format!("note: {} bytes; wanted at most {MAX_NOTE_LEN}", note.len()))
 }
 
 #[cfg(test)]
@@ -284,20 +354,46 @@ mod tests {
         let error = |json| said(json).unwrap_err().join("; ");
         assert_eq!(
             error(r#"{"wach": "w"}"#),
-            "unknown field `wach`, expected one of `watch`, `entity`, `from`, `to`, `verdict`, \
-             `class`, `note` at line 1 column 7"
+            "wach: unknown field `wach`, expected one of `watch`, `entity`, `from`, `to`, \
+             `verdict`, `class`, `note`"
         );
         assert_eq!(
-            error(r#"{"entity": 5}"#),
-            "entity: wanted \"job=coredns\" or {\"job\": \"coredns\"} at line 1 column 13"
+            error(r#"{"entity": 5, "from": [], "verdict": 1}"#),
+            "entity: wanted \"job=coredns\" or {\"job\": \"coredns\"}; \
+             from: wanted 2026-11-22T10:00:00Z, unix seconds, now or -10m; \
+             verdict: invalid type: integer `1`, expected a string"
         );
         assert_eq!(
-            error(r#"{"from": []}"#),
-            "time: wanted 2026-11-22T10:00:00Z, unix seconds, now or -10m at line 1 column 12"
+            error(r#"{"watch": "a", "watch": "b"}"#),
+            "duplicate field `watch` at line 1 column 22"
+        );
+        assert_eq!(
+            error("7"),
+            "invalid type: integer `7`, expected an object with watch, entity, from, to and \
+             verdict at line 1 column 1"
         );
         let nameless =
             r#"{"watch": "w", "entity": {"": "x"}, "from": 0, "to": 9, "verdict": "normal"}"#;
         assert_eq!(error(nameless), "entity: an empty label name");
-        assert_eq!(error("["), "EOF while parsing a list at line 1 column 1");
+        let cut = "the body is not JSON: EOF while parsing a list at line 1 column 1";
+        assert_eq!(error("["), cut);
+        assert_eq!(error(" "), "the body is empty; wanted JSON");
+    }
+    #[test]
+    fn a_withdrawal_may_give_its_reason() {
+        let said = |json: &str, author: &str| {
+            let origin = Origin { author: Some(author.to_string()), source: "api" };
+            NewWithdrawal::from_json(json.as_bytes())?.check(origin, NOW_S)
+        };
+        let silent = said(" ", "").unwrap();
+        let wanted =
+            Withdrawal { author: None, note: None, source: "api".into(), created_s: NOW_S };
+        assert_eq!(silent, wanted);
+        let note = Some("wrong port".to_string());
+        assert_eq!(said(r#"{"note": "wrong port "}"#, "ann").unwrap().note, note);
+        let problems = said(r#"{"why": "x"}"#, "ann").unwrap_err();
+        assert_eq!(problems, ["why: unknown field `why`, expected `note`"]);
+        let long = said("{}", &"a".repeat(257)).unwrap_err();
+        assert_eq!(long, ["author: 257 bytes; wanted at most 256"]);
     }
 }

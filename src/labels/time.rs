@@ -13,7 +13,7 @@ const MAX_SECONDS: f64 = 1e11;
 
 /// A time as it was written; what it means depends on now.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "time: wanted 2026-11-22T10:00:00Z, unix seconds, now or -10m")]
+#[serde(untagged, expecting = "wanted 2026-11-22T10:00:00Z, unix seconds, now or -10m")]
 pub enum Time {
     /// Unix seconds.
     Number(f64),

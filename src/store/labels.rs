@@ -20,6 +20,7 @@ use crate::series::Window;
 use crate::verdict::Interval;
 use crate::verdict::Label;
 use crate::verdict::Verdict;
+use crate::verdict::Withdrawal;
 
 /// The feature rows of a label's interval, with the rows before it that a detector looks back on.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,28 +40,36 @@ pub struct StoredLabel {
     pub label: Label,
     /// Whether feature rows of its interval are kept.
     pub has_rows: bool,
+    /// Whether it was taken back, and by whom.
+    pub withdrawn: Option<Withdrawal>,
 }
 
 const COLUMNS: &str = "
-SELECT id, watch, entity, from_s, to_s, verdict, class, author, note, source, created_s, EXISTS (
-  SELECT 1 FROM label_rows JOIN label AS twin ON twin.id = label_id
-  WHERE twin.watch = label.watch AND twin.entity = label.entity
-    AND twin.from_s = label.from_s AND twin.to_s = label.to_s)
-FROM label WHERE (?1 IS NULL OR watch = ?1)";
+SELECT id, watch, entity, from_s, to_s, verdict, class, label.author, label.note, label.source,
+  label.created_s, EXISTS (
+    SELECT 1 FROM label_rows JOIN label AS twin ON twin.id = label_rows.label_id
+    WHERE twin.watch = label.watch AND twin.entity = label.entity
+      AND twin.from_s = label.from_s AND twin.to_s = label.to_s),
+  back.author, back.note, back.source, back.created_s
+FROM label LEFT JOIN label_withdrawal AS back ON back.label_id = id
+WHERE (?1 IS NULL OR watch = ?1)";
 
-/// Narrows [`COLUMNS`] to labels that nobody has spoken about since.
+/// Narrows a selection to labels that nobody has taken back or spoken about since.
 const PRESENT: &str = "
+AND id NOT IN (SELECT label_id FROM label_withdrawal)
 AND NOT EXISTS (
   SELECT 1 FROM label AS later
   WHERE later.watch = label.watch AND later.entity = label.entity
-    AND later.from_s = label.from_s AND later.to_s = label.to_s AND later.id > label.id)";
+    AND later.from_s = label.from_s AND later.to_s = label.to_s AND later.id > label.id
+    AND later.id NOT IN (SELECT label_id FROM label_withdrawal))";
 
 impl Store {
     /// Appends a label, with its rows if they are at hand, and returns its id.
     ///
     /// A label that adds nothing to the present word on the same interval (the same verdict; class,
-    /// note and author the same or left out) returns that one's id: a request may be repeated. Any
-    /// other is appended and is the present word from then on.
+    /// note and author the same or left out; and nobody has contradicted a part of it since) returns
+    /// that one's id: a request may be repeated. Any other is appended and is the present word from
+    /// then on.
     ///
     /// # Errors
     /// The write failed, or the rows' shape does not hold; then nothing was stored.
@@ -110,7 +119,35 @@ impl Store {
         self.select_labels(&format!("{COLUMNS} {PRESENT} ORDER BY id"), watch)
     }
 
-    /// Everything that was ever said, in that order; also what was taken back by a later label.
+    /// Takes a label back, as if it had never been said; what was said before on the same interval
+    /// holds again. Its rows stay. Returns the label; one that was taken back before comes with that
+    /// first withdrawal, and stays as it is.
+    ///
+    /// # Errors
+    /// No such label, or the write failed.
+    pub fn withdraw_label(
+        &self,
+        id: i64,
+        withdrawal: &Withdrawal,
+    ) -> Result<StoredLabel, StoreError> {
+        const ACTION: &str = "withdraw a label";
+        let Withdrawal { author, note, source, created_s } = withdrawal;
+        let said = format!("{COLUMNS} AND id = ?2");
+        let sql = "
+            INSERT INTO label_withdrawal (label_id, author, note, source, created_s)
+            VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+        self.write(ACTION, |transaction| {
+            let all = None::<&str>;
+            let known = transaction.query_row(&said, params![all, id], stored).optional()?;
+            if known.is_some() {
+                transaction.execute(sql, params![id, author, note, source, created_s])?;
+            }
+            Ok(known)
+        })?
+        .ok_or_else(|| self.not_found(ACTION, format!("label {id}")))
+    }
+
+    /// Everything that was ever said, in that order; also what was taken back since.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -164,7 +201,13 @@ fn repeated(connection: &Connection, label: &Label) -> rusqlite::Result<Option<i
     let sql = "
         SELECT id, verdict = :verdict AND (:class IS NULL OR class IS :class)
           AND (:author IS NULL OR author IS :author) AND (:note IS NULL OR note IS :note)
+          AND NOT EXISTS (
+            SELECT 1 FROM label AS later
+            WHERE later.watch = :watch AND later.entity = :entity AND later.verdict <> :verdict
+              AND later.from_s < :to AND later.to_s > :from AND later.id > label.id
+              AND later.id NOT IN (SELECT label_id FROM label_withdrawal))
         FROM label WHERE watch = :watch AND entity = :entity AND from_s = :from AND to_s = :to
+          AND id NOT IN (SELECT label_id FROM label_withdrawal)
         ORDER BY id DESC LIMIT 1";
     let entity = entity_text(&label.entity)?;
     let present = connection.prepare_cached(sql)?.query_row(
@@ -261,7 +304,17 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredLabel> {
         source: row.get(9)?,
         created_s: row.get(10)?,
     };
-    Ok(StoredLabel { id: row.get(0)?, label, has_rows: row.get(11)? })
+    let source: Option<String> = row.get(14)?;
+    let withdrawn = match source {
+        Some(source) => Some(Withdrawal {
+            author: row.get(12)?,
+            note: row.get(13)?,
+            source,
+            created_s: row.get(15)?,
+        }),
+        None => None,
+    };
+    Ok(StoredLabel { id: row.get(0)?, label, has_rows: row.get(11)?, withdrawn })
 }
 
 fn verdict(row: &Row<'_>, column: usize) -> rusqlite::Result<Verdict> {

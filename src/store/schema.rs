@@ -16,7 +16,7 @@ use super::StoreError;
 const APPLICATION_ID: i64 = 0x506f_7274;
 
 /// Step `i` leads from `user_version` `i` to `i + 1`.
-const STEPS: &[&str] = &[FIRST];
+const STEPS: &[&str] = &[FIRST, SECOND];
 
 const FIRST: &str = "
 -- What people said, in the order in which they said it. Never changed, never removed.
@@ -99,6 +99,21 @@ CREATE TABLE training_request (
 ) STRICT;
 ";
 
+const SECOND: &str = "
+-- Which labels people took back, and why. Said like a label: never changed, never removed.
+CREATE TABLE label_withdrawal (
+  label_id INTEGER PRIMARY KEY REFERENCES label (id),
+  author TEXT,
+  note TEXT,
+  source TEXT NOT NULL,
+  created_s INTEGER NOT NULL
+) STRICT;
+CREATE TRIGGER label_withdrawal_stays_said BEFORE UPDATE ON label_withdrawal
+  BEGIN SELECT RAISE(ABORT, 'labels are append-only'); END;
+CREATE TRIGGER label_withdrawal_stays BEFORE DELETE ON label_withdrawal
+  BEGIN SELECT RAISE(ABORT, 'labels are append-only'); END;
+";
+
 /// Refuses a file that is newer or not ours, before anything is written to it.
 pub(super) fn refuse_unknown(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let (found, ours) = inspect(connection).map_err(|error| StoreError::opening(path, &error))?;
@@ -146,4 +161,53 @@ fn steps(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", known.max(from as usize) as i64)?;
     transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::FILE_NAME;
+    use crate::store::Store;
+    use crate::verdict::Withdrawal;
+
+    /// As the first release made it and left it.
+    fn of_schema_1(path: &Path) {
+        let file = Connection::open(path).unwrap();
+        file.execute_batch(FIRST).unwrap();
+        file.execute_batch(
+            "PRAGMA application_id = 0x506f7274; PRAGMA user_version = 1;
+             INSERT INTO label VALUES
+               (7, 'w', '{\"job\":\"a\"}', 30, 90, 'anomaly', 'slow', 'ann', 'why', 'cli', 99);
+             INSERT INTO label_rows VALUES (7, '[\"rate\"]', 30, 30, 1, x'000000000000f03f');
+             INSERT INTO model_key VALUES (1, 'w', '{\"job\":\"a\"}', '', 'stl', 3);
+             INSERT INTO model VALUES (1, 3, 'promoted', NULL, 'ab', 50, '{}', x'01');
+             INSERT INTO streak VALUES ('w', '{\"job\":\"a\"}', '', 'combined', 2, 60);
+             INSERT INTO anomaly VALUES (1, 'w', '{\"job\":\"a\"}', 10, 20);
+             INSERT INTO training_request VALUES (4, 'w', 'label');",
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn a_file_of_schema_1_keeps_everything_and_learns_to_withdraw() {
+        let dir = tempfile::tempdir().unwrap();
+        of_schema_1(&dir.path().join(FILE_NAME));
+        let store = Store::open(dir.path()).unwrap();
+        let [stored] = &store.labels(None).unwrap()[..] else { panic!("one label") };
+        assert_eq!((stored.id, stored.has_rows, &stored.withdrawn), (7, true, &None));
+        assert_eq!(stored.label.author.as_deref(), Some("ann"));
+        assert_eq!(store.label_rows(7).unwrap().unwrap().window.values, [1.0]);
+        assert_eq!(store.promoted(None).unwrap()[0].version, 3);
+        assert_eq!(store.streaks("w").unwrap()[0].points, 2);
+        assert_eq!(store.anomalies("w", 0).unwrap().len(), 1);
+        assert_eq!(store.take_training_requests().unwrap()[0].id, 4);
+
+        let withdrawal =
+            Withdrawal { author: None, note: None, source: "cli".into(), created_s: 100 };
+        store.withdraw_label(7, &withdrawal).unwrap();
+        drop(store);
+        let store = Store::open(dir.path()).unwrap();
+        assert!(store.labels(None).unwrap().is_empty(), "a step is taken once");
+        assert_eq!(store.label_log(None).unwrap()[0].withdrawn, Some(withdrawal));
+    }
 }

@@ -6,6 +6,7 @@ use crate::series::Window;
 use crate::verdict::Interval;
 use crate::verdict::Label;
 use crate::verdict::Verdict;
+use crate::verdict::Withdrawal;
 
 fn label(from_s: i64) -> Label {
     Label {
@@ -54,7 +55,7 @@ fn labels_come_back_as_they_were_said() {
     let id = store.add_label(&label(1_000), None).unwrap();
     drop(store);
     let store = Store::open(&dir.path().join("made/here")).unwrap();
-    let wanted = StoredLabel { id, label: label(1_000), has_rows: false };
+    let wanted = StoredLabel { id, label: label(1_000), has_rows: false, withdrawn: None };
     assert_eq!(store.labels(Some("coredns")).unwrap(), [wanted]);
     assert_eq!(store.labels(Some("ports")).unwrap(), []);
     let counts = store.label_counts().unwrap();
@@ -80,17 +81,71 @@ fn the_last_word_counts_and_none_is_lost() {
     let ids: Vec<i64> = words.iter().map(|word| store.add_label(word, None).unwrap()).collect();
     assert_eq!(ids, [1, 2, 3], "saying anomaly again after normal is news");
     let present = store.labels(None).unwrap();
-    assert_eq!(present, [StoredLabel { id: 3, label: label(1_000), has_rows: false }]);
+    assert_eq!(
+        present,
+        [StoredLabel { id: 3, label: label(1_000), has_rows: false, withdrawn: None }]
+    );
     let noted = Label { note: Some("another".to_string()), ..label(1_000) };
     assert_eq!(store.add_label(&noted, None).unwrap(), 4, "a new note is kept");
     assert_eq!(store.label_log(None).unwrap().len(), 4);
 }
 
 #[test]
+fn a_withdrawn_label_is_as_if_it_had_never_been_said() {
+    let store = Store::in_memory().unwrap();
+    let why = |note: &str| Withdrawal {
+        author: Some("bob".to_string()),
+        note: Some(note.to_string()),
+        source: "api".to_string(),
+        created_s: 4_000,
+    };
+    let id = store.add_label(&label(1_000), Some(&rows(&[1.0, 2.0]))).unwrap();
+    let taken_back = store.withdraw_label(id, &why("the wrong job")).unwrap();
+    assert_eq!((taken_back.id, taken_back.withdrawn), (id, None), "nobody had before");
+    assert!(store.labels(None).unwrap().is_empty());
+    assert!(store.label_counts().unwrap().is_empty());
+    assert!(store.label_rows(id).unwrap().is_some(), "rows stay");
+    let again = store.withdraw_label(id, &why("twice")).unwrap();
+    assert_eq!(again.withdrawn, Some(why("the wrong job")), "the first word stays");
+    assert_eq!(store.label_log(None).unwrap(), [again]);
+
+    assert_eq!(store.add_label(&label(1_000), None).unwrap(), id + 1, "said again: a new label");
+    assert!(store.labels(None).unwrap()[0].has_rows, "with the interval's rows");
+    let normal = Label { verdict: Verdict::Normal, class: None, ..label(1_000) };
+    let later = store.add_label(&normal, None).unwrap();
+    store.withdraw_label(later, &why("no")).unwrap();
+    assert_eq!(store.labels(None).unwrap()[0].id, id + 1, "what was said before holds again");
+
+    let error = store.withdraw_label(99, &why("no")).unwrap_err();
+    assert_eq!(error.reason(), "store_not_found");
+    assert!(error.to_string().ends_with("cannot withdraw a label: there is no label 99"));
+}
+
+#[test]
+fn a_label_that_was_contradicted_in_part_may_be_said_again() {
+    let store = Store::in_memory().unwrap();
+    let first = store.add_label(&label(1_000), None).unwrap();
+    let interval = Interval { from_s: 1_030, to_s: 1_040 };
+    let normal = Label { interval, verdict: Verdict::Normal, class: None, ..label(1_000) };
+    let second = store.add_label(&normal, None).unwrap();
+    let third = store.add_label(&label(1_000), None).unwrap();
+    assert_eq!([first, second, third], [1, 2, 3], "else the person could not have the last word");
+    assert_eq!(store.add_label(&label(1_000), None).unwrap(), third, "a repetition");
+}
+
+#[test]
 fn labels_cannot_be_changed_or_removed() {
     let store = Store::in_memory().unwrap();
     store.add_label(&label(1_000), None).unwrap();
-    for sql in ["UPDATE label SET note = ''", "DELETE FROM label"] {
+    let withdrawal = Withdrawal { author: None, note: None, source: "cli".into(), created_s: 1 };
+    let other = store.add_label(&label(5_000), None).unwrap();
+    store.withdraw_label(other, &withdrawal).unwrap();
+    for sql in [
+        "UPDATE label SET note = ''",
+        "DELETE FROM label",
+        "UPDATE label_withdrawal SET note = ''",
+        "DELETE FROM label_withdrawal",
+    ] {
         let error = store.write("try", |t| t.execute(sql, [])).unwrap_err();
         assert_eq!(error.to_string(), "store :memory:: cannot try: labels are append-only");
     }
@@ -371,7 +426,7 @@ fn a_newer_schema_is_left_untouched() {
         let error = Store::open(copy.path()).unwrap_err();
         assert_eq!(error.reason(), "store_newer_schema");
         let text = error.to_string();
-        assert!(text.contains("has schema 99, written by a newer Portent; this one knows up to 1"));
+        assert!(text.contains("has schema 99, written by a newer Portent; this one knows up to 2"));
         for name in &files {
             let (was, is) = (fs::read(dir.path().join(name)), fs::read(copy.path().join(name)));
             assert!(was.unwrap() == is.unwrap(), "{name} of {} changed", path.display());

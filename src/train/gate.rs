@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use super::Members;
 use super::Told;
-use crate::gather::whole_points;
 use crate::model::Model;
 use crate::score::Streak;
 use crate::score::combine;
 use crate::series::Window;
+use crate::store::LabelRows;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 
@@ -35,6 +35,9 @@ impl Decision {
 
 const DAY_S: i64 = 86_400;
 
+/// Most labels that a reason names; who has taken those back learns of the others.
+const NAMED_LABELS: usize = 5;
+
 /// Where in an incident's surprises the threshold is laid: at its middle, so that it is found as soon
 /// when it comes again; nearer to its peak where the middle would page on ordinary days.
 const QUANTILES: [f64; 4] = [0.5, 0.75, 0.9, 1.0];
@@ -54,6 +57,12 @@ pub(super) fn decide_while(
         // Its scores would be absent where the champion's are not.
         return Decision::Reject("too few rows without an incident to know its threshold".into());
     }
+    // A champion without a threshold calls nothing false: that is no measure for one who has.
+    let silent = |(key, model): (&_, &Model)| {
+        !model.calibrated() && challengers.get(key).is_some_and(Model::calibrated)
+    };
+    let none = Members::new();
+    let champions = if champions.iter().any(silent) { &none } else { champions };
     let last_day = last_day(history);
     let allowed = match champions.is_empty() {
         true => None,
@@ -70,7 +79,7 @@ pub(super) fn decide_while(
         for (key, model) in challengers.iter_mut() {
             model.reset_threshold(pristine[key]);
         }
-        move_thresholds(watch, told, challengers, quantile);
+        move_thresholds(told, challengers, quantile);
         decision = judge(watch, &last_day, told, challengers, allowed);
         if decision == Decision::Promote {
             return decision;
@@ -93,26 +102,15 @@ fn judge(
     challengers: &Members,
     allowed: Option<usize>,
 ) -> Decision {
-    for Told { label, rows } in told {
-        let features = &rows.features;
-        let interval = whole_points(watch, label.interval);
-        let scores = scores(challengers, features, &rows.window);
-        let inside = scores.iter().filter(|(time_s, _)| interval.contains(**time_s));
-        let highest = inside.map(|(_, score)| *score).fold(f64::NAN, f64::max);
-        let span = format!("{}..{}", label.interval.from_s, label.interval.to_s);
-        match label.verdict {
-            Verdict::Anomaly if highest <= 1.0 => {
-                return Decision::Reject(format!(
-                    "the labelled anomaly {span} scores {highest:.2}, wanted above 1"
-                ));
-            }
-            Verdict::Normal if highest > 1.0 => {
-                return Decision::Reject(format!(
-                    "the interval {span}, labelled normal, scores {highest:.2}, wanted at most 1"
-                ));
-            }
-            _ => {}
-        }
+    let mut missed: Vec<String> =
+        told.iter().filter_map(|told| missed(challengers, told)).collect();
+    let more = missed.len().saturating_sub(NAMED_LABELS);
+    missed.truncate(NAMED_LABELS);
+    if more > 0 {
+        missed.push(format!("and {more} more"));
+    }
+    if !missed.is_empty() {
+        return Decision::Reject(missed.join("; "));
     }
     let alarms = false_alarms(watch, challengers, last_day);
     match allowed.filter(|allowed| alarms > *allowed) {
@@ -123,24 +121,44 @@ fn judge(
     }
 }
 
+/// How a label is not met, and which others of its entity say the opposite.
+fn missed(challengers: &Members, told: &Told) -> Option<String> {
+    let highest = inside(challengers, told).into_values().fold(f64::NAN, f64::max);
+    let label = &told.heard.label;
+    let wanted = match label.verdict {
+        Verdict::Anomaly if highest <= 1.0 => "above 1",
+        Verdict::Normal if highest > 1.0 => "at most 1",
+        _ => return None,
+    };
+    let mut problem =
+        format!("{}: scores {highest:.2}, wanted {wanted}", label.named(told.heard.id));
+    for later in &told.heard.overruled_by {
+        problem += &format!(", judged without what {later} contradicts");
+    }
+    for earlier in &told.heard.overrules {
+        problem += &format!(", where it contradicts {earlier}");
+    }
+    Some(problem)
+}
+
 /// Lowers the thresholds of the members that see a labelled anomaly best, and raises those of members
 /// that see one where a person saw none.
-fn move_thresholds(watch: &Watch, told: &[Told], challengers: &mut Members, quantile: f64) {
+fn move_thresholds(told: &[Told], challengers: &mut Members, quantile: f64) {
     let mut lowest: BTreeMap<_, f64> = BTreeMap::new();
     let mut highest: BTreeMap<_, f64> = BTreeMap::new();
-    for Told { label, rows } in told {
+    for told in told {
+        let verdict = told.heard.label.verdict;
         let levels: BTreeMap<_, f64> = challengers
             .iter()
             .filter_map(|(key, model)| {
-                let surprises = surprises(watch, model, rows, label.interval);
-                let at = if label.verdict == Verdict::Normal { 1.0 } else { quantile };
-                Some((key.clone(), level(surprises, at)?))
+                let at = if verdict == Verdict::Normal { 1.0 } else { quantile };
+                Some((key.clone(), level(surprises(model, told), at)?))
             })
             .collect();
         let best = levels.iter().max_by(|a, b| a.1.total_cmp(b.1));
         let best = best.map(|(key, _)| key.feature.clone());
         for (key, surprise) in levels {
-            match label.verdict {
+            match verdict {
                 Verdict::Anomaly if Some(&key.feature) == best.as_ref() => {
                     let known = lowest.entry(key).or_insert(surprise);
                     *known = known.min(surprise);
@@ -158,16 +176,12 @@ fn move_thresholds(watch: &Watch, told: &[Told], challengers: &mut Members, quan
     }
 }
 
-fn surprises(
-    watch: &Watch,
-    model: &Model,
-    rows: &crate::store::LabelRows,
-    interval: crate::verdict::Interval,
-) -> Vec<f64> {
-    let interval = whole_points(watch, interval);
-    let points = model.score(&model.columns(names(&rows.features), &rows.window), interval.from_s);
-    let inside = points.iter().filter(|p| interval.contains(p.time_s));
-    inside.map(|p| p.surprise).filter(|s| s.is_finite()).collect()
+fn surprises(model: &Model, told: &Told) -> Vec<f64> {
+    let LabelRows { features, window } = &told.rows;
+    let from_s = told.points.iter().map(|points| points.from_s).min().unwrap_or(i64::MAX);
+    let points = model.score(&model.columns(names(features), window), from_s);
+    let inside = points.iter().filter(|point| told.speaks_for(point.time_s));
+    inside.map(|point| point.surprise).filter(|surprise| surprise.is_finite()).collect()
 }
 
 fn level(mut surprises: Vec<f64>, quantile: f64) -> Option<f64> {
@@ -178,6 +192,13 @@ fn level(mut surprises: Vec<f64>, quantile: f64) -> Option<f64> {
 
 fn names(names: &[String]) -> impl Iterator<Item = &str> + Clone {
     names.iter().map(String::as_str)
+}
+
+/// The scores of the points that a label speaks for, by time.
+pub(super) fn inside(members: &Members, told: &Told) -> BTreeMap<i64, f64> {
+    let mut scores = scores(members, &told.rows.features, &told.rows.window);
+    scores.retain(|time_s, _| told.speaks_for(*time_s));
+    scores
 }
 
 /// The highest combined score of any feature, by time.
@@ -225,8 +246,8 @@ mod tests {
     use crate::preprocess;
     use crate::series::Entity;
     use crate::series::Grid;
-    use crate::store::LabelRows;
     use crate::store::ModelKey;
+    use crate::train::told::Heard;
     use crate::verdict::Interval;
     use crate::verdict::Label;
     use crate::watch::Checks;
@@ -303,6 +324,7 @@ mod tests {
     }
 
     fn told(verdict: Verdict, shift: f64) -> Told {
+        let id = if verdict == Verdict::Anomaly { 12 } else { 15 };
         let interval = Interval { from_s: 60 * STEP_S, to_s: 80 * STEP_S };
         let label = Label {
             watch: "w".into(),
@@ -310,19 +332,21 @@ mod tests {
             interval,
             verdict,
             class: None,
-            author: None,
+            author: Some("ann".into()),
             note: None,
             source: "api".into(),
             created_s: 0,
         };
         let window = rows(99, 80, 60..80, shift);
-        Told { label, rows: LabelRows { features: vec!["x".into()], window } }
+        let parts = vec![interval];
+        let (overruled_by, overrules) = (Vec::new(), Vec::new());
+        let heard = Heard { id, label, parts, overruled_by, overrules };
+        let rows = LabelRows { features: vec!["x".into()], window };
+        Told { heard, rows, points: vec![interval] }
     }
 
     fn highest(members: &Members, told: &Told) -> f64 {
-        let scores = scores(members, &told.rows.features, &told.rows.window);
-        let inside = scores.iter().filter(|(t, _)| told.label.interval.contains(**t));
-        inside.map(|(_, s)| *s).fold(f64::NAN, f64::max)
+        inside(members, told).into_values().fold(f64::NAN, f64::max)
     }
 
     #[test]
@@ -341,6 +365,17 @@ mod tests {
     }
 
     #[test]
+    fn a_champion_without_a_threshold_is_no_measure() {
+        let eventful = rows(1, ROWS, ROWS - 600..ROWS - 560, 9.0);
+        let (young, mut challengers) =
+            (members(&eventful.slice(0, 100)), members(&rows(1, ROWS, 0..0, 0.0)));
+        assert!(young.values().all(|model| !model.calibrated()));
+        assert!(false_alarms(&watch(), &challengers, &last_day(&eventful)) > 0);
+        let decision = decide(&watch(), &eventful, &[], &young, &mut challengers);
+        assert_eq!(decision, Decision::Promote);
+    }
+
+    #[test]
     fn an_anomaly_that_looks_like_every_day_is_not_learnt() {
         let history = rows(1, ROWS, 0..0, 0.0);
         let (champions, mut challengers) = (members(&history), members(&history));
@@ -349,7 +384,7 @@ mod tests {
         let decision = decide(&watch, &history, &[nothing], &champions, &mut challengers);
         let Decision::Reject(reason) = decision else { panic!("promoted") };
         // Either it is still not found, or ordinary days would be found as well.
-        assert!(reason.contains("labelled anomaly") || reason.contains("false alarms"), "{reason}");
+        assert!(reason.contains("wanted above 1") || reason.contains("false alarms"), "{reason}");
     }
 
     #[test]
@@ -364,12 +399,45 @@ mod tests {
     }
 
     #[test]
-    fn contradicting_labels_leave_the_champion_in_place() {
+    fn a_reason_names_the_labels_that_are_not_met() {
         let history = rows(1, ROWS, 0..0, 0.0);
         let (champions, mut challengers) = (members(&history), members(&history));
         let labels = [told(Verdict::Normal, 20.0), told(Verdict::Anomaly, 6.0)];
         let decision = decide(&watch(), &history, &labels, &champions, &mut challengers);
         let Decision::Reject(reason) = decision else { panic!("promoted") };
-        assert!(reason.contains("labelled normal"), "{reason}");
+        let named = "label 15 (normal 1970-01-01T01:00:00Z..1970-01-01T01:20:00Z, by ann): scores ";
+        assert!(reason.starts_with(named) && reason.ends_with(", wanted at most 1"), "{reason}");
+
+        let nothing = |points| Told { points, ..told(Verdict::Anomaly, -3.0) };
+        let whole = Interval { from_s: 60 * STEP_S, to_s: 80 * STEP_S };
+        let many: Vec<Told> = (0..7).map(|_| nothing(vec![whole])).collect();
+        let judged = |told: &[Told]| {
+            let last_day = last_day(&history);
+            judge(&watch(), &last_day, told, &champions, None)
+        };
+        let Decision::Reject(reason) = judged(&many) else { panic!("promoted") };
+        assert!(reason.contains("label 12 (anomaly "), "{reason}");
+        assert!(reason.ends_with("wanted above 1; and 2 more"), "{reason}");
+    }
+
+    #[test]
+    fn only_points_that_a_label_still_speaks_for_count() {
+        let history = rows(1, ROWS, 0..0, 0.0);
+        let champions = members(&history);
+        let judged = |told: &Told| {
+            judge(&watch(), &last_day(&history), std::slice::from_ref(told), &champions, None)
+        };
+        // 60..80 is far from normal; the label keeps what came before.
+        let mut told = told(Verdict::Normal, 20.0);
+        assert_ne!(judged(&told), Decision::Promote);
+        told.points = vec![Interval { from_s: 30 * STEP_S, to_s: 60 * STEP_S }];
+        assert_eq!(judged(&told), Decision::Promote);
+        told.points = vec![Interval { from_s: 30 * STEP_S, to_s: 61 * STEP_S }];
+        told.heard.overruled_by.push("label 16 (anomaly)".into());
+        told.heard.overrules.push("label 3 (anomaly)".into());
+        let Decision::Reject(reason) = judged(&told) else { panic!("promoted") };
+        let wanted = "wanted at most 1, judged without what label 16 (anomaly) contradicts, \
+            where it contradicts label 3 (anomaly)";
+        assert!(reason.ends_with(wanted), "{reason}");
     }
 }

@@ -8,6 +8,8 @@ use super::TrainError;
 use super::Which;
 use super::reading;
 use super::reading::Reading;
+use super::told;
+use super::told::Heard;
 use crate::gather;
 use crate::series::Entity;
 use crate::series::Grid;
@@ -84,15 +86,20 @@ async fn complete_labels(
     watch: &Watch,
 ) -> Result<(), TrainError> {
     let labels = with_store(store, watch, |store, name| store.labels(Some(name))).await?;
+    let mut without = Vec::new();
     for StoredLabel { id, label, .. } in labels.into_iter().filter(|label| !label.has_rows) {
         match gather::label_rows(source, watch, &label).await {
             Ok(Some(rows)) => {
                 with_store(store, watch, move |store, _| store.set_label_rows(id, &rows)).await?;
             }
             // Out of the source's retention: the label is kept, it only cannot be learnt from.
-            Ok(None) => tracing::warn!(watch = watch.name, id, "no samples in a label's interval"),
+            Ok(None) => without.push(id),
             Err(error) => tracing::warn!(watch = watch.name, id, %error, "label without rows"),
         }
+    }
+    if !without.is_empty() {
+        let watch = watch.name.as_str();
+        tracing::warn!(watch, labels = ?without, "not learnt from: no samples in their intervals");
     }
     Ok(())
 }
@@ -128,25 +135,55 @@ async fn known(
     watch: &Watch,
     since_s: i64,
 ) -> Result<(Known, BTreeMap<Entity, Vec<Told>>), TrainError> {
+    let settings = watch.clone();
     with_store(store, watch, move |store, name| {
         let mut known = Known::default();
         for (entity, interval) in store.anomalies(name, since_s)? {
             known.own.entry(entity).or_default().push(interval);
         }
-        let mut told: BTreeMap<Entity, Vec<Told>> = BTreeMap::new();
-        for StoredLabel { id, label, .. } in store.labels(Some(name))? {
-            let to = match label.verdict {
-                Verdict::Anomaly => &mut known.anomalies,
-                Verdict::Normal => &mut known.normal,
-            };
-            to.entry(label.entity.clone()).or_default().push(label.interval);
-            if let Some(rows) = store.label_rows(id)? {
-                told.entry(label.entity.clone()).or_default().push(Told { label, rows });
+        let heard = told::hear(store.labels(Some(name))?);
+        for (entity, labels) in &heard {
+            for Heard { label, parts, .. } in labels {
+                let to = match label.verdict {
+                    Verdict::Anomaly => &mut known.anomalies,
+                    Verdict::Normal => &mut known.normal,
+                };
+                to.entry(entity.clone()).or_default().extend(parts);
             }
         }
-        Ok((known, told))
+        Ok((known, with_rows(store, &settings, heard)?))
     })
     .await
+}
+
+/// What people said of a watch's entities, with its rows.
+pub(super) async fn told(
+    store: &Store,
+    watch: &Watch,
+) -> Result<BTreeMap<Entity, Vec<Told>>, TrainError> {
+    let settings = watch.clone();
+    with_store(store, watch, move |store, name| {
+        with_rows(store, &settings, told::hear(store.labels(Some(name))?))
+    })
+    .await
+}
+
+/// Those labels whose rows are kept, with them.
+fn with_rows(
+    store: &Store,
+    watch: &Watch,
+    heard: BTreeMap<Entity, Vec<Heard>>,
+) -> Result<BTreeMap<Entity, Vec<Told>>, StoreError> {
+    let mut told: BTreeMap<Entity, Vec<Told>> = BTreeMap::new();
+    for (entity, labels) in heard {
+        let points = told::points(watch, &labels);
+        for (heard, points) in labels.into_iter().zip(points) {
+            if let Some(rows) = store.label_rows(heard.id)? {
+                told.entry(entity.clone()).or_default().push(Told { heard, rows, points });
+            }
+        }
+    }
+    Ok(told)
 }
 
 /// Runs a piece of store work off the async threads.

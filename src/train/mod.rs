@@ -6,8 +6,10 @@
 mod gate;
 mod history;
 mod leaving;
+mod quality;
 mod reading;
 mod succession;
+mod told;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -24,14 +26,12 @@ use crate::model::sha256;
 use crate::series::Entity;
 use crate::series::Window;
 use crate::source::Source;
-use crate::store::LabelRows;
 use crate::store::ModelKey;
 use crate::store::ModelRow;
 use crate::store::ModelState;
 use crate::store::NewModel;
 use crate::store::Store;
 use crate::store::StoreError;
-use crate::verdict::Label;
 use crate::watch::Watch;
 use crate::workers::Priority;
 use crate::workers::Turn;
@@ -39,6 +39,7 @@ use crate::workers::Workers;
 
 use reading::Reading;
 use succession::Champions;
+use told::Told;
 
 pub use gate::Decision;
 
@@ -106,12 +107,6 @@ pub enum TrainError {
     Stopped,
 }
 
-/// A label with the rows that it speaks of.
-pub(crate) struct Told {
-    pub(crate) label: Label,
-    pub(crate) rows: LabelRows,
-}
-
 /// The models of one entity.
 pub(crate) type Members = BTreeMap<ModelKey, Model>;
 
@@ -162,9 +157,8 @@ impl Trainer {
             let in_use = in_use.remove(&entity).unwrap_or_default();
             let champions = Champions {
                 protected: succession::is_protected(watch, &in_use, &told, now_s),
-                members: self.champions(in_use).await?,
+                members: self.champions(watch, in_use).await?,
             };
-            let champions = champions.of_the_settings(watch);
             // A model on some of its features is better than none, not better than one on all.
             if refused.is_some() && !champions.members.is_empty() {
                 withheld = true;
@@ -210,8 +204,12 @@ impl Trainer {
         Ok(by_entity)
     }
 
-    async fn champions(&self, rows: Vec<ModelRow>) -> Result<Members, TrainError> {
-        let store = self.store.clone();
+    /// The models of these rows, but for those of other settings: such a model judges something else,
+    /// and is no measure of the new one.
+    /// The models in use, without those of other settings: those judge something else and are no
+    /// measure of the new ones.
+    async fn champions(&self, watch: &Watch, rows: Vec<ModelRow>) -> Result<Members, TrainError> {
+        let (store, fingerprints) = (self.store.clone(), watch.fingerprints());
         let read = tokio::task::spawn_blocking(move || {
             let mut members = Members::new();
             for row in rows {
@@ -222,6 +220,10 @@ impl Trainer {
                     members.insert(row.key, model);
                 }
             }
+            members.retain(|key, model| {
+                let expected = fingerprints.get(&(key.feature.clone(), key.detector.clone()));
+                expected.is_some_and(|expected| expected == model.fingerprint())
+            });
             Ok(members)
         });
         read.await.map_err(|_| TrainError::Panicked)?
@@ -346,3 +348,6 @@ fn fit_entity(
     }
     Ok(Trained { members, decision })
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,24 +19,12 @@ pub(super) struct Champions {
     pub(super) protected: bool,
 }
 
-impl Champions {
-    /// Without models of other settings: those judge something else and are no measure of the new one.
-    pub(super) fn of_the_settings(mut self, watch: &Watch) -> Champions {
-        let fingerprints = watch.fingerprints();
-        self.members.retain(|key, model| {
-            let expected = fingerprints.get(&(key.feature.clone(), key.detector.clone()));
-            expected.is_some_and(|expected| expected == model.fingerprint())
-        });
-        self
-    }
-}
-
 /// Whether the models in use stay until a challenger has learnt from enough. Not for ever: until they
 /// are older than any history, or a person has spoken since.
 pub(super) fn is_protected(watch: &Watch, in_use: &[ModelRow], told: &[Told], now_s: i64) -> bool {
     let trained_s = in_use.iter().map(|row| row.trained_s).min();
     trained_s.is_some_and(|trained_s| {
-        let spoken = told.iter().any(|told| told.label.created_s > trained_s);
+        let spoken = told.iter().any(|told| told.heard.label.created_s > trained_s);
         now_s - trained_s < watch.train.history_s && !spoken
     })
 }

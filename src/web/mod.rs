@@ -52,12 +52,23 @@ pub struct Scraped {
     pub gzip: bool,
 }
 
-/// A label that somebody posted, as it came.
+/// What is to be done with a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelCall {
+    /// The body is a new one.
+    Add,
+    /// The one with this id is taken back; the body may say why.
+    Withdraw(i64),
+}
+
+/// Something that somebody says about a label, as it came.
 #[derive(Debug)]
 pub struct LabelRequest {
+    /// What is to be done.
+    pub call: LabelCall,
     /// The body; at most 64 kB, not yet looked at.
     pub body: Vec<u8>,
-    /// Who posted it, if people have to sign in.
+    /// Who sent it, if people have to sign in.
     pub user: Option<String>,
     /// Takes the answer's `data`, or a status of 400 and above with what is wrong.
     pub reply: oneshot::Sender<Result<serde_json::Value, (u16, Vec<String>)>>,

@@ -6,6 +6,7 @@
 //! * `GET /-/ready` -- 200 once scores are served, 503 before
 //! * `PUT|POST /-/reload` -- reads the configuration again; with `--web.enable-lifecycle`
 //! * `POST /api/v1/labels` -- takes people's verdicts; where the API is on
+//! * `DELETE /api/v1/labels/ID` -- takes one back
 //!
 //! Where there is a `GET` there is a `HEAD`. Owns: this list, sign-in before it, and the form of
 //! errors. Does not own: connections (`server`).
@@ -38,6 +39,7 @@ use tokio::sync::oneshot;
 use tokio::time;
 
 use crate::web::Context;
+use crate::web::LabelCall;
 use crate::web::LabelRequest;
 use crate::web::ReloadRequest;
 use crate::web::WebError;
@@ -53,6 +55,8 @@ pub(super) type Answer = Response<Full<Bytes>>;
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
+
+const LABELS: &str = "/api/v1/labels";
 
 /// Longest body of a label request, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -95,6 +99,7 @@ enum Route {
     Ready,
     Reload,
     Labels,
+    Label,
 }
 
 impl Route {
@@ -105,8 +110,8 @@ impl Route {
             "/-/healthy" => Some(Route::Healthy),
             "/-/ready" => Some(Route::Ready),
             "/-/reload" => Some(Route::Reload),
-            "/api/v1/labels" => Some(Route::Labels),
-            _ => None,
+            LABELS => Some(Route::Labels),
+            _ => label_id(path).map(|_| Route::Label),
         }
     }
 
@@ -115,6 +120,7 @@ impl Route {
         match self {
             Route::Reload => "PUT, POST",
             Route::Labels => "POST",
+            Route::Label => "DELETE",
             _ => "GET, HEAD",
         }
     }
@@ -181,7 +187,7 @@ async fn routed(site: &Site, user: Option<String>, request: Request<Incoming>) -
         }
         Route::Ready => text(StatusCode::SERVICE_UNAVAILABLE, "Portent is not ready yet.\n"),
         Route::Reload => reload(site, request.headers()).await,
-        Route::Labels => labels(site, user, request).await,
+        Route::Labels | Route::Label => labels(site, user, request).await,
     }
 }
 
@@ -243,6 +249,14 @@ async fn labels(site: &Site, user: Option<String>, request: Request<Incoming>) -
             "the labels API is off: set `web: {labels_api: true}` in the configuration",
         );
     };
+    let call = match label_id(request.uri().path()).map(|id| (id, id.parse())) {
+        None => LabelCall::Add,
+        Some((_, Ok(id))) => LabelCall::Withdraw(id),
+        Some((id, Err(_))) => {
+            let problem = format!("there is no label {id:?}; wanted a number, DELETE {LABELS}/12");
+            return failure(StatusCode::NOT_FOUND, &problem);
+        }
+    };
     let limit = site.context.limits.body;
     let read = async {
         let _place = site.label_requests.acquire().await.ok()?;
@@ -255,7 +269,7 @@ async fn labels(site: &Site, user: Option<String>, request: Request<Incoming>) -
             return failure(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
         }
     };
-    let request = |reply| LabelRequest { body, user, reply };
+    let request = |reply| LabelRequest { call, body, user, reply };
     match ask(channel, request, site.context.limits.reply).await {
         Some(Ok(data)) => {
             let body = json!({ "status": "success", "data": data });
@@ -267,6 +281,11 @@ async fn labels(site: &Site, user: Option<String>, request: Request<Incoming>) -
         }
         None => failure(StatusCode::SERVICE_UNAVAILABLE, "no answer: starting, busy or stopping"),
     }
+}
+
+/// What follows in the path of one label.
+fn label_id(path: &str) -> Option<&str> {
+    path.strip_prefix(LABELS)?.strip_prefix('/').filter(|id| !id.is_empty())
 }
 
 /// The whole body, or the answer that says why not.

@@ -122,6 +122,55 @@ fn a_label_for_a_watch_that_is_not_there_is_refused() {
     assert!(String::from_utf8_lossy(&list.stdout).contains("job=coredns"));
 }
 
+/// `labels` on a store of its own; what follows `--store.path` is the command's.
+fn labels(lab: &Lab, args: &[&str]) -> Output {
+    let store = lab.path("store");
+    let (command, rest) = args.split_first().unwrap();
+    let store = ["--store.path", store.to_str().unwrap(), "--author", "ann"];
+    let store = if *command == "list" { &store[..2] } else { &store[..] };
+    run(&[&["labels", command], rest, store].concat())
+}
+
+/// A new label's arguments; times in unix seconds.
+fn saying<'a>(verdict: &'a str, from: &'a str, to: &'a str) -> [&'a str; 11] {
+    let entity = "job=coredns";
+    ["add", "--watch", "dns", "--entity", entity, "--from", from, "--to", to, "--verdict", verdict]
+}
+
+#[test]
+fn a_label_is_contradicted_withdrawn_and_said_again() {
+    let lab = Lab::new("cli_withdraw");
+    let printed = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let first = labels(&lab, &saying("anomaly", "1767323045", "1767323345"));
+    assert_eq!(printed(&first), "label 1 stored, training requested\n", "{}", said(&first));
+    assert_eq!(said(&first), "");
+    let second = labels(&lab, &saying("normal", "1767323105", "1767323165"));
+    let wanted = "warning: label 2 contradicts \
+        label 1 (anomaly 2026-01-02T03:04:05Z..2026-01-02T03:09:05Z, by ann) in \
+        2026-01-02T03:05:05Z..2026-01-02T03:06:05Z; the later word holds there\n";
+    assert_eq!(said(&second), wanted);
+    let list = printed(&labels(&lab, &["list"]));
+    assert!(list.contains("contradicted by 2"), "{list}");
+
+    let withdrawn = labels(&lab, &["withdraw", "2", "--note", "the wrong minute"]);
+    assert_eq!(printed(&withdrawn), "label 2 withdrawn, training requested\n");
+    assert!(said(&withdrawn).starts_with("warning: label 1 (anomaly "), "{}", said(&withdrawn));
+    assert!(said(&withdrawn).ends_with("by ann) holds again\n"), "{}", said(&withdrawn));
+    let list = printed(&labels(&lab, &["list"]));
+    assert!(!list.contains("normal") && !list.contains("contradicted"), "{list}");
+    let all = printed(&labels(&lab, &["list", "--all"]));
+    assert!(all.contains(" by ann: the wrong minute\n"), "{all}");
+
+    let twice = labels(&lab, &["withdraw", "2"]);
+    assert_eq!(printed(&twice), "label 2 withdrawn\n");
+    assert!(said(&twice).starts_with("warning: label 2 was withdrawn before, 20"), "{twice:?}");
+    let again = labels(&lab, &saying("normal", "1767323105", "1767323165"));
+    assert_eq!(printed(&again), "label 3 stored, training requested\n");
+    let unknown = labels(&lab, &["withdraw", "99"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(said(&unknown).ends_with("there is no label 99\n"), "{}", said(&unknown));
+}
+
 #[test]
 fn a_reader_that_leaves_is_no_error() {
     let shell = format!(

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use portent::web;
 use portent::web::Context;
+use portent::web::LabelCall;
 use portent::web::LabelRequest;
 use portent::web::Limits;
 use portent::web::ReloadRequest;
@@ -150,6 +151,7 @@ async fn every_route_and_method() {
         (Method::OPTIONS, "/-/ready", "GET, HEAD"),
         (Method::GET, "/-/reload", "PUT, POST"),
         (Method::GET, "/api/v1/labels", "POST"),
+        (Method::POST, "/api/v1/labels/12", "DELETE"),
     ] {
         let answer = plain().request(method, server.url(path)).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
@@ -244,8 +246,8 @@ async fn labels_are_handed_on() {
     let limits = Limits { body: Duration::from_millis(300), ..Limits::default() };
     let server = start(Context { labels: Some(labels), limits, ..context() }).await;
     tokio::spawn(async move {
-        while let Some(LabelRequest { body, user, reply }) = asked.recv().await {
-            assert_eq!(user, None);
+        while let Some(LabelRequest { call, body, user, reply }) = asked.recv().await {
+            assert_eq!((call, user), (LabelCall::Add, None));
             let _ = reply.send(match body.len() {
                 0 => Err((400, vec!["empty".into(), "no watch".into()])),
                 n => Ok(json!({ "bytes": n })),
@@ -266,6 +268,43 @@ async fn labels_are_handed_on() {
     // A body that never comes.
     let part = format!("{head}Content-Length: 9\r\n\r\n1234");
     assert!(raw(server.address, part.into()).await.starts_with("HTTP/1.1 408"));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_label_is_taken_back() {
+    let delete = async |server: &Server, id: &str, body: &'static str| {
+        let ask = plain().delete(server.url(&format!("/api/v1/labels/{id}"))).body(body);
+        let answer = ask.send().await.unwrap();
+        (answer.status(), serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap())
+    };
+    let server = start(context()).await;
+    assert_eq!(delete(&server, "12", "").await.0, StatusCode::FORBIDDEN, "the API is off");
+    server.end().await;
+
+    let (labels, mut asked) = mpsc::channel::<LabelRequest>(1);
+    let server = start(Context { labels: Some(labels), ..context() }).await;
+    let asking = plain().delete(server.url("/api/v1/labels/12")).header(header::ORIGIN, "http://e");
+    assert_eq!(asking.send().await.unwrap().status(), StatusCode::FORBIDDEN, "another site");
+    for id in ["twelve", "12/rows", "99999999999999999999"] {
+        let (status, answer) = delete(&server, id, "").await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{id}");
+        let wanted = format!("there is no label {id:?}; wanted a number, DELETE /api/v1/labels/12");
+        assert_eq!(answer["error"], wanted);
+    }
+    tokio::spawn(async move {
+        for id in [12, 13] {
+            let LabelRequest { call, body, reply, .. } = asked.recv().await.unwrap();
+            assert_eq!(call, LabelCall::Withdraw(id));
+            let known = (id == 12).then(|| json!({ "note": String::from_utf8(body).unwrap() }));
+            reply.send(known.ok_or_else(|| (404, vec!["there is no label 13".into()]))).unwrap();
+        }
+    });
+    let done = json!({"status": "success", "data": {"note": "why"}});
+    assert_eq!(delete(&server, "12", "why").await, (StatusCode::OK, done));
+    let missing =
+        json!({"status": "error", "errorType": "not_found", "error": "there is no label 13"});
+    assert_eq!(delete(&server, "13", "").await, (StatusCode::NOT_FOUND, missing));
     server.end().await;
 }
 
