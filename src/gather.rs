@@ -108,18 +108,20 @@ pub struct Slices {
     n_queries: usize,
     point_s: i64,
     cells: usize,
+    /// Reckoned with.
     n_entities: usize,
-    found: bool,
+    /// Known, or found so far.
+    n_found: usize,
     newest_first: bool,
 }
 
 impl Slices {
     /// The slices of `grid`, oldest first, where `n_known` entities are known; 0 if none is.
     pub fn new(watch: &Watch, grid: Grid, n_known: usize) -> Slices {
-        let (found, n_entities) = (n_known > 0, if n_known > 0 { n_known } else { MANY });
+        let n_entities = if n_known > 0 { n_known } else { MANY };
         let (n_queries, point_s) = (queries(watch).len(), watch.point_s());
         let (cells, newest_first) = (CELLS, false);
-        Slices { due: grid, n_queries, point_s, cells, n_entities, found, newest_first }
+        Slices { due: grid, n_queries, point_s, cells, n_entities, n_found: n_known, newest_first }
     }
 
     /// The same from the other end.
@@ -142,9 +144,6 @@ impl Slices {
     pub fn take(&mut self) -> Grid {
         let due = self.due;
         let n_rows = self.cells / (self.n_entities * self.n_queries).max(1);
-        if !self.found {
-            self.n_entities = (self.n_entities / 2).max(1);
-        }
         let cut_s = self.cut_s(n_rows as i64 * due.step_s);
         let n_before = ((cut_s - due.start_s) / due.step_s) as usize;
         let before = Grid { len: n_before, ..due };
@@ -169,12 +168,12 @@ impl Slices {
         }
     }
 
-    /// Says how many entities the slice held.
+    /// Says how many entities the slice held. The next one is at most four times as long: who looks
+    /// for where something began need not read all that was before.
     pub fn found(&mut self, n_entities: usize) {
-        if n_entities > 0 {
-            self.n_entities = if self.found { self.n_entities.max(n_entities) } else { n_entities };
-            self.found = true;
-        }
+        self.n_found = self.n_found.max(n_entities);
+        let by = if self.n_found > 0 { 4 } else { 2 };
+        self.n_entities = (self.n_entities / by).max(self.n_found).max(1);
     }
 
     /// Puts back a slice that the source did not manage in time, to be asked for in halves. Returns
@@ -469,12 +468,20 @@ mod tests {
         let grid = Grid { start_s: 0, step_s: 300, len: 8 * 2_016 };
         let mut slices = Slices::new(&watch, grid, 0);
         assert!(slices.take().len * 2 * 1_000 <= CELLS / 4);
-        let empty = std::iter::repeat_with(|| slices.take()).take_while(|slice| slice.len > 0);
-        assert!(empty.count() <= 16);
+        let mut n_slices = 1;
+        while !slices.is_done() {
+            slices.found(0);
+            slices.take();
+            n_slices += 1;
+        }
+        assert!(n_slices <= 16, "{n_slices}");
         let mut slices = Slices::new(&watch, grid, 0);
-        slices.take();
-        slices.found(1_000);
-        assert_eq!(slices.take().len, 150);
+        let lengths = [0; 4].map(|_| {
+            let len = slices.take().len;
+            slices.found(1_000);
+            len
+        });
+        assert_eq!(lengths, [18, 72, 150, 150]);
     }
 
     #[test]
