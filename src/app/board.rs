@@ -3,6 +3,7 @@
 use super::now_s;
 use crate::export::Board;
 use crate::export::Format;
+use crate::export::Scrape;
 use crate::web;
 
 /// The board as the web server sees it.
@@ -13,9 +14,8 @@ impl web::Scrape for Served {
         let format = format(accept);
         // Results that nobody renewed are gone at once, whatever the passes do.
         self.0.expire(now_s());
-        let scrape = self.0.scrape(format, gzip);
-        let (content_type, gzip) = (scrape.content_type, scrape.gzip);
-        web::Scraped { content_type, gzip, body: scrape.into_bytes().into() }
+        let Scrape { content_type, gzip, parts } = self.0.scrape(format, gzip);
+        web::Scraped { content_type, gzip, parts }
     }
 }
 

@@ -9,6 +9,7 @@ mod config;
 mod live;
 mod negotiate;
 mod page;
+mod parts;
 mod rate;
 mod routes;
 mod server;
@@ -46,9 +47,9 @@ pub trait Scrape: Send + Sync {
 pub struct Scraped {
     /// As in the header, with version and charset.
     pub content_type: &'static str,
-    /// The text, packed or not.
-    pub body: Arc<[u8]>,
-    /// Whether `body` is packed with gzip.
+    /// The text, packed or not, to be sent one part after the other.
+    pub parts: Vec<Arc<[u8]>>,
+    /// Whether the parts are packed with gzip.
     pub gzip: bool,
 }
 

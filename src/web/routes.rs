@@ -18,7 +18,6 @@ use std::time::Duration;
 use std::time::Instant;
 
 use http_body_util::BodyExt;
-use http_body_util::Full;
 use http_body_util::LengthLimitError;
 use http_body_util::Limited;
 use hyper::HeaderMap;
@@ -48,9 +47,10 @@ use crate::web::auth::Entry;
 use crate::web::live::Live;
 use crate::web::negotiate;
 use crate::web::page;
+use crate::web::parts::Parts;
 use crate::web::rate::Bucket;
 
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Parts>;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -149,7 +149,7 @@ pub(super) async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Answe
         // The length is that of the body that a GET would have.
         let length = answer.body().size_hint().lower();
         answer.headers_mut().insert(header::CONTENT_LENGTH, length.into());
-        *answer.body_mut() = Full::default();
+        *answer.body_mut() = Parts::default();
     }
     answer
 }
@@ -210,7 +210,7 @@ fn metrics(site: &Site, headers: &HeaderMap) -> Answer {
     let (accept, encoding) = (list(header::ACCEPT), list(header::ACCEPT_ENCODING));
     let accept = (!accept.is_empty()).then_some(accept.as_str());
     let scraped = site.context.scrape.scrape(accept, negotiate::accepts_gzip(Some(&encoding)));
-    let mut answer = Response::new(Full::new(Bytes::from_owner(scraped.body)));
+    let mut answer = Response::new(scraped.parts.into_iter().map(Bytes::from_owner).collect());
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(scraped.content_type));
     headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
@@ -350,7 +350,7 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
 }
 
 fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = Response::new(Parts::from_iter([body.into()]));
     *answer.status_mut() = status;
     with(answer, header::CONTENT_TYPE, content_type)
 }

@@ -26,7 +26,7 @@ fn root() -> &'static Path {
 /// A program of tests/tools; its absence fails the test with what to do.
 fn tool(name: &str) -> PathBuf {
     let path = root().join("tests/tools/bin").join(name);
-    assert!(path.exists(), "{} is missing: run `make tools`", path.display());
+    assert!(path.exists(), "{} is missing: run `make install`", path.display());
     path
 }
 

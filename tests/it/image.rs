@@ -50,7 +50,7 @@ impl Buildah {
     /// Runs to the end, must succeed; its standard output.
     fn run(&self, arguments: &[&str]) -> String {
         let output =
-            self.command(arguments).output().expect("buildah is missing: run `make tools`");
+            self.command(arguments).output().expect("buildah is missing: run `make install`");
         let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (stdout, stderr) = (said(&output.stdout), said(&output.stderr));
         assert!(output.status.success(), "buildah {arguments:?}\n{stdout}{stderr}");

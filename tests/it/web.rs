@@ -55,7 +55,8 @@ impl Scrape for OneMetric {
             packer.write_all(&body).unwrap();
             body = packer.finish().unwrap();
         }
-        Scraped { content_type, body: body.into(), gzip }
+        let parts = body.chunks(body.len().div_ceil(2).max(1)).map(Arc::from).collect();
+        Scraped { content_type, parts, gzip }
     }
 }
 
