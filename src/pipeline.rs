@@ -8,17 +8,16 @@
 
 mod input;
 mod judge;
+mod news;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::detect::RestoreError;
 use crate::export::Board;
 use crate::gather;
 use crate::gather::Problem;
-use crate::model;
 use crate::model::Model;
 use crate::series::Entity;
 use crate::series::Grid;
@@ -28,7 +27,6 @@ use crate::store::ModelKey;
 use crate::store::SavedStreak;
 use crate::store::Store;
 use crate::store::StoreError;
-use crate::store::StoredModel;
 use crate::watch::Watch;
 use crate::window::Fifo;
 use crate::workers::Priority;
@@ -36,6 +34,8 @@ use crate::workers::Workers;
 
 use judge::Judged;
 use judge::Tracked;
+use news::Fetched;
+use news::News;
 
 /// What every pass needs.
 pub struct Pipeline {
@@ -279,36 +279,32 @@ impl Pipeline {
         for models in self.state.models.values_mut() {
             models.retain(|loaded| news.keys.contains(&loaded.key));
         }
-        for stored in news.models {
-            self.load_model(stored);
+        self.state.models.retain(|_, models| !models.is_empty());
+        for fetched in news.models {
+            self.take_model(fetched);
         }
         Ok(())
     }
 
-    fn load_model(&mut self, stored: StoredModel) {
-        let StoredModel { key, version, sha256, trained_s, bytes, .. } = stored;
+    fn take_model(&mut self, fetched: Fetched) {
+        let Fetched { key, version, loaded } = fetched;
         self.state.read.insert(key.clone(), version);
-        let read = match model::sha256(&bytes) == sha256 {
-            true => Model::from_bytes(&bytes),
-            false => Err(RestoreError("its bytes are not those that were stored".into())),
-        };
-        let model = match read {
-            Ok(model) => Arc::new(model),
+        let (watch, entity) = (&self.watch.name, &key.entity);
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
             Err(error) => {
-                let (watch, entity) = (&self.watch.name, &key.entity);
                 tracing::error!(watch, %entity, version, %error, "stored model refused");
                 return;
             }
         };
         let member = (key.feature.clone(), key.detector.clone());
-        if self.fingerprints.get(&member).map(String::as_str) != Some(model.fingerprint()) {
-            let (watch, entity) = (&self.watch.name, &key.entity);
+        if self.fingerprints.get(&member).map(String::as_str) != Some(loaded.model.fingerprint()) {
             tracing::debug!(watch, %entity, version, "a model of other settings, not used");
             return;
         }
         let models = self.state.models.entry(key.entity.clone()).or_default();
         models.retain(|loaded| loaded.key != key);
-        models.push(Loaded { key, version, sha256, trained_s, model });
+        models.push(loaded);
         models.sort_by(|a, b| a.key.cmp(&b.key));
     }
 
@@ -362,29 +358,4 @@ fn publish(
     let known = state.models.iter().filter(|(entity, _)| state.entities.contains_key(*entity));
     let facts: Vec<_> = known.flat_map(|(_, models)| models).map(judge::fact).collect();
     board.publish_models(&watch.name, &facts);
-}
-
-/// What the store knows that a pipeline does not.
-struct News {
-    keys: BTreeSet<ModelKey>,
-    models: Vec<StoredModel>,
-    streaks: Vec<SavedStreak>,
-}
-
-impl News {
-    fn read(
-        store: &Store,
-        watch: &str,
-        known: &BTreeMap<ModelKey, i64>,
-        first: bool,
-    ) -> Result<News, StoreError> {
-        let rows = store.models_in_use(Some(watch))?;
-        let keys = rows.iter().map(|row| row.key.clone()).collect();
-        let mut models = Vec::new();
-        for row in rows.iter().filter(|row| known.get(&row.key) != Some(&row.version)) {
-            models.extend(store.model(&row.key, row.version)?);
-        }
-        let streaks = if first { store.streaks(watch)? } else { Vec::new() };
-        Ok(News { keys, models, streaks })
-    }
 }

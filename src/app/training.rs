@@ -105,13 +105,12 @@ async fn finish(store: &Store, requests: Vec<i64>) {
 /// then has to be.
 async fn first_due_s(store: &Store, watch: &Watch) -> i64 {
     let (store, name) = (store.clone(), watch.name.clone());
-    let read = tokio::task::spawn_blocking(move || store.promoted(Some(&name))).await;
+    let read = tokio::task::spawn_blocking(move || store.models_in_use(Some(&name))).await;
     let stored = read.ok().and_then(Result::ok).unwrap_or_default();
-    let fits = |member: &(Option<String>, String), fingerprint: &str| {
+    let fits = |(feature, detector): &(Option<String>, String), fingerprint: &String| {
         stored.iter().any(|model| {
-            let (key, known) = (&model.key, model.card.get("fingerprint"));
-            (&key.feature, &key.detector) == (&member.0, &member.1)
-                && known.and_then(|known| known.as_str()) == Some(fingerprint)
+            (&model.key.feature, &model.key.detector) == (feature, detector)
+                && model.fingerprint.as_ref() == Some(fingerprint)
         })
     };
     if !watch.fingerprints().iter().all(|(member, fingerprint)| fits(member, fingerprint)) {

@@ -119,6 +119,8 @@ pub struct ModelRow {
     pub sha256: String,
     /// When it was trained, in unix seconds.
     pub trained_s: i64,
+    /// The settings that it was made with, as its card names them.
+    pub fingerprint: Option<String>,
 }
 
 const WHOLE: &str = "
@@ -170,20 +172,6 @@ impl Store {
         }
     }
 
-    /// The models in use of one watch, or of all.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn promoted(&self, watch: Option<&str>) -> Result<Vec<StoredModel>, StoreError> {
-        let sql = format!(
-            "{WHOLE} WHERE state = 'promoted' AND (?1 IS NULL OR watch = ?1)
-             ORDER BY watch, entity, feature, detector"
-        );
-        self.read("read promoted models", |connection| {
-            connection.prepare_cached(&sql)?.query_map([watch], whole)?.collect()
-        })
-    }
-
     /// One version, whole.
     ///
     /// # Errors
@@ -214,7 +202,8 @@ impl Store {
 
     fn list(&self, watch: Option<&str>, and: &str) -> Result<Vec<ModelRow>, StoreError> {
         let sql = format!(
-            "SELECT watch, entity, feature, detector, version, state, reason, sha256, trained_s
+            "SELECT watch, entity, feature, detector, version, state, reason, sha256, trained_s,
+               CASE WHEN json_valid(card) THEN json_extract(card, '$.fingerprint') END
              FROM model JOIN model_key ON id = key_id WHERE (?1 IS NULL OR watch = ?1) {and}
              ORDER BY watch, entity, feature, detector, version"
         );
@@ -332,5 +321,6 @@ fn listed(row: &Row<'_>) -> rusqlite::Result<ModelRow> {
         state,
         sha256: row.get(7)?,
         trained_s: row.get(8)?,
+        fingerprint: row.get(9)?,
     })
 }

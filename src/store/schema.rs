@@ -197,7 +197,7 @@ mod tests {
         assert_eq!((stored.id, stored.has_rows, &stored.withdrawn), (7, true, &None));
         assert_eq!(stored.label.author.as_deref(), Some("ann"));
         assert_eq!(store.label_rows(7).unwrap().unwrap().window.values, [1.0]);
-        assert_eq!(store.promoted(None).unwrap()[0].version, 3);
+        assert_eq!(store.models_in_use(None).unwrap()[0].version, 3);
         assert_eq!(store.streaks("w").unwrap()[0].points, 2);
         assert_eq!(store.anomalies("w", 0).unwrap().len(), 1);
         assert_eq!(store.take_training_requests().unwrap()[0].id, 4);

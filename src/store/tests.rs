@@ -213,10 +213,9 @@ fn one_version_is_in_use() {
     let NewModel { key, card, bytes, sha256, trained_s } = model.clone();
     let whole = StoredModel { key, version: 3, sha256, trained_s, card, bytes };
     assert_eq!(store.model(&model.key, 3).unwrap().as_ref(), Some(&whole));
-    assert_eq!(store.promoted(Some("ports")).unwrap(), [whole]);
     assert_eq!(store.model(&model.key, 9).unwrap(), None);
     store.promote(&model.key, 1).unwrap();
-    assert_eq!(store.promoted(None).unwrap()[0].version, 1, "rolled back");
+    assert_eq!(store.models_in_use(None).unwrap()[0].version, 1, "rolled back");
 }
 
 #[test]
@@ -230,7 +229,7 @@ fn only_what_exists_is_promoted() {
         "store :memory:: cannot promote a model: there is no ports/seasonal_median/in\
          {ifName=\" Gi1/0,5 \",instance=\"a\\\"b\"} version 2"
     );
-    assert_eq!(store.promoted(None).unwrap()[0].version, 1, "the one before stays");
+    assert_eq!(store.models_in_use(None).unwrap()[0].version, 1, "the one before stays");
 }
 
 #[test]

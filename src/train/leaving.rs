@@ -85,7 +85,8 @@ mod tests {
     fn row(entity: Entity, trained_day: i64, state: ModelState) -> ModelRow {
         let (watch, detector) = ("ports".into(), "stl".into());
         let key = ModelKey { watch, entity, feature: Some("in".into()), detector };
-        ModelRow { key, version: 1, state, sha256: String::new(), trained_s: trained_day * DAY_S }
+        let (sha256, trained_s) = (String::new(), trained_day * DAY_S);
+        ModelRow { key, version: 1, state, sha256, trained_s, fingerprint: None }
     }
 
     #[test]

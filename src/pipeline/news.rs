@@ -1,0 +1,67 @@
+//! What the store knows that a pipeline does not: models put in use since the last look.
+//!
+//! Owns: reading them whole, which takes a while and so leaves the async threads.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Loaded;
+use crate::detect::RestoreError;
+use crate::model;
+use crate::model::Model;
+use crate::store::ModelKey;
+use crate::store::ModelRow;
+use crate::store::SavedStreak;
+use crate::store::Store;
+use crate::store::StoreError;
+
+/// News of one watch.
+pub(super) struct News {
+    /// Of every model in use.
+    pub(super) keys: BTreeSet<ModelKey>,
+    /// Those that were not read before.
+    pub(super) models: Vec<Fetched>,
+    /// Those of the run before this one; only at first.
+    pub(super) streaks: Vec<SavedStreak>,
+}
+
+/// A model as it was found.
+pub(super) struct Fetched {
+    pub(super) key: ModelKey,
+    pub(super) version: i64,
+    /// The model, or why it is of no use.
+    pub(super) loaded: Result<Loaded, RestoreError>,
+}
+
+impl News {
+    pub(super) fn read(
+        store: &Store,
+        watch: &str,
+        known: &BTreeMap<ModelKey, i64>,
+        first: bool,
+    ) -> Result<News, StoreError> {
+        let rows = store.models_in_use(Some(watch))?;
+        let keys = rows.iter().map(|row| row.key.clone()).collect();
+        let mut models = Vec::new();
+        for row in rows.into_iter().filter(|row| known.get(&row.key) != Some(&row.version)) {
+            // A model may be gone since the list was made; the next pass has another list.
+            if let Some(stored) = store.model(&row.key, row.version)? {
+                models.push(fetched(row, &stored.bytes));
+            }
+        }
+        let streaks = if first { store.streaks(watch)? } else { Vec::new() };
+        Ok(News { keys, models, streaks })
+    }
+}
+
+fn fetched(row: ModelRow, bytes: &[u8]) -> Fetched {
+    let ModelRow { key, version, sha256, trained_s, .. } = row;
+    let read = match model::sha256(bytes) == sha256 {
+        true => Model::from_bytes(bytes),
+        false => Err(RestoreError("its bytes are not those that were stored".into())),
+    };
+    let loaded =
+        |model| Loaded { key: key.clone(), version, sha256, trained_s, model: Arc::new(model) };
+    Fetched { loaded: read.map(loaded), version, key }
+}
