@@ -68,7 +68,6 @@ pub async fn demo(listen: String) -> Result<(), Error> {
     let context = web::Context {
         scrape: Arc::new(Served(board.clone())),
         telemetry_path: "/metrics".into(),
-        ready: Arc::new(true.into()),
         status: Arc::new(|| vec![("Source".into(), "a simulated cluster".into())]),
         labels: None,
         reload: None,

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -276,12 +275,9 @@ impl Sidecar {
             shown.as_ref().map(|(source, register)| status(source, register)).unwrap_or_default()
         };
         let loader: web::Loader = Arc::new(|path: &Path| config::web_config(path));
-        // Ready while FIFOs fill: a score that is not there yet is told by its absence.
-        let ready = Arc::new(AtomicBool::new(true));
         web::Context {
             scrape: Arc::new(Served(self.board.clone())),
             telemetry_path: telemetry_path.clone(),
-            ready,
             status: Arc::new(status),
             labels: Some(labels),
             reload: enable_lifecycle.then_some(reloads),

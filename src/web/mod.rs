@@ -19,7 +19,6 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -92,8 +91,6 @@ pub struct Context {
     pub scrape: Arc<dyn Scrape>,
     /// Where they are: `--web.telemetry-path`.
     pub telemetry_path: String,
-    /// What `/-/ready` says.
-    pub ready: Arc<AtomicBool>,
     /// The rows of the landing page.
     pub status: Status,
     /// Who takes labels; `None`: the API is off.

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 const PAGE: &str = include_str!("page.html");
 
 /// The page. `rows` are name and value; everything is escaped.
-pub(super) fn render(metrics: &str, ready: bool, rows: &[(String, String)]) -> String {
+pub(super) fn render(metrics: &str, rows: &[(String, String)]) -> String {
     let mut table = String::new();
     for (name, value) in rows {
         let _ = write!(
@@ -21,17 +21,12 @@ pub(super) fn render(metrics: &str, ready: bool, rows: &[(String, String)]) -> S
     if !table.is_empty() {
         table = format!("<table>{table}</table>");
     }
-    let state = match ready {
-        true => "<p class=\"ready\">Ready</p>",
-        false => "<p class=\"waiting\">Not ready yet</p>",
-    };
     let mut page = String::with_capacity(PAGE.len() + table.len());
     let mut rest = PAGE;
     // In one sweep, so that a value that looks like a placeholder stays what it is.
     let fillings = [
         ("{version}", Cow::Borrowed(env!("CARGO_PKG_VERSION"))),
         ("{metrics}", escape(metrics)),
-        ("{ready}", Cow::Borrowed(state)),
         ("{rows}", Cow::Borrowed(&*table)),
     ];
     for (placeholder, filling) in fillings {
@@ -71,15 +66,15 @@ mod tests {
     #[test]
     fn everything_is_filled_in_and_escaped() {
         let rows = [("<b>".to_string(), "{rows} & \"x\"".to_string())];
-        let page = render("/m\"><script>", true, &rows);
+        let page = render("/m\"><script>", &rows);
         assert!(
             page.contains("<th scope=\"row\">&lt;b&gt;</th><td>{rows} &amp; &quot;x&quot;</td>")
         );
         assert!(page.contains("href=\"/m&quot;&gt;&lt;script&gt;\""));
         assert!(page.contains(env!("CARGO_PKG_VERSION")) && page.ends_with("</html>\n"));
-        for left in ["{version}", "{metrics}", "{ready}"] {
+        for left in ["{version}", "{metrics}"] {
             assert!(!page.contains(left), "{left}");
         }
-        assert!(!render("/metrics", false, &[]).contains("<table>"));
+        assert!(!render("/metrics", &[]).contains("<table>"));
     }
 }

@@ -3,7 +3,8 @@
 //! * `GET /` -- what runs here: a page for people
 //! * `GET /metrics` -- the metrics, at `--web.telemetry-path`; text or OpenMetrics, gzip if wanted
 //! * `GET /-/healthy` -- 200 while the process answers at all
-//! * `GET /-/ready` -- 200 once scores are served, 503 before
+//! * `GET /-/ready` -- 200 as well: what listens has its configuration and its store. Whether there are
+//!   scores, and why not, is what the metrics say
 //! * `PUT|POST /-/reload` -- reads the configuration again; with `--web.enable-lifecycle`
 //! * `POST /api/v1/labels` -- takes people's verdicts; where the API is on
 //! * `DELETE /api/v1/labels/ID` -- takes one back
@@ -13,7 +14,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -182,10 +182,7 @@ async fn routed(site: &Site, user: Option<String>, request: Request<Incoming>) -
         Route::Page => landing(site),
         Route::Metrics => metrics(site, request.headers()),
         Route::Healthy => text(StatusCode::OK, "Portent is healthy.\n"),
-        Route::Ready if site.context.ready.load(Ordering::Relaxed) => {
-            text(StatusCode::OK, "Portent is ready.\n")
-        }
-        Route::Ready => text(StatusCode::SERVICE_UNAVAILABLE, "Portent is not ready yet.\n"),
+        Route::Ready => text(StatusCode::OK, "Portent is ready.\n"),
         Route::Reload => reload(site, request.headers()).await,
         Route::Labels | Route::Label => labels(site, user, request).await,
     }
@@ -193,8 +190,7 @@ async fn routed(site: &Site, user: Option<String>, request: Request<Incoming>) -
 
 fn landing(site: &Site) -> Answer {
     let rows = (site.context.status)();
-    let ready = site.context.ready.load(Ordering::Relaxed);
-    let html = page::render(&site.context.telemetry_path, ready, &rows);
+    let html = page::render(&site.context.telemetry_path, &rows);
     let answer = respond(StatusCode::OK, HTML, html);
     let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
     let answer = with(answer, header::CONTENT_SECURITY_POLICY, policy);
