@@ -21,6 +21,7 @@ use crate::labels::NewWithdrawal;
 use crate::labels::Time;
 use crate::math::duration::parse_duration_s;
 use crate::telemetry;
+use crate::watch::Watch;
 
 /// Learns what normal looks like in Prometheus, and serves anomaly scores that Prometheus scrapes.
 #[derive(Debug, Parser)]
@@ -171,17 +172,16 @@ struct StoreOfArgs {
 }
 
 impl StoreOfArgs {
-    /// A label for a watch that the configuration does not have would wait for ever.
-    fn check_watch(&self, name: &str) -> Result<(), Error> {
+    /// The watch of this name, where the configuration says which there are. A label for another one
+    /// would wait for ever.
+    fn watch(&self, name: &str) -> Result<Option<Watch>, Error> {
         let config = self.config_file.as_deref().map(config::load).transpose()?;
-        let Some(watches) = config.and_then(|config| config.watches) else { return Ok(()) };
-        let names: Vec<&str> = watches.iter().map(|watch| watch.name.as_str()).collect();
-        match names.contains(&name) {
-            true => Ok(()),
-            false => {
-                Err(format!("no watch is named {name:?}; there are: {}", names.join(", ")).into())
-            }
+        let Some(watches) = config.and_then(|config| config.watches) else { return Ok(None) };
+        if let Some(watch) = watches.iter().find(|watch| watch.name == name) {
+            return Ok(Some(watch.clone()));
         }
+        let names: Vec<&str> = watches.iter().map(|watch| watch.name.as_str()).collect();
+        Err(format!("no watch is named {name:?}; there are: {}", names.join(", ")).into())
     }
 
     fn folder(&self) -> Result<PathBuf, Error> {
@@ -314,7 +314,7 @@ fn labels(command: LabelsCommand) -> Result<(), Error> {
     match command {
         LabelsCommand::Add(args) => {
             let folder = args.store.folder()?;
-            args.store.check_watch(&args.watch)?;
+            let known = args.store.watch(&args.watch)?;
             let LabelsAddArgs { watch, entity, from, to, verdict, class, note, author, .. } = args;
             let new = NewLabel {
                 watch: Some(watch),
@@ -325,7 +325,7 @@ fn labels(command: LabelsCommand) -> Result<(), Error> {
                 class,
                 note,
             };
-            tell("stored", &app::add_label(&folder, new, author)?)
+            tell("stored", &app::add_label(&folder, known.as_ref(), new, author)?)
         }
         LabelsCommand::Withdraw(LabelsWithdrawArgs { id, note, author, store }) => {
             let new = NewWithdrawal { note };

@@ -207,11 +207,20 @@ fn from_command_line(author: Option<String>) -> Origin {
 /// The rows are fetched by the training: the command needs no way to the source.
 ///
 /// # Errors
-/// The label is not right (every problem, a line each), or cannot be stored.
-pub fn add_label(store: &Path, new: NewLabel, author: Option<String>) -> Result<Said, Error> {
+/// The label is not right (every problem, a line each) or no such entity can be in its `watch`, where
+/// that is known; there is no store, or it cannot be written.
+pub fn add_label(
+    store: &Path,
+    watch: Option<&Watch>,
+    new: NewLabel,
+    author: Option<String>,
+) -> Result<Said, Error> {
     let label = new.check(from_command_line(author), now_s());
     let label = label.map_err(|problems| problems.join("\n"))?;
-    Ok(add(&Store::open(store)?, &label, None)?)
+    if let Some(problem) = watch.and_then(|watch| entity_problem(watch, &label)) {
+        return Err(problem.into());
+    }
+    Ok(add(&existing(store)?, &label, None)?)
 }
 
 /// Takes a label back from the command line and asks the running sidecar to train.

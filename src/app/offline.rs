@@ -148,7 +148,7 @@ pub fn list_models(store: &Path) -> Result<String, Error> {
     Ok(columns(&table))
 }
 
-/// A store to read. A mistyped folder is an error, not an empty store.
+/// The store in a folder. A mistyped folder is an error, not an empty store.
 pub(super) fn existing(folder: &Path) -> Result<Store, Error> {
     if !folder.join(FILE_NAME).exists() {
         return Err(format!("{}: no store of Portent is there", folder.display()).into());

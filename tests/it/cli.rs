@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::process::Output;
 
@@ -74,6 +75,17 @@ fn backtest_never_replaces_its_input() {
     assert_eq!(std::fs::read_to_string(file).unwrap(), text);
 }
 
+/// A label's arguments, whatever it says.
+const LABEL: [&str; 5] =
+    ["--entity=job=a", "--from=-10m", "--to=-5m", "--verdict=normal", "--watch=dns"];
+
+/// An empty store, as a sidecar leaves it.
+fn empty_store(lab: &Lab) -> PathBuf {
+    let folder = lab.path("store");
+    drop(portent::store::Store::open(&folder).unwrap());
+    folder
+}
+
 #[test]
 fn a_mistyped_store_is_not_an_empty_one() {
     let lab = Lab::new("cli_store");
@@ -83,7 +95,14 @@ fn a_mistyped_store_is_not_an_empty_one() {
         assert_eq!(output.status.code(), Some(1));
         assert!(said(&output).contains("no store of Portent is there"), "{}", said(&output));
     }
-    assert!(!folder.exists(), "reading made a store");
+    let path = format!("--store.path={}", folder.display());
+    let new = [&["labels", "add", &path][..], &LABEL].concat();
+    for command in [&new[..], &["labels", "withdraw", "1", &path]] {
+        let output = run(command);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains("no store of Portent is there"), "{}", said(&output));
+    }
+    assert!(!folder.exists(), "a command made a store");
 }
 
 #[test]
@@ -91,8 +110,8 @@ fn a_label_for_a_watch_that_is_not_there_is_refused() {
     let lab = Lab::new("cli_labels");
     let config = "watches: [{name: dns, preset: coredns}]\n";
     let config = lab.write("portent.yml", config);
-    let store = lab.path("store");
-    let label = |watch: &str| {
+    let store = empty_store(&lab);
+    let label = |watch: &str, entity: &str| {
         let (config, store) = (config.to_str().unwrap(), store.to_str().unwrap());
         run(&[
             "labels",
@@ -104,7 +123,7 @@ fn a_label_for_a_watch_that_is_not_there_is_refused() {
             "--watch",
             watch,
             "--entity",
-            "job=coredns",
+            entity,
             "--from",
             "-10m",
             "--to",
@@ -113,10 +132,14 @@ fn a_label_for_a_watch_that_is_not_there_is_refused() {
             "anomaly",
         ])
     };
-    let refused = label("nds");
+    let refused = label("nds", "job=coredns");
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused).contains("there are: dns"), "{}", said(&refused));
-    let stored = label("dns");
+    let refused = label("dns", "pod=coredns-1");
+    assert_eq!(refused.status.code(), Some(1));
+    let wanted = "entity: watch dns has no entity label \"pod\"; there are: job";
+    assert!(said(&refused).contains(wanted), "{}", said(&refused));
+    let stored = label("dns", "job=coredns");
     assert!(stored.status.success(), "{}", said(&stored));
     let list = run(&["labels", "list", "--store.path", store.to_str().unwrap()]);
     assert!(String::from_utf8_lossy(&list.stdout).contains("job=coredns"));
@@ -140,6 +163,7 @@ fn saying<'a>(verdict: &'a str, from: &'a str, to: &'a str) -> [&'a str; 11] {
 #[test]
 fn a_label_is_contradicted_withdrawn_and_said_again() {
     let lab = Lab::new("cli_withdraw");
+    empty_store(&lab);
     let printed = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
     let first = labels(&lab, &saying("anomaly", "1767323045", "1767323345"));
     assert_eq!(printed(&first), "label 1 stored, training requested\n", "{}", said(&first));
@@ -214,9 +238,8 @@ fn a_store_that_cannot_be_written_can_be_listed() {
     let lab = Lab::new("cli_read_only");
     let (folder, copy) = (lab.path("store"), lab.folder("copy"));
     let store = portent::store::Store::open(&folder).unwrap();
-    let add = ["--entity=job=a", "--from=-10m", "--to=-5m", "--verdict=normal", "--watch=dns"];
     let path = format!("--store.path={}", folder.display());
-    let added = run(&[&["labels", "add", &path][..], &add].concat());
+    let added = run(&[&["labels", "add", &path][..], &LABEL].concat());
     assert!(added.status.success(), "{}", said(&added));
     // While a sidecar has it open there is a log beside it; after that there is none.
     let listed = |folder: &Path| {
