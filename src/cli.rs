@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use clap::Parser;
@@ -279,13 +280,13 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Error> {
     match command {
-        Command::Serve(args) => runtime()?.block_on(app::serve(Options {
+        Command::Serve(args) => run_async(app::serve(Options {
             config_file: args.config_file,
             prometheus_url: args.prometheus_url,
             store_path: args.store.path,
             web: args.web.options(),
         })),
-        Command::Demo(args) => runtime()?.block_on(app::demo(args.listen)),
+        Command::Demo(args) => run_async(app::demo(args.listen)),
         Command::Check(args) => {
             let path = args.config_file.or(args.file).unwrap_or_default();
             if args.syntax_only {
@@ -341,6 +342,14 @@ fn tell(done: &str, said: &Said) -> Result<(), Error> {
     app::say(&format!("label {} {done}{training}\n", said.id))
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+/// What a thread that waits for the store or a file may take once all else has ended. The store is
+/// whole after a kill, too, so nothing is lost by not waiting longer.
+const LAST_THREADS: Duration = Duration::from_millis(500);
+
+fn run_async(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(LAST_THREADS);
+    done
 }

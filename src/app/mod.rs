@@ -4,6 +4,7 @@ mod board;
 mod counted;
 mod demo;
 mod due;
+mod finding;
 mod labels;
 mod offline;
 mod serve;

@@ -1,5 +1,6 @@
 //! The sidecar: read the configuration, start what it says, reload, drain.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,18 +17,18 @@ use super::WebOptions;
 use super::board::Served;
 use super::cores;
 use super::counted::counted;
+use super::finding;
+use super::finding::Candidate;
 use super::labels;
 use super::now_s;
 use super::watching::Register;
 use super::watching::Watching;
 use crate::config;
 use crate::config::Config;
-use crate::config::Preset;
 use crate::export::Board;
 use crate::schedule;
 use crate::source;
 use crate::source::Source;
-use crate::source::SourceError;
 use crate::source::prometheus;
 use crate::store::LOCK_NAME;
 use crate::store::Lock;
@@ -45,9 +46,6 @@ const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 
 /// How often the store is asked whether somebody wants a training.
 const LOOK_AT_STORE: Duration = Duration::from_secs(2);
-
-/// How often presets without data are looked for.
-const LOOK_FOR_PRESETS: Duration = Duration::from_secs(30);
 
 /// How long another sidecar may take to let the store go.
 const LOCK_PATIENCE_S: u64 = 30;
@@ -89,6 +87,8 @@ struct Sidecar {
 /// What a configuration brought to life; dropping it ends it.
 struct Running {
     watching: Watching,
+    /// The watches that run as soon as the source says how.
+    names: BTreeSet<String>,
     found: mpsc::Receiver<Watch>,
     source: Arc<dyn Source>,
     tasks: JoinSet<()>,
@@ -106,7 +106,7 @@ impl Sidecar {
         let (labels, label_requests) = mpsc::channel(64);
         let label_requests = Arc::new(tokio::sync::Mutex::new(label_requests));
         let (changes, mut changed) = mpsc::channel::<()>(1);
-        let mut running = self.start(&config).await?;
+        let mut running = self.start(&config, None)?;
         running.take_labels(config.labels_api, &label_requests, &self.store);
         self.show(&running);
         let context = self.context(labels, reloads);
@@ -119,16 +119,19 @@ impl Sidecar {
         let signal = loop {
             tokio::select! {
                 signal = terminations.next() => break signal,
-                () = hangups.next() => drop(self.reload(&mut running, &label_requests).await),
-                Some(()) = changed.recv() => drop(self.reload(&mut running, &label_requests).await),
+                () = hangups.next() => drop(self.reload(&mut running, &label_requests)),
+                Some(()) = changed.recv() => drop(self.reload(&mut running, &label_requests)),
                 Some(request) = reload_requests.recv() => {
-                    let outcome = self.reload(&mut running, &label_requests).await;
+                    let outcome = self.reload(&mut running, &label_requests);
                     let _ = request.reply.send(outcome);
                 }
                 Some(watch) = running.found.recv() => running.watching.start(watch),
                 // It only ends by itself where it cannot begin: a bad web.config.file, a bad path.
                 ended = &mut server => return Ok(ended??),
-                _ = looks.tick() => self.look(&running).await,
+                _ = looks.tick() => tokio::select! {
+                    signal = terminations.next() => break signal,
+                    () = self.look(&running) => {}
+                },
             }
         };
         tracing::info!(signal, "ending");
@@ -139,9 +142,11 @@ impl Sidecar {
         Ok(())
     }
 
-    async fn start(&self, config: &Config) -> Result<Running, Error> {
+    /// Starts what the configuration says. Waits for nothing: neither a signal nor a reload has to wait
+    /// for a source that hangs.
+    fn start(&self, config: &Config, before: Option<&Running>) -> Result<Running, Error> {
         let source = counted(source(config, &self.options)?, &self.board);
-        let watches = self.watches(config, &source).await?;
+        let candidates = self.candidates(config)?;
         tracing::info!(source = source.describe(), "reading");
         let trainer = Trainer {
             source: Arc::clone(&source),
@@ -150,51 +155,54 @@ impl Sidecar {
             workers: self.workers.clone(),
         };
         let mut watching = Watching::new(trainer);
+        let names = candidates.iter().filter_map(|c| c.certain().map(String::from)).collect();
+        // Another source may know other queries, and have nothing of what the one before had.
+        let before = before.filter(|before| before.source.describe() == source.describe());
+        let before = before.map(|before| before.watching.register().watches()).unwrap_or_default();
+        let (at_once, later) = finding::settle(candidates, &before);
+        at_once.into_iter().for_each(|watch| watching.start(watch));
         let (finds, found) = mpsc::channel(4);
         let mut tasks = JoinSet::new();
-        match watches {
-            Some(watches) => watches.into_iter().for_each(|watch| watching.start(watch)),
-            None => drop(tasks.spawn(discover(Arc::clone(&source), finds))),
-        }
-        Ok(Running { watching, found, source, tasks })
+        let (store, board) = (self.store.clone(), self.board.clone());
+        tasks.spawn(finding::find(Arc::clone(&source), store, board, later, finds));
+        Ok(Running { watching, names, found, source, tasks })
     }
 
-    /// The watches, with queries that this server takes.
-    async fn watches(
-        &self,
-        config: &Config,
-        source: &Arc<dyn Source>,
-    ) -> Result<Option<Vec<Watch>>, Error> {
-        match &self.options.config_file {
+    /// What is to be watched, with the queries for either kind of server.
+    fn candidates(&self, config: &Config) -> Result<Vec<Candidate>, Error> {
+        let Some(watches) = &config.watches else { return Ok(Candidate::discoverable()) };
+        let classic = match &self.options.config_file {
             // In a CSV file there is no PromQL that anyone could refuse.
-            _ if matches!(config.source, Some(source::Config::Csv(_))) => {
-                Ok(config.watches.clone())
+            Some(path) if !matches!(config.source, Some(source::Config::Csv(_))) => {
+                config::load_for(path, false)?.watches.unwrap_or_default()
             }
-            Some(path) if config.watches.is_some() && !knows_native_histograms(source).await => {
-                Ok(config::load_for(path, false)?.watches)
-            }
-            _ => Ok(config.watches.clone()),
-        }
+            _ => watches.clone(),
+        };
+        let both = |native: &Watch| {
+            // The file may have changed between the two looks; a reload follows then.
+            let classic = classic.iter().find(|watch| watch.name == native.name);
+            Candidate::configured(native.clone(), classic.unwrap_or(native).clone())
+        };
+        Ok(watches.iter().map(both).collect())
     }
 
     /// Loads the file again; the old configuration stays where the new one is wrong.
-    async fn reload(
+    fn reload(
         &self,
         running: &mut Running,
         requests: &Arc<tokio::sync::Mutex<mpsc::Receiver<web::LabelRequest>>>,
     ) -> Result<(), String> {
-        let reloaded = async {
-            let config = load(&self.options)?;
+        let reloaded = load(&self.options).and_then(|config| {
             self.keeps_store(&config)?;
-            Ok::<_, Error>((self.start(&config).await?, config))
-        };
-        match reloaded.await {
+            Ok((self.start(&config, Some(running))?, config))
+        });
+        match reloaded {
             Ok((new, config)) => {
                 let before = running.watching.register().names();
                 *running = new;
                 running.take_labels(config.labels_api, requests, &self.store);
-                let after = running.watching.register();
-                before.iter().filter(|n| after.get(n).is_none()).for_each(|n| self.board.forget(n));
+                let gone = before.iter().filter(|name| !running.watches(name));
+                gone.for_each(|name| self.board.forget(name));
                 self.show(running);
                 self.board.own().reload(true, now_s());
                 tracing::info!("configuration reloaded");
@@ -288,6 +296,11 @@ impl Sidecar {
 }
 
 impl Running {
+    /// Whether a watch runs, or waits for the source alone.
+    fn watches(&self, name: &str) -> bool {
+        self.names.contains(name) || self.watching.register().get(name).is_some()
+    }
+
     fn take_labels(
         &mut self,
         on: bool,
@@ -300,38 +313,6 @@ impl Running {
             let mut requests = requests.lock().await;
             labels::take(on, &mut requests, register, source, store).await;
         });
-    }
-}
-
-/// VictoriaMetrics, and Prometheus before 2.40, refuse whatever names a native histogram. A server that
-/// does not answer is taken for one that knows them.
-async fn knows_native_histograms(source: &Arc<dyn Source>) -> bool {
-    let asking = source.instant("histogram_count(vector(1))", now_s());
-    let asked = tokio::time::timeout(Duration::from_secs(5), asking).await;
-    !matches!(asked, Ok(Err(SourceError::BadQuery(_))))
-}
-
-/// Tells of the watches of presets as their data appears; ends when all are found.
-async fn discover(source: Arc<dyn Source>, found: mpsc::Sender<Watch>) {
-    let mut presets = Preset::discoverable();
-    while !presets.is_empty() {
-        let native = knows_native_histograms(&source).await;
-        for preset in std::mem::take(&mut presets) {
-            let answer = source.instant(&preset.present, now_s()).await;
-            let fitting = if native { Some(preset.clone()) } else { preset.classic() };
-            match (answer, fitting.and_then(|preset| preset.watch())) {
-                (Ok(answer), Some(watch)) if !answer.series.is_empty() => {
-                    tracing::info!(watch = preset.name, "found, watching");
-                    let _ = found.send(watch).await;
-                }
-                (Ok(_), _) => presets.push(preset),
-                (Err(error), _) => {
-                    tracing::warn!(%error, preset = preset.name, "cannot look");
-                    presets.push(preset);
-                }
-            }
-        }
-        tokio::time::sleep(LOOK_FOR_PRESETS).await;
     }
 }
 

@@ -44,6 +44,11 @@ impl Register {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
+    pub(super) fn watches(&self) -> Vec<Watch> {
+        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.values().map(|running| running.watch.clone()).collect()
+    }
+
     pub(super) fn names(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }

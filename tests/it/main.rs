@@ -20,6 +20,7 @@ mod layers;
 mod life;
 mod presets;
 mod rules;
+mod serve;
 mod source;
 mod store;
 mod web;
