@@ -163,8 +163,11 @@ impl CsvFile {
     }
 
     /// What was known of a column at the times of `grid`: each has the last value of the step that
-    /// ends there, so a row is seen at its own time or later, never earlier. Rows after `now_s` are
-    /// not looked at.
+    /// ends there. Rows after `now_s` are not looked at.
+    ///
+    /// A file whose rows lie between the multiples of its step is seen at the ones after them. A row
+    /// that strays from its file's rhythm by up to half a step counts for the time that it was due at,
+    /// as in a file at rest: one that comes late is seen there once it has come.
     fn samples(&self, column: &[f64], grid: Grid, now_s: i64) -> Vec<(i64, f64)> {
         let written = self.rows.partition_point(|(time_s, _)| *time_s <= now_s);
         let end = self.rows[..written].last().map_or(0, |(_, place)| place + 1);
@@ -204,13 +207,16 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_never_seen_before_its_time() {
+    fn a_row_is_seen_when_it_was_due_once_it_is_there() {
         let grid = Grid { start_s: 0, step_s: 10, len: 6 };
         let aligned = "t,v\n10,1\n20,2\n30,\n40,4\n";
         assert_eq!(samples(aligned, grid, 99), [(10, 1.0), (20, 2.0), (40, 4.0)]);
         assert_eq!(samples(aligned, grid, 39), [(10, 1.0), (20, 2.0)], "40 lies in the future");
         let between = "t,v\n3,1\n13,2\n23,3\n33,4\n";
         assert_eq!(samples(between, grid, 99), [(10, 1.0), (20, 2.0), (30, 3.0), (40, 4.0)]);
+        let stray = "t,v\n10,1\n19,2\n33,3\n40,4\n";
+        assert_eq!(samples(stray, grid, 99), [(10, 1.0), (20, 2.0), (30, 3.0), (40, 4.0)]);
+        assert_eq!(samples(stray, grid, 32), [(10, 1.0), (20, 2.0)], "33 lies in the future");
         let coarser = Grid { start_s: 20, step_s: 20, len: 2 };
         assert_eq!(samples(between, coarser, 99), [(20, 2.0), (40, 4.0)]);
         let late = Grid { start_s: 100, step_s: 10, len: 5 };
