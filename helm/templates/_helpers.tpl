@@ -106,8 +106,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* Settings that contradict each other, each with what to do. */}}
 {{- define "portent.check" -}}
-{{- if and (gt (int .Values.replicas) 1) .Values.persistence.enabled -}}
-{{- fail "replicas is above 1 with persistence.enabled: several pods cannot share one volume; set persistence.enabled=false (each pod then learns by itself) or replicas=1" -}}
+{{- if gt (int .Values.replicas) 1 -}}
+{{- fail "replicas is above 1: two pods would learn apart and serve the same series with other values, and a store takes one; set replicas=1, or install a second release that watches something else" -}}
 {{- end -}}
 {{- if and (or .Values.configFile .Values.configFrom.existing) (or .Values.labelsApi.enabled .Values.config) -}}
 {{- fail "config and labelsApi.enabled have no effect beside configFile or configFrom.existing: write them into that file (labelsApi.enabled is `web: {labels_api: true}` there)" -}}

@@ -308,7 +308,8 @@ fn wrong_values_are_refused_with_a_reason() {
         (&["--set", "promethues.url=http://a"], "additional properties 'promethues' not allowed"),
         (&["--set", "prometheus.urls=http://a"], "at '/prometheus': additional properties 'urls'"),
         (&["--set", "prometheus.url=a:9090"], "at '/prometheus/url': 'a:9090' does not match"),
-        (&with(&["--set", "replicas=2"]), "replicas is above 1 with persistence.enabled"),
+        (&with(&["--set", "replicas=2"]), "serve the same series with other values"),
+        (&with(&["--set", "replicas=2,persistence.enabled=false"]), "replicas is above 1"),
         (&with(&["--set", "replicas=many"]), "at '/replicas': got string, want integer"),
         (&with(&["--set", "log.level=loud"]), "at '/log/level': value must be one of 'debug'"),
         (&with(&["--set", "service.port=0"]), "at '/service/port': minimum: got 0, want 1"),
@@ -349,21 +350,12 @@ fn pods_are_restricted_and_without_rights() {
 }
 
 #[test]
-fn one_pod_has_no_disruption_budget_and_two_have() {
-    let budgets = |arguments: &[&str]| {
-        of_kind(&documents(&render(&with(arguments))), "PodDisruptionBudget").len()
-    };
-    assert_eq!(budgets(&[]), 0);
-    assert_eq!(budgets(&["--set", "replicas=2,persistence.enabled=false"]), 1);
-}
-
-#[test]
-fn a_pod_with_a_volume_is_stopped_before_the_next_one_starts() {
+fn a_pod_is_stopped_before_the_next_one_starts() {
     let strategy = |arguments: &[&str]| {
         one(&with(arguments), "Deployment")["spec"]["strategy"]["type"].as_str().unwrap().to_owned()
     };
     assert_eq!(strategy(&[]), "Recreate");
-    assert_eq!(strategy(&["--set", "persistence.enabled=false"]), "RollingUpdate");
+    assert_eq!(strategy(&["--set", "persistence.enabled=false"]), "Recreate");
 }
 
 #[test]
