@@ -425,6 +425,13 @@ fn the_notes_say_what_is_left_to_do() {
     assert!(plain.contains("honor_labels: true"), "{plain}");
     assert!(plain.contains("- targets: ['demo-portent.default.svc:10047']"), "{plain}");
     assert!(plain.contains("WARNING: persistence.enabled is false"), "{plain}");
+    assert!(plain.contains("NOTE: image.registry is not set"), "{plain}");
+    assert!(!plain.contains("basic_auth"), "{plain}");
+
+    let guarded = "webConfig.existingSecret=web,webConfig.auth=true,image.registry=r.example.org";
+    let guarded = notes(&with(&["--set", guarded]));
+    assert!(guarded.contains("# and what webConfig asks for: basic_auth"), "{guarded}");
+    assert!(!guarded.contains("NOTE: image.registry"), "{guarded}");
 
     let operator = "serviceMonitor.enabled=true,prometheusRule.enabled=true,labelsApi.enabled=true";
     let operator = notes(&with(&["--set", operator]));
