@@ -112,8 +112,9 @@ pub(super) async fn find(
         well = answer.is_ok();
         for candidate in std::mem::take(&mut candidates) {
             let watch = candidate.suits(answer.as_ref().ok().copied()).cloned();
+            let worth_asking = well || candidate.certain().is_some();
             match watch {
-                Some(watch) if is_there(&candidate, &source).await => {
+                Some(watch) if worth_asking && is_there(&candidate, &source).await => {
                     tracing::info!(watch = watch.name, "found, watching");
                     let _ = found.send(watch).await;
                 }

@@ -214,9 +214,10 @@ mod tests {
         assert_eq!(samples(aligned, grid, 39), [(10, 1.0), (20, 2.0)], "40 lies in the future");
         let between = "t,v\n3,1\n13,2\n23,3\n33,4\n";
         assert_eq!(samples(between, grid, 99), [(10, 1.0), (20, 2.0), (30, 3.0), (40, 4.0)]);
-        let stray = "t,v\n10,1\n19,2\n33,3\n40,4\n";
-        assert_eq!(samples(stray, grid, 99), [(10, 1.0), (20, 2.0), (30, 3.0), (40, 4.0)]);
-        assert_eq!(samples(stray, grid, 32), [(10, 1.0), (20, 2.0)], "33 lies in the future");
+        let stray = "t,v\n10,1\n20,2\n29,3\n40,4\n53,5\n";
+        let before = [(10, 1.0), (20, 2.0), (30, 3.0), (40, 4.0)];
+        assert_eq!(samples(stray, grid, 52), before, "53 lies in the future");
+        assert_eq!(samples(stray, grid, 53).last(), Some(&(50, 5.0)));
         let coarser = Grid { start_s: 20, step_s: 20, len: 2 };
         assert_eq!(samples(between, coarser, 99), [(20, 2.0), (40, 4.0)]);
         let late = Grid { start_s: 100, step_s: 10, len: 5 };
