@@ -176,8 +176,9 @@ impl Pipeline {
             let rows = tokio::time::timeout(patience, asking).await;
             let rows = self.tell(rows.unwrap_or_else(|_| Err(self.too_late(patience))))?;
             slices.found(rows.windows.len());
-            self.remember(&rows, grid, now_s);
+            self.remember(&rows, grid);
             if slices.is_done() {
+                self.part(now_s);
                 return Ok(rows);
             }
         }
@@ -240,7 +241,7 @@ impl Pipeline {
     }
 
     /// Appends the new rows to the FIFOs; an entity without any gets gaps.
-    fn remember(&mut self, rows: &gather::Rows, grid: Grid, now_s: i64) {
+    fn remember(&mut self, rows: &gather::Rows, grid: Grid) {
         let State { capacity, entities, restored, .. } = &mut self.state;
         for (entity, window) in &rows.windows {
             let tracked = entities.entry(entity.clone()).or_insert_with(|| {
@@ -250,15 +251,21 @@ impl Pipeline {
             });
             tracked.append(window);
         }
+        entities.values_mut().for_each(|tracked| tracked.fifo.advance(grid.end_s()));
+        self.state.end_s = Some(grid.end_s());
+    }
+
+    /// Parts with entities that left; only once all is read, since in the oldest slice everybody was
+    /// seen long ago.
+    fn part(&mut self, now_s: i64) {
+        let entities = &mut self.state.entities;
         let (silent_s, forget_s) = (judge::silent_s(&self.watch), judge::forget_s(&self.watch));
         entities.retain(|_, tracked| tracked.unseen_s(now_s) <= forget_s);
         let anyone = entities.values().any(|tracked| tracked.unseen_s(now_s) <= silent_s);
         for tracked in entities.values_mut() {
-            tracked.fifo.advance(grid.end_s());
             // Where others go on, one that was replaced is no news any more; where all are gone, it is.
             tracked.silent = anyone && tracked.unseen_s(now_s) > silent_s;
         }
-        self.state.end_s = Some(grid.end_s());
     }
 
     /// Loads what training promoted since the last pass.

@@ -21,7 +21,10 @@ use portent::source::BoxFuture;
 use portent::source::Source;
 use portent::source::SourceError;
 use portent::store::LabelRows;
+use portent::store::ModelKey;
 use portent::store::ModelState;
+use portent::store::NewModel;
+use portent::store::SavedStreak;
 use portent::store::Store;
 use portent::train::Outcome;
 use portent::train::TrainError;
@@ -151,22 +154,29 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
+        Scene::of(Store::in_memory().unwrap())
+    }
+
+    fn of(store: Store) -> Scene {
         let watch = config::parse("test", CONFIG).unwrap().watches.unwrap().remove(0);
         let server = Server::default();
         let trainer = Trainer {
             source: Arc::new(server.clone()),
-            store: Store::in_memory().unwrap(),
+            store,
             board: Board::new(),
             workers: Workers::new(2),
         };
-        let Trainer { source, store, board, workers } = trainer.clone();
-        let pipeline = Pipeline::new(watch.clone(), source, store, board, workers);
+        let pipeline = pipeline(&watch, &trainer);
         Scene { server, watch, trainer, pipeline }
     }
 
     /// With ports `a` and `b` as they have always been, trained today.
     async fn with_two_ports() -> Scene {
-        let scene = Scene::new();
+        Scene::with_two_ports_in(Store::in_memory().unwrap()).await
+    }
+
+    async fn with_two_ports_in(store: Store) -> Scene {
+        let scene = Scene::of(store);
         scene.server.has_port("a", 0, i64::MAX);
         scene.server.has_port("b", 0, i64::MAX);
         assert_eq!(scene.train(TODAY_S).await.unwrap().n_promoted, 2);
@@ -175,6 +185,12 @@ impl Scene {
 
     async fn train(&self, now_s: i64) -> Result<Outcome, TrainError> {
         self.trainer.train(&self.watch, &Which::All, now_s).await
+    }
+
+    /// The process ends, and another one begins.
+    fn restart(&mut self) {
+        self.trainer.board = Board::new();
+        self.pipeline = pipeline(&self.watch, &self.trainer);
     }
 
     async fn pass(&mut self, now_s: i64) -> Summary {
@@ -199,6 +215,21 @@ impl Scene {
         self.shown("portent_anomaly_score").iter().any(|line| line.contains(&wanted))
     }
 
+    /// The streak of port `a`'s traffic.
+    fn streak(&self) -> u32 {
+        let wanted = "feature=\"in\",detector=\"combined\",port=\"a\"} ";
+        let shown = self.shown("portent_anomaly_streak_points");
+        shown.iter().find_map(|line| line.strip_prefix(wanted)).unwrap().parse().unwrap()
+    }
+
+    /// Leaves a streak of port `a` behind, as it stands once the newest point is scored.
+    fn save_streak(&self, points: u32) {
+        let feature = Some("in".to_string());
+        let (detector, last_scored_s) = ("combined".to_string(), TODAY_S - 30 * MINUTE_S);
+        let streak = SavedStreak { entity: port("a"), feature, detector, points, last_scored_s };
+        self.trainer.store.save_streaks("ports", &[streak]).unwrap();
+    }
+
     fn ports_in_use(&self) -> BTreeSet<String> {
         let rows = self.trainer.store.models_in_use(Some("ports")).unwrap();
         rows.iter().map(|row| row.key.entity.get("port").unwrap().to_string()).collect()
@@ -219,6 +250,11 @@ impl Scene {
         let rows = None::<&LabelRows>;
         self.trainer.store.add_label(&label, rows).unwrap();
     }
+}
+
+fn pipeline(watch: &Watch, trainer: &Trainer) -> Pipeline {
+    let Trainer { source, store, board, workers } = trainer.clone();
+    Pipeline::new(watch.clone(), source, store, board, workers)
 }
 
 fn port(name: &str) -> Entity {
@@ -261,7 +297,7 @@ async fn an_unreadable_model_is_one_that_lacks() {
     let Trainer { store, .. } = &scene.trainer;
     let row = store.models_in_use(None).unwrap().remove(0);
     let stored = store.model(&row.key, row.version).unwrap().unwrap();
-    let damaged = portent::store::NewModel {
+    let damaged = NewModel {
         key: row.key.clone(),
         card: stored.card,
         bytes: vec![1, 2, 3],
@@ -404,4 +440,26 @@ async fn a_query_that_is_refused_costs_no_model_its_feature() {
     let features: Vec<_> = rows.iter().filter(new).map(|row| row.key.feature.clone()).collect();
     assert_eq!(features, [Some("in".to_string())], "better than none");
     assert!(rows.iter().all(|row| row.version == 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_streak_outlives_a_restart_however_many_slices_history_has() {
+    let mut scene = Scene::with_two_ports().await;
+    let store = &scene.trainer.store;
+    let row = store.models_in_use(None).unwrap().remove(0);
+    let model = store.model(&row.key, row.version).unwrap().unwrap();
+    let copy = |i: i32| NewModel {
+        key: ModelKey { entity: port(&format!("p{i}")), ..row.key.clone() },
+        card: model.card.clone(),
+        bytes: model.bytes.clone(),
+        sha256: model.sha256.clone(),
+        trained_s: model.trained_s,
+    };
+    // So many that the oldest slice ends more than a day ago.
+    let many: Vec<_> = (0..3_000).map(copy).collect();
+    store.add_models(&many, &ModelState::Promoted).unwrap();
+    scene.save_streak(5);
+    scene.restart();
+    scene.pass(TODAY_S).await;
+    assert_eq!(scene.streak(), 5);
 }
