@@ -57,6 +57,8 @@ struct State {
     /// Rows held per entity.
     capacity: usize,
     entities: BTreeMap<Entity, Tracked>,
+    /// Whether the store was read since the start.
+    store_read: bool,
     /// Versions read from the store, also those that were refused: each is read once.
     read: BTreeMap<ModelKey, i64>,
     /// The models in use.
@@ -146,6 +148,10 @@ impl Pipeline {
     /// Nothing could be judged; what was published before is left to expire.
     pub async fn pass(&mut self, now_s: i64) -> Result<Summary, PassError> {
         if let Err(error) = self.refresh_models().await {
+            // Nobody has a model yet: all would be told as lacking one, and their streaks were lost.
+            if !self.state.store_read {
+                return Err(error);
+            }
             // What is in memory scores as well as what is in the store.
             tracing::warn!(%error, "models not read again");
         }
@@ -272,16 +278,15 @@ impl Pipeline {
     async fn refresh_models(&mut self) -> Result<(), PassError> {
         let (store, name) = (self.store.clone(), self.watch.name.clone());
         let known = self.state.read.clone();
-        let first = self.state.end_s.is_none();
+        let first = !self.state.store_read;
         let news = tokio::task::spawn_blocking(move || News::read(&store, &name, &known, first));
         let watch = self.watch.name.clone();
         let news = news.await.map_err(|_| PassError::Panicked { watch: watch.clone() })?;
         let news = news.map_err(|error| PassError::Store { watch, error })?;
-        if first {
-            for row in news.streaks {
-                self.state.restored.entry(row.entity.clone()).or_default().push(row);
-            }
+        for row in news.streaks {
+            self.state.restored.entry(row.entity.clone()).or_default().push(row);
         }
+        self.state.store_read = true;
         self.state.read.retain(|key, _| news.keys.contains(key));
         for models in self.state.models.values_mut() {
             models.retain(|loaded| news.keys.contains(&loaded.key));

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -20,6 +21,7 @@ use portent::source::AnswerSeries;
 use portent::source::BoxFuture;
 use portent::source::Source;
 use portent::source::SourceError;
+use portent::store::FILE_NAME;
 use portent::store::LabelRows;
 use portent::store::ModelKey;
 use portent::store::ModelState;
@@ -257,6 +259,11 @@ fn pipeline(watch: &Watch, trainer: &Trainer) -> Pipeline {
     Pipeline::new(watch.clone(), source, store, board, workers)
 }
 
+/// Does to a store what a full disk or a busy neighbour does.
+fn tamper(store: &Path, sql: &str) {
+    rusqlite::Connection::open(store.join(FILE_NAME)).unwrap().execute_batch(sql).unwrap();
+}
+
 fn port(name: &str) -> Entity {
     Entity::new([("port", name)])
 }
@@ -462,4 +469,25 @@ async fn a_streak_outlives_a_restart_however_many_slices_history_has() {
     scene.restart();
     scene.pass(TODAY_S).await;
     assert_eq!(scene.streak(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streaks_are_read_once_and_before_anyone_is_judged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut scene = Scene::with_two_ports_in(Store::open(dir.path()).unwrap()).await;
+    scene.save_streak(5);
+    scene.restart();
+    let tamper = |sql: &str| tamper(dir.path(), sql);
+    tamper("ALTER TABLE streak RENAME TO away");
+    let error = scene.pipeline.pass(TODAY_S).await.unwrap_err();
+    assert_eq!(error.reason(), "store");
+    assert_eq!(scene.problems(), [] as [String; 0], "nobody lacks a model for that");
+    tamper("ALTER TABLE away RENAME TO streak");
+    scene.server.refuse(&["in", "out"]);
+    assert_eq!(scene.pipeline.pass(TODAY_S).await.unwrap_err().reason(), "bad_query");
+    tamper("UPDATE streak SET points = 7");
+    assert!(scene.pipeline.pass(TODAY_S).await.is_err());
+    scene.server.refuse(&[]);
+    scene.pass(TODAY_S).await;
+    assert_eq!(scene.streak(), 5, "not read once more for each pass that failed");
 }
