@@ -77,7 +77,7 @@ struct Loaded {
     model: Arc<Model>,
 }
 
-/// Why a pass published nothing.
+/// Why a pass failed; what was published before is left to expire, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
     /// The source did not answer.
@@ -88,9 +88,17 @@ pub enum PassError {
         /// What went wrong.
         error: gather::GatherError,
     },
-    /// The store cannot be read or written.
+    /// The store cannot be read.
     #[error("watch {watch:?}: {error}")]
     Store {
+        /// The watch.
+        watch: String,
+        /// What went wrong.
+        error: StoreError,
+    },
+    /// The store cannot be written. Scores are published all the same.
+    #[error("watch {watch:?}: scores are shown, a restart would lose their streaks: {error}")]
+    Unsaved {
         /// The watch.
         watch: String,
         /// What went wrong.
@@ -109,7 +117,7 @@ impl PassError {
     pub fn reason(&self) -> &'static str {
         match self {
             PassError::Source { error, .. } => error.error.reason(),
-            PassError::Store { .. } => "store",
+            PassError::Store { .. } | PassError::Unsaved { .. } => "store",
             PassError::Panicked { .. } => "panic",
         }
     }
@@ -145,7 +153,8 @@ impl Pipeline {
     /// One pass: what is strange about this watch at `now_s`.
     ///
     /// # Errors
-    /// Nothing could be judged; what was published before is left to expire.
+    /// Nothing could be judged, or what was judged and published could not be saved; the next pass
+    /// tries that again.
     pub async fn pass(&mut self, now_s: i64) -> Result<Summary, PassError> {
         if let Err(error) = self.refresh_models().await {
             // Nobody has a model yet: all would be told as lacking one, and their streaks were lost.
@@ -321,20 +330,23 @@ impl Pipeline {
     }
 
     /// Streaks and anomalies outlive a `kill -9`.
-    async fn persist(&self, judged: &BTreeMap<Entity, Judged>) -> Result<(), PassError> {
-        let changed = judge::changed_streaks(judged);
+    async fn persist(&mut self, judged: &BTreeMap<Entity, Judged>) -> Result<(), PassError> {
+        let unsaved = judge::unsaved_streaks(&self.state.entities);
         let anomalies = judge::anomalies(&self.watch, judged);
-        if changed.is_empty() && anomalies.is_empty() {
+        if unsaved.is_empty() && anomalies.is_empty() {
             return Ok(());
         }
         let (store, watch) = (self.store.clone(), self.watch.name.clone());
         let name = watch.clone();
-        let saved = tokio::task::spawn_blocking(move || {
-            store.save_streaks(&name, &changed)?;
-            store.record_anomalies(&name, &anomalies)
+        let saving = tokio::task::spawn_blocking(move || {
+            store.save_streaks(&name, &unsaved)?;
+            store.record_anomalies(&name, &anomalies)?;
+            Ok(unsaved)
         });
-        let saved = saved.await.map_err(|_| PassError::Panicked { watch: watch.clone() })?;
-        saved.map_err(|error| PassError::Store { watch, error })
+        let saved = saving.await.map_err(|_| PassError::Panicked { watch: watch.clone() })?;
+        let saved = saved.map_err(|error| PassError::Unsaved { watch, error })?;
+        judge::note_saved(&mut self.state.entities, saved);
+        Ok(())
     }
 
     fn summary(&self, judged: &BTreeMap<Entity, Judged>) -> Summary {

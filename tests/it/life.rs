@@ -491,3 +491,24 @@ async fn streaks_are_read_once_and_before_anyone_is_judged() {
     scene.pass(TODAY_S).await;
     assert_eq!(scene.streak(), 5, "not read once more for each pass that failed");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_streak_that_could_not_be_saved_is_shown_and_saved_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut scene = Scene::with_two_ports_in(Store::open(dir.path()).unwrap()).await;
+    scene.pass(TODAY_S).await;
+    scene.server.0.lock().unwrap().tenfold_s = Some(TODAY_S);
+    let full = "CREATE TRIGGER full BEFORE INSERT ON streak BEGIN SELECT RAISE(ABORT, 'full'); END";
+    tamper(dir.path(), full);
+    let then_s = TODAY_S + 30 * MINUTE_S;
+    let error = scene.pipeline.pass(then_s).await.unwrap_err();
+    assert_eq!(error.reason(), "store");
+    assert!(error.to_string().contains("scores are shown"), "{error}");
+    assert_eq!(scene.streak(), 1);
+    let saved = |scene: &Scene| scene.trainer.store.streaks("ports").unwrap();
+    assert_eq!(saved(&scene), []);
+    tamper(dir.path(), "DROP TRIGGER full");
+    scene.pass(then_s + 5).await;
+    let saved: Vec<_> = saved(&scene).iter().map(|s| (s.points, s.last_scored_s)).collect();
+    assert!(!saved.is_empty() && saved.iter().all(|s| *s == (1, TODAY_S)), "{saved:?}");
+}
