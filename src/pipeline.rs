@@ -57,6 +57,8 @@ struct State {
     /// Rows held per entity.
     capacity: usize,
     entities: BTreeMap<Entity, Tracked>,
+    /// What is wrong with whose newest rows.
+    problems: BTreeSet<(Entity, Problem)>,
     /// Whether the store was read since the start.
     store_read: bool,
     /// Versions read from the store, also those that were refused: each is read once.
@@ -164,13 +166,13 @@ impl Pipeline {
             // What is in memory scores as well as what is in the store.
             tracing::warn!(%error, "models not read again");
         }
-        let rows = self.catch_up(now_s).await?;
+        self.catch_up(now_s).await?;
         let mut state = std::mem::take(&mut self.state);
         let (watch, board) = (self.watch.clone(), self.board.clone());
         let judging = self.workers.run(Priority::Scoring, move |_| {
             // Arithmetic on whole windows would starve the web server, so it leaves the async threads.
             let judged = judge::all(&watch, &mut state.entities, &state.models);
-            publish(&watch, &board, &state, &judged, &rows.problems, now_s);
+            publish(&watch, &board, &state, &judged, now_s);
             (state, judged)
         });
         let panicked = |_| PassError::Panicked { watch: self.watch.name.clone() };
@@ -180,23 +182,23 @@ impl Pipeline {
         Ok(self.summary(&judged))
     }
 
-    /// Asks for what is new, oldest first, and returns the newest of it.
-    async fn catch_up(&mut self, now_s: i64) -> Result<gather::Rows, PassError> {
+    /// Asks for what is new, oldest first. Between two steps that is nothing: then nobody knows whether
+    /// the source is up, and what was wrong with the newest rows still is.
+    async fn catch_up(&mut self, now_s: i64) -> Result<(), PassError> {
         let patience = self.patience();
         let due = self.due(now_s);
         let mut slices = gather::Slices::new(&self.watch, due, self.state.entities.len());
-        loop {
+        while !slices.is_done() {
             let grid = slices.take();
             let asking = gather::rows(&self.source, &self.watch, grid);
             let rows = tokio::time::timeout(patience, asking).await;
             let rows = self.tell(rows.unwrap_or_else(|_| Err(self.too_late(patience))))?;
             slices.found(rows.windows.len());
             self.remember(&rows, grid);
-            if slices.is_done() {
-                self.part(now_s);
-                return Ok(rows);
-            }
+            self.state.problems = rows.problems;
         }
+        self.part(now_s);
+        Ok(())
     }
 
     /// The rows that are new; at first, after an outage, and for a larger window, the rows that a
@@ -368,11 +370,10 @@ fn publish(
     board: &Board,
     state: &State,
     judged: &BTreeMap<Entity, Judged>,
-    problems: &BTreeSet<(Entity, Problem)>,
     now_s: i64,
 ) {
     let verdicts = judged.iter().flat_map(|(entity, j)| judge::samples(watch, entity, j));
-    let given = problems.iter().map(|(entity, problem)| (entity, None, *problem));
+    let given = state.problems.iter().map(|(entity, problem)| (entity, None, *problem));
     let found = judged.iter().flat_map(|(entity, j)| j.problems(entity));
     let problems: BTreeSet<_> = given.chain(found).collect();
     let problems = problems.into_iter().map(judge::problem_sample);

@@ -58,6 +58,9 @@ watches:
     score: {every: 5m}
 ";
 
+/// A check's query, and at the same time the only thing that it ever says.
+const DOWN: &str = "down";
+
 /// What is measured: samples of a feature of a port, from one time until another.
 #[derive(Default)]
 struct History {
@@ -109,6 +112,7 @@ impl Server {
             let times = (0..grid.len).map(|i| grid.time(i)).filter(|t| (from_s..to_s).contains(&t));
             let tenfold = |t| history.tenfold_s.is_some_and(|tenfold_s| t >= tenfold_s);
             let value = |t| if tenfold(t) { 10.0 * traffic(t) } else { traffic(t) };
+            let value = |t| if query == DOWN { 0.0 } else { value(t) };
             let samples: Vec<_> = times.map(|t| (t, value(t))).collect();
             if !samples.is_empty() {
                 series.push(AnswerSeries { labels: Entity::new([("port", *port)]), samples });
@@ -199,12 +203,18 @@ impl Scene {
         self.pipeline.pass(now_s).await.unwrap()
     }
 
+    fn scrape(&self) -> String {
+        let body = self.trainer.board.scrape(Format::Text, false).into_bytes();
+        String::from_utf8(body).unwrap()
+    }
+
     /// Lines of one metric, without its name and the watch.
     fn shown(&self, metric: &str) -> Vec<String> {
-        let body = self.trainer.board.scrape(Format::Text, false).into_bytes();
         let start = format!("{metric}{{watch=\"ports\",");
-        let body = String::from_utf8(body).unwrap();
-        body.lines().filter_map(|line| Some(line.strip_prefix(&start)?.to_string())).collect()
+        self.scrape()
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix(&start)?.to_string()))
+            .collect()
     }
 
     fn problems(&self) -> Vec<String> {
@@ -511,4 +521,27 @@ async fn a_streak_that_could_not_be_saved_is_shown_and_saved_later() {
     scene.pass(then_s + 5).await;
     let saved: Vec<_> = saved(&scene).iter().map(|s| (s.points, s.last_scored_s)).collect();
     assert!(!saved.is_empty() && saved.iter().all(|s| *s == (1, TODAY_S)), "{saved:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn between_two_steps_problems_stay_and_nobody_asks() {
+    let mut scene = Scene::new();
+    scene.watch.checks.up = Some(DOWN.into());
+    scene.restart();
+    scene.server.has_port("a", 0, i64::MAX);
+    scene.server.has(DOWN, "a", TODAY_S + 1, TODAY_S + 10 * MINUTE_S);
+    scene.train(TODAY_S).await.unwrap();
+    scene.pass(TODAY_S).await;
+    assert_eq!(scene.problems(), [] as [String; 0]);
+    let told = ["reason=target_down,port=a"];
+    scene.pass(TODAY_S + 5 * MINUTE_S).await;
+    assert_eq!(scene.problems(), told);
+    scene.trainer.board.own().source_up(false);
+    scene.pass(TODAY_S + 6 * MINUTE_S).await;
+    assert_eq!(scene.problems(), told, "for an alert that waits ten minutes");
+    let up = |scene: &Scene| scene.scrape().contains("portent_source_up 1\n");
+    assert!(!up(&scene), "nothing was asked");
+    scene.pass(TODAY_S + 10 * MINUTE_S).await;
+    assert!(up(&scene));
+    assert_eq!(scene.problems(), [] as [String; 0], "it is up again");
 }
