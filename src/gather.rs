@@ -192,7 +192,19 @@ impl Slices {
 /// Points before a label's interval that are kept with it, for detectors that look back.
 const LABEL_CONTEXT_POINTS: i64 = 64;
 
-/// The feature rows that a label speaks of, with those before it; `None` where the source has none.
+/// What the source has of a label's interval.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Labelled {
+    /// The feature rows that it speaks of, with those before it.
+    Rows(LabelRows),
+    /// Its last point is over at this time (unix seconds), and not before: rows that were kept now had
+    /// gaps for ever.
+    Unfinished(i64),
+    /// No sample of the entity.
+    Nothing,
+}
+
+/// Asks for the feature rows that a label speaks of, with those before it, as they are at `now_s`.
 ///
 /// # Errors
 /// The source did not answer.
@@ -200,11 +212,13 @@ pub async fn label_rows(
     source: &Arc<dyn Source>,
     watch: &Watch,
     label: &Label,
-) -> Result<Option<LabelRows>, GatherError> {
+    now_s: i64,
+) -> Result<Labelled, GatherError> {
     let longest = watch.detectors.iter().map(detect::Config::min_rows).max().unwrap_or(0) as i64;
     let context = LABEL_CONTEXT_POINTS.max(longest);
-    let Interval { from_s, to_s } = whole_points(watch, label.interval);
-    let grid = Grid::covering(from_s - context * watch.point_s(), to_s, watch.step_s);
+    let interval = whole_points(watch, label.interval);
+    let (start_s, known_s) = (interval.from_s - context * watch.point_s(), known_s(watch, now_s));
+    let grid = Grid::covering(start_s, interval.to_s.min(known_s), watch.step_s);
     let mut window = Window::gaps(grid, watch.features.len());
     let (mut slices, mut found) = (Slices::new(watch, grid, 0), false);
     while !slices.is_done() {
@@ -217,8 +231,22 @@ pub async fn label_rows(
             found = true;
         }
     }
+    if interval.to_s > known_s {
+        let whole_s = interval.to_s - watch.step_s + watch.lag_s;
+        return Ok(if found { Labelled::Unfinished(whole_s) } else { Labelled::Nothing });
+    }
+    // The rows before it tell nothing of what a person spoke of.
+    let mut spoken_of = (0..grid.len).filter(|row| interval.contains(grid.time(*row)));
+    if !spoken_of.any(|row| window.row(row).iter().any(|value| !value.is_nan())) {
+        return Ok(Labelled::Nothing);
+    }
     let features = watch.features.iter().map(|f| f.name.clone()).collect();
-    Ok(found.then_some(LabelRows { features, window }))
+    Ok(Labelled::Rows(LabelRows { features, window }))
+}
+
+/// One step after the newest row that the source knows at `now_s`.
+pub fn known_s(watch: &Watch, now_s: i64) -> i64 {
+    (now_s - watch.lag_s).div_euclid(watch.step_s) * watch.step_s + watch.step_s
 }
 
 /// The interval, widened to whole points: nobody labels to the bucket.

@@ -205,7 +205,7 @@ impl Pipeline {
     /// score needs.
     fn due(&mut self, now_s: i64) -> Grid {
         let step_s = self.watch.step_s;
-        let end_s = (now_s - self.watch.lag_s).div_euclid(step_s) * step_s + step_s;
+        let end_s = gather::known_s(&self.watch, now_s);
         let per_point = self.watch.rows_per_point();
         let models = self.state.models.values().flatten().map(|loaded| loaded.model.n_raw_rows());
         let capacity = models.max().unwrap_or(0) + (CATCH_UP_POINTS + 2) * per_point;

@@ -11,6 +11,7 @@ use super::reading::Reading;
 use super::told;
 use super::told::Heard;
 use crate::gather;
+use crate::gather::Labelled;
 use crate::series::Entity;
 use crate::series::Grid;
 use crate::series::Window;
@@ -54,7 +55,7 @@ pub(super) async fn read(
 ) -> Result<Past, TrainError> {
     let end_s = (now_s - watch.lag_s).div_euclid(watch.step_s) * watch.step_s + watch.step_s;
     let start_s = end_s - watch.train.history_s;
-    complete_labels(source, store, watch).await?;
+    complete_labels(source, store, watch, now_s).await?;
     let (known, told) = known(store, watch, start_s).await?;
     let grid = Grid::covering(start_s, end_s, watch.step_s);
     let mut reading = reading::read(source, watch, grid, which).await?;
@@ -84,16 +85,19 @@ async fn complete_labels(
     source: &Arc<dyn Source>,
     store: &Store,
     watch: &Watch,
+    now_s: i64,
 ) -> Result<(), TrainError> {
     let labels = with_store(store, watch, |store, name| store.labels(Some(name))).await?;
     let mut without = Vec::new();
     for StoredLabel { id, label, .. } in labels.into_iter().filter(|label| !label.has_rows) {
-        match gather::label_rows(source, watch, &label).await {
-            Ok(Some(rows)) => {
+        match gather::label_rows(source, watch, &label, now_s).await {
+            Ok(Labelled::Rows(rows)) => {
                 with_store(store, watch, move |store, _| store.set_label_rows(id, &rows)).await?;
             }
+            // Half a point is no point: a training after that one's end learns from it.
+            Ok(Labelled::Unfinished(_)) => {}
             // Out of the source's retention: the label is kept, it only cannot be learnt from.
-            Ok(None) => without.push(id),
+            Ok(Labelled::Nothing) => without.push(id),
             Err(error) => tracing::warn!(watch = watch.name, id, %error, "label without rows"),
         }
     }

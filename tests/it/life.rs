@@ -247,7 +247,8 @@ impl Scene {
         rows.iter().map(|row| row.key.entity.get("port").unwrap().to_string()).collect()
     }
 
-    fn label(&self, port: &str, at_s: i64) {
+    /// Says that the hour before `at_s` was normal, without its rows.
+    fn label(&self, port: &str, at_s: i64) -> i64 {
         let label = Label {
             watch: "ports".into(),
             entity: Entity::new([("port", port)]),
@@ -260,7 +261,7 @@ impl Scene {
             created_s: at_s,
         };
         let rows = None::<&LabelRows>;
-        self.trainer.store.add_label(&label, rows).unwrap();
+        self.trainer.store.add_label(&label, rows).unwrap()
     }
 }
 
@@ -544,4 +545,23 @@ async fn between_two_steps_problems_stay_and_nobody_asks() {
     scene.pass(TODAY_S + 10 * MINUTE_S).await;
     assert!(up(&scene));
     assert_eq!(scene.problems(), [] as [String; 0], "it is up again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rows_of_a_label_on_what_happens_now_follow_when_the_bucket_is_over() {
+    let scene = Scene::with_two_ports().await;
+    let gone_s = TODAY_S - 2 * HOUR_S;
+    scene.server.has_port("gone", gone_s - DAY_S, gone_s);
+    let said_s = TODAY_S + 10 * MINUTE_S;
+    let (a, gone) = (scene.label("a", said_s), scene.label("gone", said_s));
+    let rows = |id| scene.trainer.store.label_rows(id).unwrap();
+    for minutes in [10, 20, 24] {
+        scene.train(TODAY_S + minutes * MINUTE_S).await.unwrap();
+        assert_eq!(rows(a), None, "the bucket's last row is at its minute 25");
+    }
+    scene.train(TODAY_S + 25 * MINUTE_S).await.unwrap();
+    let kept = rows(a).unwrap().window;
+    assert_eq!(kept.grid.end_s(), TODAY_S + 30 * MINUTE_S);
+    assert!(kept.values.iter().all(|value| !value.is_nan()));
+    assert_eq!(rows(gone), None, "what was before the interval is not what was spoken of");
 }
