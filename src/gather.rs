@@ -359,37 +359,39 @@ fn place(rows: &mut Rows, watch: &Watch, grid: Grid, feature: usize, answer: &An
 }
 
 fn clean(rows: &mut Rows, watch: &Watch, grid: Grid, role: Role, answer: &Answer) {
-    for series in &answer.series {
-        let judged = entity_of(watch, &series.labels);
-        let down = role == Role::Up && is_down(grid, &series.samples);
-        if down && is_whole(watch, &judged) {
+    let judged = answer.series.iter().map(|series| entity_of(watch, &series.labels));
+    let judged: Vec<Entity> = judged.collect();
+    let by: BTreeSet<&str> = judged.iter().flat_map(Entity::pairs).map(|(name, _)| name).collect();
+    for (judged, series) in judged.iter().zip(&answer.series) {
+        let n_labels = judged.pairs().count();
+        // Where other series of the answer have a label more, this one's is empty: a port without a
+        // name is not its device. Nor is it where features know a port without a name.
+        let one = n_labels == watch.entity.len()
+            || n_labels < by.len()
+            || rows.windows.contains_key(judged);
+        if one && role == Role::Up && is_down(grid, &series.samples) {
             // Also where no sample of it is left: that is when somebody wants to know.
             rows.problems.insert((judged.clone(), Problem::TargetDown));
         }
-        for (entity, window) in concerned(&mut rows.windows, watch, &judged) {
+        for (entity, window) in concerned(&mut rows.windows, judged, one) {
             let found = clean_one(window, grid, role, &series.samples);
             rows.problems.extend(found.into_iter().map(|problem| (entity.clone(), problem)));
         }
     }
 }
 
-/// The entities that a check's series speaks of: one, or each port of a whole device.
+/// The entities that a check's series speaks of: exactly this one, or each port of a whole device.
 fn concerned<'a>(
     windows: &'a mut BTreeMap<Entity, Window>,
-    watch: &Watch,
     judged: &Entity,
+    one: bool,
 ) -> Vec<(&'a Entity, &'a mut Window)> {
     // A thousand ports with a series each are looked up, not searched a million times.
-    if is_whole(watch, judged) {
+    if one {
         return windows.range_mut(judged..=judged).collect();
     }
     let holds = |entity: &Entity| judged.pairs().all(|(k, v)| entity.get(k) == Some(v));
     windows.iter_mut().filter(|(entity, _)| holds(entity)).collect()
-}
-
-/// Whether it names one entity of the watch, and not a part of a name that several share.
-fn is_whole(watch: &Watch, entity: &Entity) -> bool {
-    entity.pairs().count() == watch.entity.len()
 }
 
 /// Whether the newest row says that the target does not answer.
@@ -512,29 +514,39 @@ mod tests {
         assert_eq!(lengths, [18, 72, 150, 150]);
     }
 
-    #[test]
-    fn a_check_speaks_of_a_port_or_of_a_whole_device() {
-        let watch = ports();
+    /// Which of the ports named a check masks that says 0 of all that is named in `labels`.
+    fn masked<const N: usize>(names: [&str; N], labels: &[&str]) -> [bool; N] {
         let grid = Grid { start_s: 0, step_s: 300, len: 2 };
         let port = |text: &str| text.parse::<Entity>().unwrap();
-        let names = ["instance=a,ifName=1", "instance=a,ifName=2", "instance=b,ifName=1"];
-        let check = |labels: &str| {
-            let mut rows = Rows::default();
-            for name in names {
-                let window = Window { values: vec![1.0; 4], ..Window::gaps(grid, 2) };
-                rows.windows.insert(port(name), window);
-            }
-            let series = AnswerSeries { labels: port(labels), samples: vec![(300, 0.0)] };
-            let answer = Answer { series: vec![series], ..Answer::default() };
-            clean(&mut rows, &watch, grid, Role::Limit, &answer);
-            let masked: Vec<bool> = names.map(|n| rows.windows[&port(n)].row(1)[0].is_nan()).into();
-            assert_eq!(rows.problems.len(), masked.iter().filter(|masked| **masked).count());
-            assert!(rows.windows.values().all(|window| window.row(0) == [1.0, 1.0]));
-            masked
-        };
-        assert_eq!(check("instance=a,ifName=2"), [false, true, false]);
-        assert_eq!(check("instance=a,job=snmp"), [true, true, false]);
-        assert_eq!(check("instance=c,ifName=1"), [false, false, false]);
+        let mut rows = Rows::default();
+        for name in names {
+            let window = Window { values: vec![1.0; 4], ..Window::gaps(grid, 2) };
+            rows.windows.insert(port(name), window);
+        }
+        let series = |l: &&str| AnswerSeries { labels: port(l), samples: vec![(300, 0.0)] };
+        let answer = Answer { series: labels.iter().map(series).collect(), ..Answer::default() };
+        clean(&mut rows, &ports(), grid, Role::Limit, &answer);
+        let masked = names.map(|name| rows.windows[&port(name)].row(1)[0].is_nan());
+        assert_eq!(rows.problems.len(), masked.iter().filter(|masked| **masked).count());
+        assert!(rows.windows.values().all(|window| window.row(0) == [1.0, 1.0]));
+        masked
+    }
+
+    #[test]
+    fn a_check_speaks_of_a_port_or_of_a_whole_device() {
+        let ports = ["instance=a,ifName=1", "instance=a,ifName=2", "instance=b,ifName=1"];
+        assert_eq!(masked(ports, &["instance=a,ifName=2"]), [false, true, false]);
+        assert_eq!(masked(ports, &["instance=a,job=snmp"]), [true, true, false]);
+        assert_eq!(masked(ports, &["instance=c,ifName=1"]), [false, false, false]);
+    }
+
+    #[test]
+    fn a_check_of_a_port_without_a_name_is_not_one_of_its_device() {
+        let named = ["instance=a,ifName=1", "instance=a,ifName=2"];
+        let all = [named[0], named[1], "instance=a"];
+        assert_eq!(masked(all, &["instance=a"]), [false, false, true], "features know it");
+        assert_eq!(masked(named, &["instance=a", "instance=b,ifName=1"]), [false, false]);
+        assert_eq!(masked(all, &["instance=a", named[1]]), [false, true, true]);
     }
 
     #[test]
