@@ -6,6 +6,7 @@
 //! Owns: the order of the stages and what is kept between passes.
 //! Does not own: when a pass is due (`schedule`), how a model came to be (`train`).
 
+mod complaints;
 mod input;
 mod judge;
 mod news;
@@ -32,6 +33,8 @@ use crate::window::Fifo;
 use crate::workers::Priority;
 use crate::workers::Workers;
 
+use complaints::Changed;
+use complaints::Complaints;
 use judge::Judged;
 use judge::Tracked;
 use news::Fetched;
@@ -59,6 +62,8 @@ struct State {
     entities: BTreeMap<Entity, Tracked>,
     /// What is wrong with whose newest rows.
     problems: BTreeSet<(Entity, Problem)>,
+    /// Queries that no retry can save.
+    refused: Complaints,
     /// Whether the store was read since the start.
     store_read: bool,
     /// Versions read from the store, also those that were refused: each is read once.
@@ -238,7 +243,7 @@ impl Pipeline {
     }
 
     fn tell(
-        &self,
+        &mut self,
         rows: Result<gather::Rows, gather::GatherError>,
     ) -> Result<gather::Rows, PassError> {
         let own = self.board.own();
@@ -248,12 +253,23 @@ impl Pipeline {
         own.source_up(rows.as_ref().map_or_else(answers, |_| true));
         match rows {
             Ok(rows) => {
-                for (name, error) in &rows.failed {
-                    tracing::warn!(watch = self.watch.name, query = name, %error, "query failed");
-                }
+                self.complain(&rows.failed);
                 Ok(rows)
             }
             Err(error) => Err(PassError::Source { watch: self.watch.name.clone(), error }),
+        }
+    }
+
+    /// Once per change: a query that is refused is refused in each pass; the counters tell how often.
+    fn complain(&mut self, failed: &[(String, SourceError)]) {
+        let failing = failed.iter().map(|(query, error)| (query.clone(), error.reason()));
+        let Changed { begun, over } = self.state.refused.now(failing.collect());
+        let watch = self.watch.name.as_str();
+        for (query, error) in failed.iter().filter(|(query, _)| begun.contains(query)) {
+            tracing::warn!(watch, query, %error, "query failed");
+        }
+        for query in over {
+            tracing::info!(watch, query, "query succeeds again");
         }
     }
 
