@@ -66,7 +66,7 @@ impl Problem {
 pub struct Rows {
     /// Each entity's features on the grid; masked cells are gaps.
     pub windows: BTreeMap<Entity, Window>,
-    /// What is wrong with whose rows.
+    /// What is wrong with whose newest rows: those of a point, or of a pass where that is longer.
     pub problems: BTreeSet<(Entity, Problem)>,
     /// Queries that no retry can save, with why; their features are gaps.
     pub failed: Vec<(String, SourceError)>,
@@ -374,7 +374,7 @@ fn clean(rows: &mut Rows, watch: &Watch, grid: Grid, role: Role, answer: &Answer
             rows.problems.insert((judged.clone(), Problem::TargetDown));
         }
         for (entity, window) in concerned(&mut rows.windows, judged, one) {
-            let found = clean_one(window, grid, role, &series.samples);
+            let found = clean_one(window, watch, role, &series.samples);
             rows.problems.extend(found.into_iter().map(|problem| (entity.clone(), problem)));
         }
     }
@@ -399,19 +399,28 @@ fn is_down(grid: Grid, up: &[(i64, f64)]) -> bool {
     up.iter().any(|&(time_s, value)| value < 1.0 && grid.index(time_s) == grid.len.checked_sub(1))
 }
 
-fn clean_one(window: &mut Window, grid: Grid, role: Role, samples: &[(i64, f64)]) -> Vec<Problem> {
+fn clean_one(
+    window: &mut Window,
+    watch: &Watch,
+    role: Role,
+    samples: &[(i64, f64)],
+) -> Vec<Problem> {
+    let grid = window.grid;
+    // All of history is cleaned at once after a restart; a reset of yesterday is no news.
+    let news_s = grid.end_s() - watch.point_s().max(watch.score_every_s);
     let mut found = Vec::new();
     for &(time_s, value) in samples {
         let Some(row) = grid.index(time_s) else { continue };
         let newest = row + 1 == grid.len;
-        found.extend(match role {
+        let problem = match role {
             Role::Up if newest && value < 1.0 => Some(Problem::TargetDown),
             Role::Limit => mask(window.row_mut(row), |v| v > value, Problem::AboveLineRate),
             Role::Restarted if value > 0.0 => {
                 mask(window.row_mut(row), |v| !v.is_nan(), Problem::CounterReset)
             }
             _ => None,
-        });
+        };
+        found.extend(problem.filter(|_| time_s >= news_s));
     }
     found
 }
@@ -547,6 +556,22 @@ mod tests {
         assert_eq!(masked(all, &["instance=a"]), [false, false, true], "features know it");
         assert_eq!(masked(named, &["instance=a", "instance=b,ifName=1"]), [false, false]);
         assert_eq!(masked(all, &["instance=a", named[1]]), [false, true, true]);
+    }
+
+    #[test]
+    fn all_of_history_is_cleaned_and_only_the_newest_point_is_told_of() {
+        let grid = Grid { start_s: 0, step_s: 300, len: 12 };
+        let told = |time_s: i64| {
+            let entity: Entity = "instance=a,ifName=1".parse().unwrap();
+            let window = Window { values: vec![1.0; 24], ..Window::gaps(grid, 2) };
+            let mut rows = Rows { windows: [(entity.clone(), window)].into(), ..Rows::default() };
+            let series = AnswerSeries { labels: entity.clone(), samples: vec![(time_s, 1.0)] };
+            let answer = Answer { series: vec![series], ..Answer::default() };
+            clean(&mut rows, &ports(), grid, Role::Restarted, &answer);
+            assert!(rows.windows[&entity].row(grid.index(time_s).unwrap())[0].is_nan());
+            rows.problems.len()
+        };
+        assert_eq!((told(1_500), told(1_800), told(3_300)), (0, 1, 1));
     }
 
     #[test]

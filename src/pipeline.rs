@@ -192,7 +192,9 @@ impl Pipeline {
     async fn catch_up(&mut self, now_s: i64) -> Result<(), PassError> {
         let patience = self.patience();
         let due = self.due(now_s);
-        let mut slices = gather::Slices::new(&self.watch, due, self.state.entities.len());
+        // At first the models tell how many entities there are: a restart asks for all at once.
+        let n_known = self.state.entities.len().max(self.state.models.len());
+        let mut slices = gather::Slices::new(&self.watch, due, n_known);
         while !slices.is_done() {
             let grid = slices.take();
             let asking = gather::rows(&self.source, &self.watch, grid);

@@ -71,6 +71,7 @@ struct History {
     tenfold_s: Option<i64>,
     /// The oldest time that was asked for.
     oldest_s: i64,
+    n_queries: usize,
 }
 
 #[derive(Clone, Default)]
@@ -104,6 +105,7 @@ impl Server {
     fn answer(&self, query: &str, grid: Grid) -> Result<Answer, SourceError> {
         let mut history = self.0.lock().unwrap();
         history.oldest_s = history.oldest_s.min(grid.start_s);
+        history.n_queries += 1;
         if history.refused.contains(query) {
             return Err(SourceError::BadQuery(format!("what is {query}?")));
         }
@@ -564,4 +566,14 @@ async fn the_rows_of_a_label_on_what_happens_now_follow_when_the_bucket_is_over(
     assert_eq!(kept.grid.end_s(), TODAY_S + 30 * MINUTE_S);
     assert!(kept.values.iter().all(|value| !value.is_nan()));
     assert_eq!(rows(gone), None, "what was before the interval is not what was spoken of");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_fills_the_fifos_with_one_query_per_feature() {
+    let mut scene = Scene::with_two_ports().await;
+    scene.restart();
+    scene.server.0.lock().unwrap().n_queries = 0;
+    scene.pass(TODAY_S).await;
+    assert_eq!(scene.server.0.lock().unwrap().n_queries, 2);
+    assert!(scene.is_scored("a"));
 }
