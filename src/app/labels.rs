@@ -103,7 +103,7 @@ async fn take_one(
         Ok(Labelled::Unfinished(at_s)) => {
             let at = rfc3339(at_s);
             let what = "its rows are whole only at";
-            (None, Some(format!("{what} {at}: they follow with the first training after that")))
+            (None, Some(format!("{what} {at}: a training follows then")))
         }
         Ok(Labelled::Nothing) => {
             let what = "in the interval: is its name right, and does the source reach back so far?";

@@ -558,10 +558,12 @@ async fn the_rows_of_a_label_on_what_happens_now_follow_when_the_bucket_is_over(
     let (a, gone) = (scene.label("a", said_s), scene.label("gone", said_s));
     let rows = |id| scene.trainer.store.label_rows(id).unwrap();
     for minutes in [10, 20, 24] {
-        scene.train(TODAY_S + minutes * MINUTE_S).await.unwrap();
+        let outcome = scene.train(TODAY_S + minutes * MINUTE_S).await.unwrap();
+        assert_eq!(outcome.again_s, Some(TODAY_S + 25 * MINUTE_S));
         assert_eq!(rows(a), None, "the bucket's last row is at its minute 25");
     }
-    scene.train(TODAY_S + 25 * MINUTE_S).await.unwrap();
+    let outcome = scene.train(TODAY_S + 25 * MINUTE_S).await.unwrap();
+    assert_eq!(outcome.again_s, None);
     let kept = rows(a).unwrap().window;
     assert_eq!(kept.grid.end_s(), TODAY_S + 30 * MINUTE_S);
     assert!(kept.values.iter().all(|value| !value.is_nan()));
