@@ -66,7 +66,7 @@ impl Problem {
 pub struct Rows {
     /// Each entity's features on the grid; masked cells are gaps.
     pub windows: BTreeMap<Entity, Window>,
-    /// What is wrong with whose rows.
+    /// What is wrong with whose newest rows: those of a point, or of a pass where that is longer.
     pub problems: BTreeSet<(Entity, Problem)>,
     /// Queries that no retry can save, with why; their features are gaps.
     pub failed: Vec<(String, SourceError)>,
@@ -192,7 +192,19 @@ impl Slices {
 /// Points before a label's interval that are kept with it, for detectors that look back.
 const LABEL_CONTEXT_POINTS: i64 = 64;
 
-/// The feature rows that a label speaks of, with those before it; `None` where the source has none.
+/// What the source has of a label's interval.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Labelled {
+    /// The feature rows that it speaks of, with those before it.
+    Rows(LabelRows),
+    /// Its last point is over at this time (unix seconds), and not before: rows that were kept now had
+    /// gaps for ever.
+    Unfinished(i64),
+    /// No sample of the entity.
+    Nothing,
+}
+
+/// Asks for the feature rows that a label speaks of, with those before it, as they are at `now_s`.
 ///
 /// # Errors
 /// The source did not answer.
@@ -200,11 +212,13 @@ pub async fn label_rows(
     source: &Arc<dyn Source>,
     watch: &Watch,
     label: &Label,
-) -> Result<Option<LabelRows>, GatherError> {
+    now_s: i64,
+) -> Result<Labelled, GatherError> {
     let longest = watch.detectors.iter().map(detect::Config::min_rows).max().unwrap_or(0) as i64;
     let context = LABEL_CONTEXT_POINTS.max(longest);
-    let Interval { from_s, to_s } = whole_points(watch, label.interval);
-    let grid = Grid::covering(from_s - context * watch.point_s(), to_s, watch.step_s);
+    let interval = whole_points(watch, label.interval);
+    let (start_s, known_s) = (interval.from_s - context * watch.point_s(), known_s(watch, now_s));
+    let grid = Grid::covering(start_s, interval.to_s.min(known_s), watch.step_s);
     let mut window = Window::gaps(grid, watch.features.len());
     let (mut slices, mut found) = (Slices::new(watch, grid, 0), false);
     while !slices.is_done() {
@@ -217,8 +231,22 @@ pub async fn label_rows(
             found = true;
         }
     }
+    if interval.to_s > known_s {
+        let whole_s = interval.to_s - watch.step_s + watch.lag_s;
+        return Ok(if found { Labelled::Unfinished(whole_s) } else { Labelled::Nothing });
+    }
+    // The rows before it tell nothing of what a person spoke of.
+    let mut spoken_of = (0..grid.len).filter(|row| interval.contains(grid.time(*row)));
+    if !spoken_of.any(|row| window.row(row).iter().any(|value| !value.is_nan())) {
+        return Ok(Labelled::Nothing);
+    }
     let features = watch.features.iter().map(|f| f.name.clone()).collect();
-    Ok(found.then_some(LabelRows { features, window }))
+    Ok(Labelled::Rows(LabelRows { features, window }))
+}
+
+/// One step after the newest row that the source knows at `now_s`.
+pub fn known_s(watch: &Watch, now_s: i64) -> i64 {
+    (now_s - watch.lag_s).div_euclid(watch.step_s) * watch.step_s + watch.step_s
 }
 
 /// The interval, widened to whole points: nobody labels to the bucket.
@@ -331,37 +359,39 @@ fn place(rows: &mut Rows, watch: &Watch, grid: Grid, feature: usize, answer: &An
 }
 
 fn clean(rows: &mut Rows, watch: &Watch, grid: Grid, role: Role, answer: &Answer) {
-    for series in &answer.series {
-        let judged = entity_of(watch, &series.labels);
-        let down = role == Role::Up && is_down(grid, &series.samples);
-        if down && is_whole(watch, &judged) {
+    let judged = answer.series.iter().map(|series| entity_of(watch, &series.labels));
+    let judged: Vec<Entity> = judged.collect();
+    let by: BTreeSet<&str> = judged.iter().flat_map(Entity::pairs).map(|(name, _)| name).collect();
+    for (judged, series) in judged.iter().zip(&answer.series) {
+        let n_labels = judged.pairs().count();
+        // Where other series of the answer have a label more, this one's is empty: a port without a
+        // name is not its device. Nor is it where features know a port without a name.
+        let one = n_labels == watch.entity.len()
+            || n_labels < by.len()
+            || rows.windows.contains_key(judged);
+        if one && role == Role::Up && is_down(grid, &series.samples) {
             // Also where no sample of it is left: that is when somebody wants to know.
             rows.problems.insert((judged.clone(), Problem::TargetDown));
         }
-        for (entity, window) in concerned(&mut rows.windows, watch, &judged) {
-            let found = clean_one(window, grid, role, &series.samples);
+        for (entity, window) in concerned(&mut rows.windows, judged, one) {
+            let found = clean_one(window, watch, role, &series.samples);
             rows.problems.extend(found.into_iter().map(|problem| (entity.clone(), problem)));
         }
     }
 }
 
-/// The entities that a check's series speaks of: one, or each port of a whole device.
+/// The entities that a check's series speaks of: exactly this one, or each port of a whole device.
 fn concerned<'a>(
     windows: &'a mut BTreeMap<Entity, Window>,
-    watch: &Watch,
     judged: &Entity,
+    one: bool,
 ) -> Vec<(&'a Entity, &'a mut Window)> {
     // A thousand ports with a series each are looked up, not searched a million times.
-    if is_whole(watch, judged) {
+    if one {
         return windows.range_mut(judged..=judged).collect();
     }
     let holds = |entity: &Entity| judged.pairs().all(|(k, v)| entity.get(k) == Some(v));
     windows.iter_mut().filter(|(entity, _)| holds(entity)).collect()
-}
-
-/// Whether it names one entity of the watch, and not a part of a name that several share.
-fn is_whole(watch: &Watch, entity: &Entity) -> bool {
-    entity.pairs().count() == watch.entity.len()
 }
 
 /// Whether the newest row says that the target does not answer.
@@ -369,19 +399,28 @@ fn is_down(grid: Grid, up: &[(i64, f64)]) -> bool {
     up.iter().any(|&(time_s, value)| value < 1.0 && grid.index(time_s) == grid.len.checked_sub(1))
 }
 
-fn clean_one(window: &mut Window, grid: Grid, role: Role, samples: &[(i64, f64)]) -> Vec<Problem> {
+fn clean_one(
+    window: &mut Window,
+    watch: &Watch,
+    role: Role,
+    samples: &[(i64, f64)],
+) -> Vec<Problem> {
+    let grid = window.grid;
+    // All of history is cleaned at once after a restart; a reset of yesterday is no news.
+    let news_s = grid.end_s() - watch.point_s().max(watch.score_every_s);
     let mut found = Vec::new();
     for &(time_s, value) in samples {
         let Some(row) = grid.index(time_s) else { continue };
         let newest = row + 1 == grid.len;
-        found.extend(match role {
+        let problem = match role {
             Role::Up if newest && value < 1.0 => Some(Problem::TargetDown),
             Role::Limit => mask(window.row_mut(row), |v| v > value, Problem::AboveLineRate),
             Role::Restarted if value > 0.0 => {
                 mask(window.row_mut(row), |v| !v.is_nan(), Problem::CounterReset)
             }
             _ => None,
-        });
+        };
+        found.extend(problem.filter(|_| time_s >= news_s));
     }
     found
 }
@@ -484,29 +523,55 @@ mod tests {
         assert_eq!(lengths, [18, 72, 150, 150]);
     }
 
-    #[test]
-    fn a_check_speaks_of_a_port_or_of_a_whole_device() {
-        let watch = ports();
+    /// Which of the ports named a check masks that says 0 of all that is named in `labels`.
+    fn masked<const N: usize>(names: [&str; N], labels: &[&str]) -> [bool; N] {
         let grid = Grid { start_s: 0, step_s: 300, len: 2 };
         let port = |text: &str| text.parse::<Entity>().unwrap();
-        let names = ["instance=a,ifName=1", "instance=a,ifName=2", "instance=b,ifName=1"];
-        let check = |labels: &str| {
-            let mut rows = Rows::default();
-            for name in names {
-                let window = Window { values: vec![1.0; 4], ..Window::gaps(grid, 2) };
-                rows.windows.insert(port(name), window);
-            }
-            let series = AnswerSeries { labels: port(labels), samples: vec![(300, 0.0)] };
+        let mut rows = Rows::default();
+        for name in names {
+            let window = Window { values: vec![1.0; 4], ..Window::gaps(grid, 2) };
+            rows.windows.insert(port(name), window);
+        }
+        let series = |l: &&str| AnswerSeries { labels: port(l), samples: vec![(300, 0.0)] };
+        let answer = Answer { series: labels.iter().map(series).collect(), ..Answer::default() };
+        clean(&mut rows, &ports(), grid, Role::Limit, &answer);
+        let masked = names.map(|name| rows.windows[&port(name)].row(1)[0].is_nan());
+        assert_eq!(rows.problems.len(), masked.iter().filter(|masked| **masked).count());
+        assert!(rows.windows.values().all(|window| window.row(0) == [1.0, 1.0]));
+        masked
+    }
+
+    #[test]
+    fn a_check_speaks_of_a_port_or_of_a_whole_device() {
+        let ports = ["instance=a,ifName=1", "instance=a,ifName=2", "instance=b,ifName=1"];
+        assert_eq!(masked(ports, &["instance=a,ifName=2"]), [false, true, false]);
+        assert_eq!(masked(ports, &["instance=a,job=snmp"]), [true, true, false]);
+        assert_eq!(masked(ports, &["instance=c,ifName=1"]), [false, false, false]);
+    }
+
+    #[test]
+    fn a_check_of_a_port_without_a_name_is_not_one_of_its_device() {
+        let named = ["instance=a,ifName=1", "instance=a,ifName=2"];
+        let all = [named[0], named[1], "instance=a"];
+        assert_eq!(masked(all, &["instance=a"]), [false, false, true], "features know it");
+        assert_eq!(masked(named, &["instance=a", "instance=b,ifName=1"]), [false, false]);
+        assert_eq!(masked(all, &["instance=a", named[1]]), [false, true, true]);
+    }
+
+    #[test]
+    fn all_of_history_is_cleaned_and_only_the_newest_point_is_told_of() {
+        let grid = Grid { start_s: 0, step_s: 300, len: 12 };
+        let told = |time_s: i64| {
+            let entity: Entity = "instance=a,ifName=1".parse().unwrap();
+            let window = Window { values: vec![1.0; 24], ..Window::gaps(grid, 2) };
+            let mut rows = Rows { windows: [(entity.clone(), window)].into(), ..Rows::default() };
+            let series = AnswerSeries { labels: entity.clone(), samples: vec![(time_s, 1.0)] };
             let answer = Answer { series: vec![series], ..Answer::default() };
-            clean(&mut rows, &watch, grid, Role::Limit, &answer);
-            let masked: Vec<bool> = names.map(|n| rows.windows[&port(n)].row(1)[0].is_nan()).into();
-            assert_eq!(rows.problems.len(), masked.iter().filter(|masked| **masked).count());
-            assert!(rows.windows.values().all(|window| window.row(0) == [1.0, 1.0]));
-            masked
+            clean(&mut rows, &ports(), grid, Role::Restarted, &answer);
+            assert!(rows.windows[&entity].row(grid.index(time_s).unwrap())[0].is_nan());
+            rows.problems.len()
         };
-        assert_eq!(check("instance=a,ifName=2"), [false, true, false]);
-        assert_eq!(check("instance=a,job=snmp"), [true, true, false]);
-        assert_eq!(check("instance=c,ifName=1"), [false, false, false]);
+        assert_eq!((told(1_500), told(1_800), told(3_300)), (0, 1, 1));
     }
 
     #[test]

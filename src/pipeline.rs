@@ -6,6 +6,7 @@
 //! Owns: the order of the stages and what is kept between passes.
 //! Does not own: when a pass is due (`schedule`), how a model came to be (`train`).
 
+mod complaints;
 mod input;
 mod judge;
 mod news;
@@ -32,6 +33,8 @@ use crate::window::Fifo;
 use crate::workers::Priority;
 use crate::workers::Workers;
 
+use complaints::Changed;
+use complaints::Complaints;
 use judge::Judged;
 use judge::Tracked;
 use news::Fetched;
@@ -57,6 +60,12 @@ struct State {
     /// Rows held per entity.
     capacity: usize,
     entities: BTreeMap<Entity, Tracked>,
+    /// What is wrong with whose newest rows.
+    problems: BTreeSet<(Entity, Problem)>,
+    /// Queries that no retry can save.
+    refused: Complaints,
+    /// Whether the store was read since the start.
+    store_read: bool,
     /// Versions read from the store, also those that were refused: each is read once.
     read: BTreeMap<ModelKey, i64>,
     /// The models in use.
@@ -75,7 +84,7 @@ struct Loaded {
     model: Arc<Model>,
 }
 
-/// Why a pass published nothing.
+/// Why a pass failed; what was published before is left to expire, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
     /// The source did not answer.
@@ -86,9 +95,17 @@ pub enum PassError {
         /// What went wrong.
         error: gather::GatherError,
     },
-    /// The store cannot be read or written.
+    /// The store cannot be read.
     #[error("watch {watch:?}: {error}")]
     Store {
+        /// The watch.
+        watch: String,
+        /// What went wrong.
+        error: StoreError,
+    },
+    /// The store cannot be written. Scores are published all the same.
+    #[error("watch {watch:?}: scores are shown, a restart would lose their streaks: {error}")]
+    Unsaved {
         /// The watch.
         watch: String,
         /// What went wrong.
@@ -107,7 +124,7 @@ impl PassError {
     pub fn reason(&self) -> &'static str {
         match self {
             PassError::Source { error, .. } => error.error.reason(),
-            PassError::Store { .. } => "store",
+            PassError::Store { .. } | PassError::Unsaved { .. } => "store",
             PassError::Panicked { .. } => "panic",
         }
     }
@@ -143,19 +160,24 @@ impl Pipeline {
     /// One pass: what is strange about this watch at `now_s`.
     ///
     /// # Errors
-    /// Nothing could be judged; what was published before is left to expire.
+    /// Nothing could be judged, or what was judged and published could not be saved; the next pass
+    /// tries that again.
     pub async fn pass(&mut self, now_s: i64) -> Result<Summary, PassError> {
         if let Err(error) = self.refresh_models().await {
+            // Nobody has a model yet: all would be told as lacking one, and their streaks were lost.
+            if !self.state.store_read {
+                return Err(error);
+            }
             // What is in memory scores as well as what is in the store.
             tracing::warn!(%error, "models not read again");
         }
-        let rows = self.catch_up(now_s).await?;
+        self.catch_up(now_s).await?;
         let mut state = std::mem::take(&mut self.state);
         let (watch, board) = (self.watch.clone(), self.board.clone());
         let judging = self.workers.run(Priority::Scoring, move |_| {
             // Arithmetic on whole windows would starve the web server, so it leaves the async threads.
             let judged = judge::all(&watch, &mut state.entities, &state.models);
-            publish(&watch, &board, &state, &judged, &rows.problems, now_s);
+            publish(&watch, &board, &state, &judged, now_s);
             (state, judged)
         });
         let panicked = |_| PassError::Panicked { watch: self.watch.name.clone() };
@@ -165,29 +187,32 @@ impl Pipeline {
         Ok(self.summary(&judged))
     }
 
-    /// Asks for what is new, oldest first, and returns the newest of it.
-    async fn catch_up(&mut self, now_s: i64) -> Result<gather::Rows, PassError> {
+    /// Asks for what is new, oldest first. Between two steps that is nothing: then nobody knows whether
+    /// the source is up, and what was wrong with the newest rows still is.
+    async fn catch_up(&mut self, now_s: i64) -> Result<(), PassError> {
         let patience = self.patience();
         let due = self.due(now_s);
-        let mut slices = gather::Slices::new(&self.watch, due, self.state.entities.len());
-        loop {
+        // At first the models tell how many entities there are: a restart asks for all at once.
+        let n_known = self.state.entities.len().max(self.state.models.len());
+        let mut slices = gather::Slices::new(&self.watch, due, n_known);
+        while !slices.is_done() {
             let grid = slices.take();
             let asking = gather::rows(&self.source, &self.watch, grid);
             let rows = tokio::time::timeout(patience, asking).await;
             let rows = self.tell(rows.unwrap_or_else(|_| Err(self.too_late(patience))))?;
             slices.found(rows.windows.len());
-            self.remember(&rows, grid, now_s);
-            if slices.is_done() {
-                return Ok(rows);
-            }
+            self.remember(&rows, grid);
+            self.state.problems = rows.problems;
         }
+        self.part(now_s);
+        Ok(())
     }
 
     /// The rows that are new; at first, after an outage, and for a larger window, the rows that a
     /// score needs.
     fn due(&mut self, now_s: i64) -> Grid {
         let step_s = self.watch.step_s;
-        let end_s = (now_s - self.watch.lag_s).div_euclid(step_s) * step_s + step_s;
+        let end_s = gather::known_s(&self.watch, now_s);
         let per_point = self.watch.rows_per_point();
         let models = self.state.models.values().flatten().map(|loaded| loaded.model.n_raw_rows());
         let capacity = models.max().unwrap_or(0) + (CATCH_UP_POINTS + 2) * per_point;
@@ -220,7 +245,7 @@ impl Pipeline {
     }
 
     fn tell(
-        &self,
+        &mut self,
         rows: Result<gather::Rows, gather::GatherError>,
     ) -> Result<gather::Rows, PassError> {
         let own = self.board.own();
@@ -230,17 +255,28 @@ impl Pipeline {
         own.source_up(rows.as_ref().map_or_else(answers, |_| true));
         match rows {
             Ok(rows) => {
-                for (name, error) in &rows.failed {
-                    tracing::warn!(watch = self.watch.name, query = name, %error, "query failed");
-                }
+                self.complain(&rows.failed);
                 Ok(rows)
             }
             Err(error) => Err(PassError::Source { watch: self.watch.name.clone(), error }),
         }
     }
 
+    /// Once per change: a query that is refused is refused in each pass; the counters tell how often.
+    fn complain(&mut self, failed: &[(String, SourceError)]) {
+        let failing = failed.iter().map(|(query, error)| (query.clone(), error.reason()));
+        let Changed { begun, over } = self.state.refused.now(failing.collect());
+        let watch = self.watch.name.as_str();
+        for (query, error) in failed.iter().filter(|(query, _)| begun.contains(query)) {
+            tracing::warn!(watch, query, %error, "query failed");
+        }
+        for query in over {
+            tracing::info!(watch, query, "query succeeds again");
+        }
+    }
+
     /// Appends the new rows to the FIFOs; an entity without any gets gaps.
-    fn remember(&mut self, rows: &gather::Rows, grid: Grid, now_s: i64) {
+    fn remember(&mut self, rows: &gather::Rows, grid: Grid) {
         let State { capacity, entities, restored, .. } = &mut self.state;
         for (entity, window) in &rows.windows {
             let tracked = entities.entry(entity.clone()).or_insert_with(|| {
@@ -250,31 +286,36 @@ impl Pipeline {
             });
             tracked.append(window);
         }
+        entities.values_mut().for_each(|tracked| tracked.fifo.advance(grid.end_s()));
+        self.state.end_s = Some(grid.end_s());
+    }
+
+    /// Parts with entities that left; only once all is read, since in the oldest slice everybody was
+    /// seen long ago.
+    fn part(&mut self, now_s: i64) {
+        let entities = &mut self.state.entities;
         let (silent_s, forget_s) = (judge::silent_s(&self.watch), judge::forget_s(&self.watch));
         entities.retain(|_, tracked| tracked.unseen_s(now_s) <= forget_s);
         let anyone = entities.values().any(|tracked| tracked.unseen_s(now_s) <= silent_s);
         for tracked in entities.values_mut() {
-            tracked.fifo.advance(grid.end_s());
             // Where others go on, one that was replaced is no news any more; where all are gone, it is.
             tracked.silent = anyone && tracked.unseen_s(now_s) > silent_s;
         }
-        self.state.end_s = Some(grid.end_s());
     }
 
     /// Loads what training promoted since the last pass.
     async fn refresh_models(&mut self) -> Result<(), PassError> {
         let (store, name) = (self.store.clone(), self.watch.name.clone());
         let known = self.state.read.clone();
-        let first = self.state.end_s.is_none();
+        let first = !self.state.store_read;
         let news = tokio::task::spawn_blocking(move || News::read(&store, &name, &known, first));
         let watch = self.watch.name.clone();
         let news = news.await.map_err(|_| PassError::Panicked { watch: watch.clone() })?;
         let news = news.map_err(|error| PassError::Store { watch, error })?;
-        if first {
-            for row in news.streaks {
-                self.state.restored.entry(row.entity.clone()).or_default().push(row);
-            }
+        for row in news.streaks {
+            self.state.restored.entry(row.entity.clone()).or_default().push(row);
         }
+        self.state.store_read = true;
         self.state.read.retain(|key, _| news.keys.contains(key));
         for models in self.state.models.values_mut() {
             models.retain(|loaded| news.keys.contains(&loaded.key));
@@ -309,20 +350,23 @@ impl Pipeline {
     }
 
     /// Streaks and anomalies outlive a `kill -9`.
-    async fn persist(&self, judged: &BTreeMap<Entity, Judged>) -> Result<(), PassError> {
-        let changed = judge::changed_streaks(judged);
+    async fn persist(&mut self, judged: &BTreeMap<Entity, Judged>) -> Result<(), PassError> {
+        let unsaved = judge::unsaved_streaks(&self.state.entities);
         let anomalies = judge::anomalies(&self.watch, judged);
-        if changed.is_empty() && anomalies.is_empty() {
+        if unsaved.is_empty() && anomalies.is_empty() {
             return Ok(());
         }
         let (store, watch) = (self.store.clone(), self.watch.name.clone());
         let name = watch.clone();
-        let saved = tokio::task::spawn_blocking(move || {
-            store.save_streaks(&name, &changed)?;
-            store.record_anomalies(&name, &anomalies)
+        let saving = tokio::task::spawn_blocking(move || {
+            store.save_streaks(&name, &unsaved)?;
+            store.record_anomalies(&name, &anomalies)?;
+            Ok(unsaved)
         });
-        let saved = saved.await.map_err(|_| PassError::Panicked { watch: watch.clone() })?;
-        saved.map_err(|error| PassError::Store { watch, error })
+        let saved = saving.await.map_err(|_| PassError::Panicked { watch: watch.clone() })?;
+        let saved = saved.map_err(|error| PassError::Unsaved { watch, error })?;
+        judge::note_saved(&mut self.state.entities, saved);
+        Ok(())
     }
 
     fn summary(&self, judged: &BTreeMap<Entity, Judged>) -> Summary {
@@ -344,11 +388,10 @@ fn publish(
     board: &Board,
     state: &State,
     judged: &BTreeMap<Entity, Judged>,
-    problems: &BTreeSet<(Entity, Problem)>,
     now_s: i64,
 ) {
     let verdicts = judged.iter().flat_map(|(entity, j)| judge::samples(watch, entity, j));
-    let given = problems.iter().map(|(entity, problem)| (entity, None, *problem));
+    let given = state.problems.iter().map(|(entity, problem)| (entity, None, *problem));
     let found = judged.iter().flat_map(|(entity, j)| j.problems(entity));
     let problems: BTreeSet<_> = given.chain(found).collect();
     let problems = problems.into_iter().map(judge::problem_sample);

@@ -92,6 +92,8 @@ impl Due {
             let due_s = now_s + self.pause_s(*span_s, waiting.contains(entity));
             self.sooner.insert(entity.clone(), due_s);
         }
+        // Who said what happens now does not wait until tomorrow for an answer.
+        self.all_s = outcome.again_s.map_or(self.all_s, |again_s| self.all_s.min(again_s));
         // Who came while others were trained.
         for entity in self.lacking.iter().filter(|entity| !outcome.seen.contains_key(*entity)) {
             self.sooner.entry(entity.clone()).or_insert(now_s + self.retry_s);
@@ -192,6 +194,17 @@ mod tests {
         due.trained(&Which::All, &outcome(&[("old", 13 * DAY_S)]), pods(&["new"]), 0);
         assert_eq!(due.which(due.next_s()), Which::Only(pods(&["new"])));
         assert_eq!(due.next_s(), 300);
+    }
+
+    #[test]
+    fn a_label_on_what_happens_now_is_learnt_from_when_its_rows_are_whole() {
+        let mut due = due(0);
+        let old = outcome(&[("old", 13 * DAY_S)]);
+        let unfinished = Outcome { again_s: Some(HOUR_S), ..outcome(&[("old", 13 * DAY_S)]) };
+        due.trained(&Which::All, &unfinished, pods(&[]), 60);
+        assert_eq!((due.next_s(), due.which(HOUR_S)), (HOUR_S, Which::All));
+        due.trained(&Which::All, &old, pods(&[]), HOUR_S);
+        assert_eq!(due.next_s(), HOUR_S + DAY_S);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::offline::columns;
 use super::offline::existing;
 use super::watching::Register;
 use crate::gather;
+use crate::gather::Labelled;
 use crate::labels::NewLabel;
 use crate::labels::NewWithdrawal;
 use crate::labels::Origin;
@@ -97,9 +98,14 @@ async fn take_one(
         return Err((400, vec![what]));
     };
     entity_problem(&running.watch, &label).map_or(Ok(()), |problem| Err(bad(vec![problem])))?;
-    let (rows, warning) = match gather::label_rows(source, &running.watch, &label).await {
-        Ok(Some(rows)) => (Some(rows), None),
-        Ok(None) => {
+    let (rows, warning) = match gather::label_rows(source, &running.watch, &label, now_s()).await {
+        Ok(Labelled::Rows(rows)) => (Some(rows), None),
+        Ok(Labelled::Unfinished(at_s)) => {
+            let at = rfc3339(at_s);
+            let what = "its rows are whole only at";
+            (None, Some(format!("{what} {at}: a training follows then")))
+        }
+        Ok(Labelled::Nothing) => {
             let what = "in the interval: is its name right, and does the source reach back so far?";
             (None, Some(format!("no samples of the entity {:?} {what}", label.entity.to_string())))
         }

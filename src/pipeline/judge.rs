@@ -53,6 +53,7 @@ struct Held {
     streak: Streak,
     /// The first point not judged yet.
     next_s: Option<i64>,
+    /// As the store knows it.
     stored_points: u32,
 }
 
@@ -68,7 +69,6 @@ pub(super) struct Judged {
     problems: BTreeSet<(Option<String>, Problem)>,
     /// Whether there are samples that a model of the settings is missing for.
     pub(super) lacks_model: bool,
-    changed: Vec<SavedStreak>,
 }
 
 #[derive(Debug, Clone)]
@@ -119,6 +119,15 @@ impl Tracked {
         }
     }
 
+    fn unsaved(&self, entity: &Entity) -> impl Iterator<Item = SavedStreak> {
+        let unsaved = self.held.iter().filter(|(_, held)| held.streak.points != held.stored_points);
+        unsaved.filter_map(|(Member { feature, detector }, held)| {
+            let (entity, feature, detector) = (entity.clone(), feature.clone(), detector.clone());
+            let (points, last_scored_s) = (held.streak.points, held.next_s? - 1);
+            Some(SavedStreak { entity, feature, detector, points, last_scored_s })
+        })
+    }
+
     /// Seconds since its newest sample.
     pub(super) fn unseen_s(&self, now_s: i64) -> i64 {
         now_s - self.last_seen_s
@@ -144,7 +153,7 @@ pub(super) fn all(
     let none = Vec::new();
     let mut verdicts = BTreeMap::new();
     for (entity, tracked) in entities {
-        let judged = one(watch, entity, tracked, models.get(entity).unwrap_or(&none));
+        let judged = one(watch, tracked, models.get(entity).unwrap_or(&none));
         verdicts.insert(entity.clone(), judged);
     }
     verdicts
@@ -156,7 +165,7 @@ fn newest_point_s(watch: &Watch, end_s: i64) -> i64 {
     end_s.div_euclid(point_s) * point_s - point_s
 }
 
-fn one(watch: &Watch, entity: &Entity, tracked: &mut Tracked, models: &[Loaded]) -> Judged {
+fn one(watch: &Watch, tracked: &mut Tracked, models: &[Loaded]) -> Judged {
     let newest_s = newest_point_s(watch, tracked.fifo.window().grid.end_s());
     if tracked.silent {
         return Judged::default();
@@ -165,7 +174,7 @@ fn one(watch: &Watch, entity: &Entity, tracked: &mut Tracked, models: &[Loaded])
     let (lacks_model, n_models) = (input.lacks_model(watch, models), models.len());
     if tracked.last.time_s == Some(newest_s) && tracked.last.n_models == models.len() {
         // Between two buckets there is nothing new to say, and what was said still holds.
-        return Judged { changed: Vec::new(), ..tracked.last.clone() };
+        return tracked.last.clone();
     }
     let mut judged = Judged { time_s: Some(newest_s), lacks_model, n_models, ..Judged::default() };
     let mut scored: BTreeMap<Option<String>, Vec<(String, Vec<Point>)>> = BTreeMap::new();
@@ -193,8 +202,7 @@ fn one(watch: &Watch, entity: &Entity, tracked: &mut Tracked, models: &[Loaded])
         for (detector, points) in members {
             let member = Member { feature: feature.clone(), detector };
             let held = tracked.held.entry(member.clone()).or_default();
-            judged.verdicts.extend(advance(held, member.clone(), &points, newest_s));
-            judged.changed.extend(changed(entity, &member, held, newest_s));
+            judged.verdicts.extend(advance(held, member, &points, newest_s));
         }
     }
     judged.problems = input.problems(watch, models, &judged.verdicts);
@@ -227,28 +235,19 @@ fn advance(held: &mut Held, member: Member, points: &[Point], newest_s: i64) -> 
     Some(Verdict { member, score: newest.score, streak, band: newest.band })
 }
 
-fn changed(
-    entity: &Entity,
-    member: &Member,
-    held: &mut Held,
-    newest_s: i64,
-) -> Option<SavedStreak> {
-    if held.streak.points == held.stored_points {
-        return None;
-    }
-    held.stored_points = held.streak.points;
-    Some(SavedStreak {
-        entity: entity.clone(),
-        feature: member.feature.clone(),
-        detector: member.detector.clone(),
-        points: held.streak.points,
-        last_scored_s: newest_s,
-    })
+/// Streaks that the store does not know yet.
+pub(super) fn unsaved_streaks(entities: &BTreeMap<Entity, Tracked>) -> Vec<SavedStreak> {
+    entities.iter().flat_map(|(entity, tracked)| tracked.unsaved(entity)).collect()
 }
 
-/// Streaks that the store does not know yet.
-pub(super) fn changed_streaks(judged: &BTreeMap<Entity, Judged>) -> Vec<SavedStreak> {
-    judged.values().flat_map(|judged| judged.changed.iter().cloned()).collect()
+/// Notes that the store knows them.
+pub(super) fn note_saved(entities: &mut BTreeMap<Entity, Tracked>, saved: Vec<SavedStreak>) {
+    for SavedStreak { entity, feature, detector, points, .. } in saved {
+        let held = entities.get_mut(&entity).map(|tracked| &mut tracked.held);
+        if let Some(held) = held.and_then(|held| held.get_mut(&Member { feature, detector })) {
+            held.stored_points = points;
+        }
+    }
 }
 
 /// Anomalies that are going on, from the first point of their streak.

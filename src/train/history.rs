@@ -11,6 +11,7 @@ use super::reading::Reading;
 use super::told;
 use super::told::Heard;
 use crate::gather;
+use crate::gather::Labelled;
 use crate::series::Entity;
 use crate::series::Grid;
 use crate::series::Window;
@@ -42,6 +43,8 @@ pub(super) struct Past {
     pub(super) reading: Reading,
     /// What people said of whom.
     pub(super) told: BTreeMap<Entity, Vec<Told>>,
+    /// When the rows of a label that has none yet are whole, in unix seconds.
+    pub(super) again_s: Option<i64>,
 }
 
 /// Reads history up to `now_s`, masks known incidents, and completes labels that have no rows yet.
@@ -54,14 +57,14 @@ pub(super) async fn read(
 ) -> Result<Past, TrainError> {
     let end_s = (now_s - watch.lag_s).div_euclid(watch.step_s) * watch.step_s + watch.step_s;
     let start_s = end_s - watch.train.history_s;
-    complete_labels(source, store, watch).await?;
+    let again_s = complete_labels(source, store, watch, now_s).await?;
     let (known, told) = known(store, watch, start_s).await?;
     let grid = Grid::covering(start_s, end_s, watch.step_s);
     let mut reading = reading::read(source, watch, grid, which).await?;
     for (entity, window) in &mut reading.windows {
         known.mask(watch, entity, window);
     }
-    Ok(Past { reading, told })
+    Ok(Past { reading, told, again_s })
 }
 
 /// Seconds from the first row with data to the last.
@@ -79,21 +82,26 @@ fn mask(window: &mut Window, incident: Interval, normal: &[Interval]) {
     }
 }
 
-/// Fetches the rows of labels that were given while the source could not be asked.
+/// Fetches the rows of labels that were given while the source could not be asked, and says when the
+/// first of those is over that speak of now.
 async fn complete_labels(
     source: &Arc<dyn Source>,
     store: &Store,
     watch: &Watch,
-) -> Result<(), TrainError> {
+    now_s: i64,
+) -> Result<Option<i64>, TrainError> {
     let labels = with_store(store, watch, |store, name| store.labels(Some(name))).await?;
-    let mut without = Vec::new();
+    let (mut without, mut again_s) = (Vec::new(), None::<i64>);
     for StoredLabel { id, label, .. } in labels.into_iter().filter(|label| !label.has_rows) {
-        match gather::label_rows(source, watch, &label).await {
-            Ok(Some(rows)) => {
+        match gather::label_rows(source, watch, &label, now_s).await {
+            Ok(Labelled::Rows(rows)) => {
                 with_store(store, watch, move |store, _| store.set_label_rows(id, &rows)).await?;
             }
+            Ok(Labelled::Unfinished(at_s)) => {
+                again_s = Some(again_s.map_or(at_s, |again_s| again_s.min(at_s)));
+            }
             // Out of the source's retention: the label is kept, it only cannot be learnt from.
-            Ok(None) => without.push(id),
+            Ok(Labelled::Nothing) => without.push(id),
             Err(error) => tracing::warn!(watch = watch.name, id, %error, "label without rows"),
         }
     }
@@ -101,7 +109,7 @@ async fn complete_labels(
         let watch = watch.name.as_str();
         tracing::warn!(watch, labels = ?without, "not learnt from: no samples in their intervals");
     }
-    Ok(())
+    Ok(again_s)
 }
 
 #[derive(Default)]

@@ -88,6 +88,8 @@ pub struct Outcome {
     pub waiting: Vec<(Entity, String)>,
     /// Who was found alive, with the stretch of data that there is to learn from, in seconds.
     pub seen: BTreeMap<Entity, i64>,
+    /// When there is more to learn of a label that speaks of now, in unix seconds.
+    pub again_s: Option<i64>,
 }
 
 /// Why nothing was trained.
@@ -141,7 +143,7 @@ impl Trainer {
     ) -> Result<Outcome, TrainError> {
         let past = history::read(&self.source, &self.store, watch, now_s, which).await?;
         let Reading { windows, seen, refused } = past.reading;
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome { again_s: past.again_s, ..Outcome::default() };
         let mut told = past.told;
         let mut in_use = self.in_use(watch).await?;
         let mut withheld = false;

@@ -4,6 +4,7 @@ use super::*;
 use crate::detect;
 use crate::export::Format;
 use crate::gather;
+use crate::gather::Labelled;
 use crate::preprocess;
 use crate::series::Grid;
 use crate::source::Answer;
@@ -109,8 +110,9 @@ async fn say(trainer: &Trainer, verdict: Verdict, interval: Interval) -> i64 {
         source: "api".into(),
         created_s: NOW_S,
     };
-    let rows = gather::label_rows(&trainer.source, &watch(), &label).await.unwrap();
-    trainer.store.add_label(&label, rows.as_ref()).unwrap()
+    let rows = gather::label_rows(&trainer.source, &watch(), &label, NOW_S).await.unwrap();
+    let Labelled::Rows(rows) = rows else { panic!("{rows:?}") };
+    trainer.store.add_label(&label, Some(&rows)).unwrap()
 }
 
 async fn measured(trainer: &Trainer) -> Vec<String> {

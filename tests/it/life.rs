@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -20,8 +21,12 @@ use portent::source::AnswerSeries;
 use portent::source::BoxFuture;
 use portent::source::Source;
 use portent::source::SourceError;
+use portent::store::FILE_NAME;
 use portent::store::LabelRows;
+use portent::store::ModelKey;
 use portent::store::ModelState;
+use portent::store::NewModel;
+use portent::store::SavedStreak;
 use portent::store::Store;
 use portent::train::Outcome;
 use portent::train::TrainError;
@@ -53,6 +58,9 @@ watches:
     score: {every: 5m}
 ";
 
+/// A check's query, and at the same time the only thing that it ever says.
+const DOWN: &str = "down";
+
 /// What is measured: samples of a feature of a port, from one time until another.
 #[derive(Default)]
 struct History {
@@ -63,6 +71,7 @@ struct History {
     tenfold_s: Option<i64>,
     /// The oldest time that was asked for.
     oldest_s: i64,
+    n_queries: usize,
 }
 
 #[derive(Clone, Default)]
@@ -96,6 +105,7 @@ impl Server {
     fn answer(&self, query: &str, grid: Grid) -> Result<Answer, SourceError> {
         let mut history = self.0.lock().unwrap();
         history.oldest_s = history.oldest_s.min(grid.start_s);
+        history.n_queries += 1;
         if history.refused.contains(query) {
             return Err(SourceError::BadQuery(format!("what is {query}?")));
         }
@@ -104,6 +114,7 @@ impl Server {
             let times = (0..grid.len).map(|i| grid.time(i)).filter(|t| (from_s..to_s).contains(&t));
             let tenfold = |t| history.tenfold_s.is_some_and(|tenfold_s| t >= tenfold_s);
             let value = |t| if tenfold(t) { 10.0 * traffic(t) } else { traffic(t) };
+            let value = |t| if query == DOWN { 0.0 } else { value(t) };
             let samples: Vec<_> = times.map(|t| (t, value(t))).collect();
             if !samples.is_empty() {
                 series.push(AnswerSeries { labels: Entity::new([("port", *port)]), samples });
@@ -151,22 +162,29 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
+        Scene::of(Store::in_memory().unwrap())
+    }
+
+    fn of(store: Store) -> Scene {
         let watch = config::parse("test", CONFIG).unwrap().watches.unwrap().remove(0);
         let server = Server::default();
         let trainer = Trainer {
             source: Arc::new(server.clone()),
-            store: Store::in_memory().unwrap(),
+            store,
             board: Board::new(),
             workers: Workers::new(2),
         };
-        let Trainer { source, store, board, workers } = trainer.clone();
-        let pipeline = Pipeline::new(watch.clone(), source, store, board, workers);
+        let pipeline = pipeline(&watch, &trainer);
         Scene { server, watch, trainer, pipeline }
     }
 
     /// With ports `a` and `b` as they have always been, trained today.
     async fn with_two_ports() -> Scene {
-        let scene = Scene::new();
+        Scene::with_two_ports_in(Store::in_memory().unwrap()).await
+    }
+
+    async fn with_two_ports_in(store: Store) -> Scene {
+        let scene = Scene::of(store);
         scene.server.has_port("a", 0, i64::MAX);
         scene.server.has_port("b", 0, i64::MAX);
         assert_eq!(scene.train(TODAY_S).await.unwrap().n_promoted, 2);
@@ -177,16 +195,28 @@ impl Scene {
         self.trainer.train(&self.watch, &Which::All, now_s).await
     }
 
+    /// The process ends, and another one begins.
+    fn restart(&mut self) {
+        self.trainer.board = Board::new();
+        self.pipeline = pipeline(&self.watch, &self.trainer);
+    }
+
     async fn pass(&mut self, now_s: i64) -> Summary {
         self.pipeline.pass(now_s).await.unwrap()
     }
 
+    fn scrape(&self) -> String {
+        let body = self.trainer.board.scrape(Format::Text, false).into_bytes();
+        String::from_utf8(body).unwrap()
+    }
+
     /// Lines of one metric, without its name and the watch.
     fn shown(&self, metric: &str) -> Vec<String> {
-        let body = self.trainer.board.scrape(Format::Text, false).into_bytes();
         let start = format!("{metric}{{watch=\"ports\",");
-        let body = String::from_utf8(body).unwrap();
-        body.lines().filter_map(|line| Some(line.strip_prefix(&start)?.to_string())).collect()
+        self.scrape()
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix(&start)?.to_string()))
+            .collect()
     }
 
     fn problems(&self) -> Vec<String> {
@@ -199,12 +229,28 @@ impl Scene {
         self.shown("portent_anomaly_score").iter().any(|line| line.contains(&wanted))
     }
 
+    /// The streak of port `a`'s traffic.
+    fn streak(&self) -> u32 {
+        let wanted = "feature=\"in\",detector=\"combined\",port=\"a\"} ";
+        let shown = self.shown("portent_anomaly_streak_points");
+        shown.iter().find_map(|line| line.strip_prefix(wanted)).unwrap().parse().unwrap()
+    }
+
+    /// Leaves a streak of port `a` behind, as it stands once the newest point is scored.
+    fn save_streak(&self, points: u32) {
+        let feature = Some("in".to_string());
+        let (detector, last_scored_s) = ("combined".to_string(), TODAY_S - 30 * MINUTE_S);
+        let streak = SavedStreak { entity: port("a"), feature, detector, points, last_scored_s };
+        self.trainer.store.save_streaks("ports", &[streak]).unwrap();
+    }
+
     fn ports_in_use(&self) -> BTreeSet<String> {
         let rows = self.trainer.store.models_in_use(Some("ports")).unwrap();
         rows.iter().map(|row| row.key.entity.get("port").unwrap().to_string()).collect()
     }
 
-    fn label(&self, port: &str, at_s: i64) {
+    /// Says that the hour before `at_s` was normal, without its rows.
+    fn label(&self, port: &str, at_s: i64) -> i64 {
         let label = Label {
             watch: "ports".into(),
             entity: Entity::new([("port", port)]),
@@ -217,8 +263,18 @@ impl Scene {
             created_s: at_s,
         };
         let rows = None::<&LabelRows>;
-        self.trainer.store.add_label(&label, rows).unwrap();
+        self.trainer.store.add_label(&label, rows).unwrap()
     }
+}
+
+fn pipeline(watch: &Watch, trainer: &Trainer) -> Pipeline {
+    let Trainer { source, store, board, workers } = trainer.clone();
+    Pipeline::new(watch.clone(), source, store, board, workers)
+}
+
+/// Does to a store what a full disk or a busy neighbour does.
+fn tamper(store: &Path, sql: &str) {
+    rusqlite::Connection::open(store.join(FILE_NAME)).unwrap().execute_batch(sql).unwrap();
 }
 
 fn port(name: &str) -> Entity {
@@ -261,7 +317,7 @@ async fn an_unreadable_model_is_one_that_lacks() {
     let Trainer { store, .. } = &scene.trainer;
     let row = store.models_in_use(None).unwrap().remove(0);
     let stored = store.model(&row.key, row.version).unwrap().unwrap();
-    let damaged = portent::store::NewModel {
+    let damaged = NewModel {
         key: row.key.clone(),
         card: stored.card,
         bytes: vec![1, 2, 3],
@@ -404,4 +460,122 @@ async fn a_query_that_is_refused_costs_no_model_its_feature() {
     let features: Vec<_> = rows.iter().filter(new).map(|row| row.key.feature.clone()).collect();
     assert_eq!(features, [Some("in".to_string())], "better than none");
     assert!(rows.iter().all(|row| row.version == 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_streak_outlives_a_restart_however_many_slices_history_has() {
+    let mut scene = Scene::with_two_ports().await;
+    let store = &scene.trainer.store;
+    let row = store.models_in_use(None).unwrap().remove(0);
+    let model = store.model(&row.key, row.version).unwrap().unwrap();
+    let copy = |i: i32| NewModel {
+        key: ModelKey { entity: port(&format!("p{i}")), ..row.key.clone() },
+        card: model.card.clone(),
+        bytes: model.bytes.clone(),
+        sha256: model.sha256.clone(),
+        trained_s: model.trained_s,
+    };
+    // So many that the oldest slice ends more than a day ago.
+    let many: Vec<_> = (0..3_000).map(copy).collect();
+    store.add_models(&many, &ModelState::Promoted).unwrap();
+    scene.save_streak(5);
+    scene.restart();
+    scene.pass(TODAY_S).await;
+    assert_eq!(scene.streak(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streaks_are_read_once_and_before_anyone_is_judged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut scene = Scene::with_two_ports_in(Store::open(dir.path()).unwrap()).await;
+    scene.save_streak(5);
+    scene.restart();
+    let tamper = |sql: &str| tamper(dir.path(), sql);
+    tamper("ALTER TABLE streak RENAME TO away");
+    let error = scene.pipeline.pass(TODAY_S).await.unwrap_err();
+    assert_eq!(error.reason(), "store");
+    assert_eq!(scene.problems(), [] as [String; 0], "nobody lacks a model for that");
+    tamper("ALTER TABLE away RENAME TO streak");
+    scene.server.refuse(&["in", "out"]);
+    assert_eq!(scene.pipeline.pass(TODAY_S).await.unwrap_err().reason(), "bad_query");
+    tamper("UPDATE streak SET points = 7");
+    assert!(scene.pipeline.pass(TODAY_S).await.is_err());
+    scene.server.refuse(&[]);
+    scene.pass(TODAY_S).await;
+    assert_eq!(scene.streak(), 5, "not read once more for each pass that failed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_streak_that_could_not_be_saved_is_shown_and_saved_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut scene = Scene::with_two_ports_in(Store::open(dir.path()).unwrap()).await;
+    scene.pass(TODAY_S).await;
+    scene.server.0.lock().unwrap().tenfold_s = Some(TODAY_S);
+    let full = "CREATE TRIGGER full BEFORE INSERT ON streak BEGIN SELECT RAISE(ABORT, 'full'); END";
+    tamper(dir.path(), full);
+    let then_s = TODAY_S + 30 * MINUTE_S;
+    let error = scene.pipeline.pass(then_s).await.unwrap_err();
+    assert_eq!(error.reason(), "store");
+    assert!(error.to_string().contains("scores are shown"), "{error}");
+    assert_eq!(scene.streak(), 1);
+    let saved = |scene: &Scene| scene.trainer.store.streaks("ports").unwrap();
+    assert_eq!(saved(&scene), []);
+    tamper(dir.path(), "DROP TRIGGER full");
+    scene.pass(then_s + 5).await;
+    let saved: Vec<_> = saved(&scene).iter().map(|s| (s.points, s.last_scored_s)).collect();
+    assert!(!saved.is_empty() && saved.iter().all(|s| *s == (1, TODAY_S)), "{saved:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn between_two_steps_problems_stay_and_nobody_asks() {
+    let mut scene = Scene::new();
+    scene.watch.checks.up = Some(DOWN.into());
+    scene.restart();
+    scene.server.has_port("a", 0, i64::MAX);
+    scene.server.has(DOWN, "a", TODAY_S + 1, TODAY_S + 10 * MINUTE_S);
+    scene.train(TODAY_S).await.unwrap();
+    scene.pass(TODAY_S).await;
+    assert_eq!(scene.problems(), [] as [String; 0]);
+    let told = ["reason=target_down,port=a"];
+    scene.pass(TODAY_S + 5 * MINUTE_S).await;
+    assert_eq!(scene.problems(), told);
+    scene.trainer.board.own().source_up(false);
+    scene.pass(TODAY_S + 6 * MINUTE_S).await;
+    assert_eq!(scene.problems(), told, "for an alert that waits ten minutes");
+    let up = |scene: &Scene| scene.scrape().contains("portent_source_up 1\n");
+    assert!(!up(&scene), "nothing was asked");
+    scene.pass(TODAY_S + 10 * MINUTE_S).await;
+    assert!(up(&scene));
+    assert_eq!(scene.problems(), [] as [String; 0], "it is up again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rows_of_a_label_on_what_happens_now_follow_when_the_bucket_is_over() {
+    let scene = Scene::with_two_ports().await;
+    let gone_s = TODAY_S - 2 * HOUR_S;
+    scene.server.has_port("gone", gone_s - DAY_S, gone_s);
+    let said_s = TODAY_S + 10 * MINUTE_S;
+    let (a, gone) = (scene.label("a", said_s), scene.label("gone", said_s));
+    let rows = |id| scene.trainer.store.label_rows(id).unwrap();
+    for minutes in [10, 20, 24] {
+        let outcome = scene.train(TODAY_S + minutes * MINUTE_S).await.unwrap();
+        assert_eq!(outcome.again_s, Some(TODAY_S + 25 * MINUTE_S));
+        assert_eq!(rows(a), None, "the bucket's last row is at its minute 25");
+    }
+    let outcome = scene.train(TODAY_S + 25 * MINUTE_S).await.unwrap();
+    assert_eq!(outcome.again_s, None);
+    let kept = rows(a).unwrap().window;
+    assert_eq!(kept.grid.end_s(), TODAY_S + 30 * MINUTE_S);
+    assert!(kept.values.iter().all(|value| !value.is_nan()));
+    assert_eq!(rows(gone), None, "what was before the interval is not what was spoken of");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_fills_the_fifos_with_one_query_per_feature() {
+    let mut scene = Scene::with_two_ports().await;
+    scene.restart();
+    scene.server.0.lock().unwrap().n_queries = 0;
+    scene.pass(TODAY_S).await;
+    assert_eq!(scene.server.0.lock().unwrap().n_queries, 2);
+    assert!(scene.is_scored("a"));
 }
