@@ -390,10 +390,13 @@ fn publish(
     judged: &BTreeMap<Entity, Judged>,
     now_s: i64,
 ) {
+    let nobody = Entity::default();
     let verdicts = judged.iter().flat_map(|(entity, j)| judge::samples(watch, entity, j));
     let given = state.problems.iter().map(|(entity, problem)| (entity, None, *problem));
     let found = judged.iter().flat_map(|(entity, j)| j.problems(entity));
-    let problems: BTreeSet<_> = given.chain(found).collect();
+    // A watch whose queries find nothing has nobody of whom it could be said.
+    let nothing = state.entities.is_empty().then_some((&nobody, None, Problem::Absent));
+    let problems: BTreeSet<_> = given.chain(found).chain(nothing).collect();
     let problems = problems.into_iter().map(judge::problem_sample);
     // One late pass is forgiven; a second one means that nobody knows.
     let fresh_until_s = now_s + watch.score_every_s * 3 / 2 + 2;

@@ -100,7 +100,7 @@ pub(super) async fn find(
         let known = candidates.iter_mut().filter(|c| known.contains(&c.native.name));
         known.for_each(|candidate| candidate.present = None);
     }
-    let mut well = true;
+    let (mut well, mut said) = (true, false);
     while !candidates.is_empty() {
         let answer = knows_native_histograms(&source).await;
         board.own().source_up(answer.is_ok());
@@ -120,6 +120,12 @@ pub(super) async fn find(
                 }
                 _ => candidates.push(candidate),
             }
+        }
+        if well && !said && !candidates.is_empty() {
+            let presets: Vec<&str> = candidates.iter().map(|c| c.native.name.as_str()).collect();
+            let presets = presets.join(", ");
+            tracing::info!(presets, "no data of these yet, looked for every 30 s");
+            said = true;
         }
         let asks_only = candidates.iter().any(|candidate| candidate.certain().is_some());
         tokio::time::sleep(if asks_only { ASK_AGAIN } else { LOOK_FOR_PRESETS }).await;

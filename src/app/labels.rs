@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::json;
@@ -14,11 +15,13 @@ use super::offline::columns;
 use super::offline::existing;
 use super::watching::Register;
 use crate::gather;
+use crate::gather::GatherError;
 use crate::gather::Labelled;
 use crate::labels::NewLabel;
 use crate::labels::NewWithdrawal;
 use crate::labels::Origin;
 use crate::source::Source;
+use crate::source::SourceError;
 use crate::store::LabelRows;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -48,6 +51,9 @@ type Refusal = (u16, Vec<String>);
 
 /// Requests that are worked on at once: a source that hangs must not hold up all others.
 const MAX_AT_ONCE: usize = 16;
+
+/// How long whoever posts a label waits for its rows: shorter than the usual client's patience.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Takes labels from the web API, or says that it is off. Ends with the channel.
 pub(super) async fn take(
@@ -98,7 +104,9 @@ async fn take_one(
         return Err((400, vec![what]));
     };
     entity_problem(&running.watch, &label).map_or(Ok(()), |problem| Err(bad(vec![problem])))?;
-    let (rows, warning) = match gather::label_rows(source, &running.watch, &label, now_s()).await {
+    let reading = gather::label_rows(source, &running.watch, &label, now_s());
+    let read = tokio::time::timeout(PATIENCE, reading).await;
+    let (rows, warning) = match read.unwrap_or_else(|_| Err(too_late(source))) {
         Ok(Labelled::Rows(rows)) => (Some(rows), None),
         Ok(Labelled::Unfinished(at_s)) => {
             let at = rfc3339(at_s);
@@ -120,6 +128,11 @@ async fn take_one(
     said.warnings.extend(warning);
     let data = json!({ "id": said.id, "rows_stored": has_rows, "training": "requested" });
     Ok(with_warnings(data, &said.warnings))
+}
+
+fn too_late(source: &Arc<dyn Source>) -> GatherError {
+    let waited = format!("{}: no answer within {} s", source.describe(), PATIENCE.as_secs());
+    GatherError { name: "label".into(), error: SourceError::Timeout(waited) }
 }
 
 /// An entity of other labels than the watch's cannot exist, now or later.

@@ -106,6 +106,9 @@ impl Reading<'_> {
         let source = sources::resolve(raw.source, self.folder, &mut found);
         let watches = self.watches(source.as_ref(), sections, &mut found);
         let (store, labels_api) = (raw.store.path, raw.web.labels_api);
+        if store.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            found.push(("store.path".into(), "empty; wanted a folder".into()));
+        }
         let config = Config { source, watches, store, labels_api };
         if self.with_files {
             sources::check_files(&config, &mut found);

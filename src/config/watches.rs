@@ -215,6 +215,10 @@ fn detectors(
         let what = format!("empty; wanted some of {}", detect::Config::NAMES.join(", "));
         found.push((format!("{at}.detectors"), what));
     }
+    let twice = (1..list.len()).find(|&i| list[..i].iter().any(|d| d.name() == list[i].name()));
+    if let Some(i) = twice {
+        found.push((format!("{at}.detectors[{i}]"), format!("{:?} given twice", list[i].name())));
+    }
     for detector in &mut list {
         detector.set_window(window);
         found.extend(detector.problem().map(|what| (format!("{at}.window"), what)));
@@ -294,6 +298,11 @@ fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
     }
     for name in watch.entity.iter().filter(|name| !is_label_name(name)) {
         problem("entity", format!("{name:?} is not a label name"));
+    }
+    for (i, name) in watch.entity.iter().enumerate() {
+        if watch.entity[..i].contains(name) {
+            problem(&format!("entity[{i}]"), format!("{name:?} given twice"));
+        }
     }
     if let Some(feature) = watch.features.iter().find(|f| f.query.trim().is_empty()) {
         problem(&format!("queries.{}", feature.name), "empty; wanted PromQL".into());

@@ -312,6 +312,19 @@ async fn a_newcomer_is_trained_without_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_that_finds_nothing_says_so() {
+    let mut scene = Scene::new();
+    scene.pass(TODAY_S).await;
+    let body = scene.trainer.board.scrape(Format::Text, false).into_bytes();
+    let body = String::from_utf8(body).unwrap();
+    let wanted = "portent_input_problem{watch=\"ports\",reason=\"absent\"} 1";
+    assert!(body.lines().any(|line| line == wanted), "{body}");
+    scene.server.has_port("a", TODAY_S, i64::MAX);
+    scene.pass(TODAY_S + HOUR_S).await;
+    assert_eq!(scene.problems(), ["reason=no_model,port=a"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreadable_model_is_one_that_lacks() {
     let mut scene = Scene::with_two_ports().await;
     let Trainer { store, .. } = &scene.trainer;
