@@ -34,7 +34,6 @@ use crate::store::LOCK_NAME;
 use crate::store::Lock;
 use crate::store::Store;
 use crate::store::StoreError;
-use crate::store::TrainingRequest;
 use crate::train::Trainer;
 use crate::watch::Watch;
 use crate::web;
@@ -129,7 +128,7 @@ impl Sidecar {
                 Some(watch) = running.found.recv() => running.watching.start(watch),
                 // It only ends by itself where it cannot begin: a bad web.config.file, a bad path.
                 ended = &mut server => return Ok(ended??),
-                _ = looks.tick() => self.look(&running).await,
+                _ = looks.tick() => self.look(&mut running).await,
             }
         };
         tracing::info!(signal, "ending");
@@ -224,22 +223,15 @@ impl Sidecar {
     }
 
     /// What may have appeared since the last look: requests for a training.
-    async fn look(&self, running: &Running) {
+    async fn look(&self, running: &mut Running) {
         let store = self.store.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            Ok::<_, StoreError>((store.take_training_requests()?, store.label_counts()?))
+            Ok::<_, StoreError>((store.training_requests()?, store.label_counts()?))
         });
         match asked.await {
             Ok(Ok((requests, counts))) => {
                 self.board.own().labels(&counts);
-                for TrainingRequest { id, watch, .. } in requests {
-                    match running.watching.register().get(&watch) {
-                        Some(running) => running.asked.ask(id),
-                        None => {
-                            tracing::warn!(watch, "a training is asked for, but no such watch runs")
-                        }
-                    }
-                }
+                running.watching.deliver(requests);
             }
             Ok(Err(error)) => tracing::warn!(%error, "store not read"),
             Err(error) => tracing::error!(%error, "store not read"),

@@ -24,19 +24,33 @@ use crate::watch::Watch;
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     notify: Notify,
-    /// The store's requests, which are kept there until a training has seen them.
-    requests: Mutex<Vec<i64>>,
+    requests: Mutex<Requests>,
+}
+
+/// The store's requests, which are kept there until a training has seen them.
+#[derive(Debug, Default)]
+struct Requests {
+    /// The newest that was heard; ids count up.
+    newest: i64,
+    /// Heard, and not taken yet.
+    due: Vec<i64>,
 }
 
 impl Asked {
-    /// Asks for a training that answers this request of the store's.
+    /// Asks for a training that answers this request of the store's; one that was heard is not heard
+    /// again.
     pub(super) fn ask(&self, request: i64) {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-        self.notify.notify_one();
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if request > requests.newest {
+            requests.newest = request;
+            requests.due.push(request);
+            self.notify.notify_one();
+        }
     }
 
     fn take(&self) -> Vec<i64> {
-        std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut requests.due)
     }
 }
 
@@ -50,25 +64,33 @@ pub(super) async fn run(
     promoted: Arc<Notify>,
 ) {
     let mut due = Due::new(&watch, first_due_s(&trainer.store, &watch).await);
-    let mut waiting = false;
+    let (mut waiting, mut requests) = (false, Vec::new());
     measure(&trainer, &watch).await;
     loop {
         let wait = Duration::from_secs((due.next_s() - now_s()).max(0) as u64);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = asked.notify.notified() => due.ask(now_s()),
+            () = asked.notify.notified() => {}
             Ok(()) = lacking.changed() => {
                 due.lacking(lacking.borrow_and_update().clone(), now_s());
                 continue;
             }
         }
-        let requests = asked.take();
+        let asked = asked.take();
+        if !asked.is_empty() {
+            due.ask(now_s());
+            requests.extend(asked);
+        }
+        // Woken for a request that the training before took along.
+        if due.next_s() > now_s() {
+            continue;
+        }
         let which = due.which(now_s());
         let trained = trainer.train(&watch, &which, now_s()).await;
         tell(&watch, &trained, &mut waiting);
         match &trained {
             Ok(outcome) => {
-                finish(&trainer.store, requests).await;
+                finish(&trainer.store, std::mem::take(&mut requests)).await;
                 if outcome.n_promoted > 0 {
                     promoted.notify_one();
                 }
@@ -76,10 +98,7 @@ pub(super) async fn run(
                 due.trained(&which, outcome, lacking, now_s());
             }
             // The label waits for the training after this one.
-            Err(_) => {
-                asked.requests.lock().unwrap_or_else(PoisonError::into_inner).extend(requests);
-                due.failed(&which, now_s());
-            }
+            Err(_) => due.failed(&which, now_s()),
         }
         measure(&trainer, &watch).await;
     }
@@ -145,5 +164,19 @@ fn tell(watch: &Watch, trained: &Result<Outcome, TrainError>, waiting: &mut bool
             }
             *waiting = n_waiting > 0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_heard_once_however_often_it_is_delivered() {
+        let asked = Asked::default();
+        [3, 5, 3, 5].into_iter().for_each(|id| asked.ask(id));
+        assert_eq!(asked.take(), [3, 5]);
+        [3, 5, 6].into_iter().for_each(|id| asked.ask(id));
+        assert_eq!(asked.take(), [6]);
     }
 }

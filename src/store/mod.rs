@@ -58,8 +58,6 @@ pub struct Store {
 struct Inner {
     connection: Mutex<Connection>,
     path: PathBuf,
-    /// The newest training request that this process took.
-    taken: Mutex<i64>,
 }
 
 /// Why the store did not do what was asked. After any of these it is as it was before the call.
@@ -234,7 +232,7 @@ impl Store {
 
     fn of(mut connection: Connection, path: PathBuf) -> Result<Store, StoreError> {
         schema::migrate(&mut connection, &path)?;
-        let inner = Inner { connection: Mutex::new(connection), path, taken: Mutex::new(0) };
+        let inner = Inner { connection: Mutex::new(connection), path };
         Ok(Store { inner: Arc::new(inner) })
     }
 

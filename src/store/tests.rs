@@ -286,18 +286,18 @@ fn an_anomaly_goes_on_after_a_restart() {
 }
 
 #[test]
-fn a_request_outlives_the_one_who_took_it() {
+fn a_request_stays_until_it_is_finished() {
     let dir = tempfile::tempdir().unwrap();
     let (cli, sidecar) = (Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap());
     cli.request_training("coredns", "label 1").unwrap();
     cli.request_training("coredns", "label 2").unwrap();
-    let taken = sidecar.take_training_requests().unwrap();
-    assert!(taken.iter().map(|request| request.reason.as_str()).eq(["label 1", "label 2"]));
-    assert_eq!(sidecar.take_training_requests().unwrap(), []);
-    sidecar.finish_training_request(taken[0].id).unwrap();
+    let asked = sidecar.training_requests().unwrap();
+    assert!(asked.iter().map(|request| request.reason.as_str()).eq(["label 1", "label 2"]));
+    assert_eq!(sidecar.training_requests().unwrap(), asked, "who asks again hears it again");
+    sidecar.finish_training_request(asked[0].id).unwrap();
     drop(sidecar);
     let restarted = Store::open(dir.path()).unwrap();
-    assert_eq!(restarted.take_training_requests().unwrap(), taken[1..]);
+    assert_eq!(restarted.training_requests().unwrap(), asked[1..]);
 }
 
 #[test]
