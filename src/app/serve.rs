@@ -49,6 +49,11 @@ const LOOK_AT_STORE: Duration = Duration::from_secs(2);
 /// How often presets without data are looked for.
 const LOOK_FOR_PRESETS: Duration = Duration::from_secs(30);
 
+/// Queries of all trainings, and of all labels, that the source has at once: of its usual four, passes
+/// always find one.
+const TRAININGS_AT_ONCE: usize = 2;
+const LABELS_AT_ONCE: usize = 1;
+
 /// How long another sidecar may take to let the store go.
 const LOCK_PATIENCE_S: u64 = 30;
 
@@ -90,6 +95,7 @@ struct Sidecar {
 struct Running {
     watching: Watching,
     found: mpsc::Receiver<Watch>,
+    /// Of the rows of labels.
     source: Arc<dyn Source>,
     tasks: JoinSet<()>,
 }
@@ -144,19 +150,20 @@ impl Sidecar {
         let watches = self.watches(config, &source).await?;
         tracing::info!(source = source.describe(), "reading");
         let trainer = Trainer {
-            source: Arc::clone(&source),
+            source: source::patient(&source, TRAININGS_AT_ONCE),
             store: self.store.clone(),
             board: self.board.clone(),
             workers: self.workers.clone(),
         };
-        let mut watching = Watching::new(trainer);
+        let mut watching = Watching::new(Arc::clone(&source), trainer);
         let (finds, found) = mpsc::channel(4);
         let mut tasks = JoinSet::new();
+        let patient = source::patient(&source, LABELS_AT_ONCE);
         match watches {
             Some(watches) => watches.into_iter().for_each(|watch| watching.start(watch)),
-            None => drop(tasks.spawn(discover(Arc::clone(&source), finds))),
+            None => drop(tasks.spawn(discover(source, finds))),
         }
-        Ok(Running { watching, found, source, tasks })
+        Ok(Running { watching, found, source: patient, tasks })
     }
 
     /// The watches, with queries that this server takes.

@@ -18,12 +18,15 @@ use super::training::Asked;
 use crate::pipeline::Pipeline;
 use crate::schedule;
 use crate::series::Entity;
+use crate::source::Source;
 use crate::store::TrainingRequest;
 use crate::train::Trainer;
 use crate::watch::Watch;
 
 /// The running watches. Dropping it stops them.
 pub(super) struct Watching {
+    /// Of the passes; the trainer's is a patient one.
+    source: Arc<dyn Source>,
     trainer: Trainer,
     watches: Arc<Mutex<BTreeMap<String, Running>>>,
     tasks: JoinSet<()>,
@@ -53,9 +56,9 @@ impl Register {
 }
 
 impl Watching {
-    pub(super) fn new(trainer: Trainer) -> Watching {
+    pub(super) fn new(source: Arc<dyn Source>, trainer: Trainer) -> Watching {
         let (watches, tasks) = (Arc::default(), JoinSet::new());
-        Watching { trainer, watches, tasks, newest_undelivered: 0 }
+        Watching { source, trainer, watches, tasks, newest_undelivered: 0 }
     }
 
     pub(super) fn register(&self) -> Register {
@@ -64,8 +67,9 @@ impl Watching {
 
     /// Starts to score and to train a watch.
     pub(super) fn start(&mut self, watch: Watch) {
-        let Trainer { source, store, board, workers } = self.trainer.clone();
-        let pipeline = Pipeline::new(watch.clone(), source, store, board, workers);
+        let Trainer { store, board, workers, .. } = self.trainer.clone();
+        let pipeline =
+            Pipeline::new(watch.clone(), Arc::clone(&self.source), store, board, workers);
         let (asked, promoted) = (Arc::new(Asked::default()), Arc::new(Notify::new()));
         let running = Running { watch: watch.clone(), asked: Arc::clone(&asked) };
         let name = watch.name.clone();
@@ -223,8 +227,8 @@ mod tests {
         let config = config::parse("test", &text).unwrap();
         let source = config.source.unwrap().open().unwrap();
         let (store, board, workers) = (store.clone(), Board::new(), Workers::new(2));
-        let trainer = Trainer { source, store, board, workers };
-        (Watching::new(trainer), config.watches.unwrap().remove(0))
+        let trainer = Trainer { source: Arc::clone(&source), store, board, workers };
+        (Watching::new(source, trainer), config.watches.unwrap().remove(0))
     }
 
     /// As the sidecar does every two seconds.

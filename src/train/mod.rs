@@ -49,7 +49,7 @@ const KEEP_VERSIONS: usize = 5;
 /// What every training needs.
 #[derive(Clone)]
 pub struct Trainer {
-    /// Where history comes from.
+    /// Where history comes from; in a sidecar, a [`patient`](crate::source::patient) one.
     pub source: Arc<dyn Source>,
     /// Where models go.
     pub store: Store,
