@@ -356,4 +356,23 @@ fn unreadable(
 }
 
 #[cfg(test)]
+impl Store {
+    /// Makes every write of a model of this entity fail, as a full disk would.
+    pub(crate) fn refuse_models_of(&self, entity: &Entity) {
+        let sql = format!(
+            "CREATE TRIGGER refused BEFORE INSERT ON model WHEN NEW.key_id IN
+               (SELECT id FROM model_key WHERE entity = '{}')
+             BEGIN SELECT RAISE(ABORT, 'refused'); END",
+            entity_text(entity).unwrap()
+        );
+        self.read("refuse", |connection| connection.execute_batch(&sql)).unwrap();
+    }
+
+    /// Ends [`Store::refuse_models_of`].
+    pub(crate) fn refuse_no_models(&self) {
+        self.read("allow", |connection| connection.execute_batch("DROP TRIGGER refused")).unwrap();
+    }
+}
+
+#[cfg(test)]
 mod tests;

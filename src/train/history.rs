@@ -42,6 +42,8 @@ pub(super) struct Past {
     pub(super) reading: Reading,
     /// What people said of whom.
     pub(super) told: BTreeMap<Entity, Vec<Told>>,
+    /// Whose labels' rows could not be read this time, with why.
+    pub(super) unread: Vec<(Entity, String)>,
 }
 
 /// Reads history up to `now_s`, masks known incidents, and completes labels that have no rows yet.
@@ -54,14 +56,14 @@ pub(super) async fn read(
 ) -> Result<Past, TrainError> {
     let end_s = (now_s - watch.lag_s).div_euclid(watch.step_s) * watch.step_s + watch.step_s;
     let start_s = end_s - watch.train.history_s;
-    complete_labels(source, store, watch).await?;
+    let unread = complete_labels(source, store, watch).await?;
     let (known, told) = known(store, watch, start_s).await?;
     let grid = Grid::covering(start_s, end_s, watch.step_s);
     let mut reading = reading::read(source, watch, grid, which).await?;
     for (entity, window) in &mut reading.windows {
         known.mask(watch, entity, window);
     }
-    Ok(Past { reading, told })
+    Ok(Past { reading, told, unread })
 }
 
 /// Seconds from the first row with data to the last.
@@ -79,14 +81,15 @@ fn mask(window: &mut Window, incident: Interval, normal: &[Interval]) {
     }
 }
 
-/// Fetches the rows of labels that were given while the source could not be asked.
+/// Fetches the rows of labels that were given while the source could not be asked. Returns whose it
+/// may have another time.
 async fn complete_labels(
     source: &Arc<dyn Source>,
     store: &Store,
     watch: &Watch,
-) -> Result<(), TrainError> {
+) -> Result<Vec<(Entity, String)>, TrainError> {
     let labels = with_store(store, watch, |store, name| store.labels(Some(name))).await?;
-    let mut without = Vec::new();
+    let (mut without, mut unread) = (Vec::new(), Vec::new());
     for StoredLabel { id, label, .. } in labels.into_iter().filter(|label| !label.has_rows) {
         match gather::label_rows(source, watch, &label).await {
             Ok(Some(rows)) => {
@@ -94,14 +97,17 @@ async fn complete_labels(
             }
             // Out of the source's retention: the label is kept, it only cannot be learnt from.
             Ok(None) => without.push(id),
-            Err(error) => tracing::warn!(watch = watch.name, id, %error, "label without rows"),
+            Err(error) if error.is_final() => {
+                tracing::warn!(watch = watch.name, id, %error, "label without rows");
+            }
+            Err(error) => unread.push((label.entity, format!("rows of label {id}: {error}"))),
         }
     }
     if !without.is_empty() {
         let watch = watch.name.as_str();
         tracing::warn!(watch, labels = ?without, "not learnt from: no samples in their intervals");
     }
-    Ok(())
+    Ok(unread)
 }
 
 #[derive(Default)]
