@@ -374,7 +374,7 @@ fn fit_entity(
     if members.is_empty() {
         return Ok(Trained { members, decision: Decision::Reject(refused) });
     }
-    let decision = match succession::refused(watch, rows, champions, &members) {
+    let decision = match succession::refused(watch, rows, champions, &members, &keep_going) {
         Some(reason) => Decision::Reject(reason),
         None => {
             let champions = &champions.members;
