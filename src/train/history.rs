@@ -15,6 +15,7 @@ use crate::series::Entity;
 use crate::series::Grid;
 use crate::series::Window;
 use crate::source::Source;
+use crate::store::LabelRows;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoredLabel;
@@ -81,21 +82,27 @@ fn mask(window: &mut Window, incident: Interval, normal: &[Interval]) {
     }
 }
 
-/// Fetches the rows of labels that were given while the source could not be asked. Returns whose it
+/// Fetches the rows of labels that were given while the source could not be asked, and anew those that
+/// are of another step than the watch has now. Returns whose it
 /// may have another time.
 async fn complete_labels(
     source: &Arc<dyn Source>,
     store: &Store,
     watch: &Watch,
 ) -> Result<Vec<(Entity, String)>, TrainError> {
-    let labels = with_store(store, watch, |store, name| store.labels(Some(name))).await?;
+    let settings = watch.clone();
+    let wanting = with_store(store, watch, move |store, _| wanting_rows(store, &settings)).await?;
     let (mut without, mut unread) = (Vec::new(), Vec::new());
-    for StoredLabel { id, label, .. } in labels.into_iter().filter(|label| !label.has_rows) {
+    for StoredLabel { id, label, has_rows, .. } in wanting {
         match gather::label_rows(source, watch, &label).await {
             Ok(Some(rows)) => {
                 with_store(store, watch, move |store, _| store.set_label_rows(id, &rows)).await?;
             }
             // Out of the source's retention: the label is kept, it only cannot be learnt from.
+            Ok(None) if has_rows => {
+                let (watch, label) = (&watch.name, label.named(id));
+                tracing::warn!(watch, label, "not learnt from: its rows are of another step");
+            }
             Ok(None) => without.push(id),
             Err(error) if error.is_final() => {
                 tracing::warn!(watch = watch.name, id, %error, "label without rows");
@@ -108,6 +115,22 @@ async fn complete_labels(
         tracing::warn!(watch, labels = ?without, "not learnt from: no samples in their intervals");
     }
     Ok(unread)
+}
+
+/// The labels that have no rows of the watch's step.
+fn wanting_rows(store: &Store, watch: &Watch) -> Result<Vec<StoredLabel>, StoreError> {
+    let mut wanting = Vec::new();
+    for stored in store.labels(Some(&watch.name))? {
+        if !stored.has_rows || rows_of(store, watch, stored.id)?.is_none() {
+            wanting.push(stored);
+        }
+    }
+    Ok(wanting)
+}
+
+/// A label's rows, if they are of the step that the watch has now; others cannot be judged as if.
+fn rows_of(store: &Store, watch: &Watch, id: i64) -> Result<Option<LabelRows>, StoreError> {
+    Ok(store.label_rows(id)?.filter(|rows| rows.window.grid.step_s == watch.step_s))
 }
 
 #[derive(Default)]
@@ -174,7 +197,7 @@ pub(super) async fn told(
     .await
 }
 
-/// Those labels whose rows are kept, with them.
+/// Those labels whose rows are kept and of the watch's step, with them.
 fn with_rows(
     store: &Store,
     watch: &Watch,
@@ -184,7 +207,7 @@ fn with_rows(
     for (entity, labels) in heard {
         let points = told::points(watch, &labels);
         for (heard, points) in labels.into_iter().zip(points) {
-            if let Some(rows) = store.label_rows(heard.id)? {
+            if let Some(rows) = rows_of(store, watch, heard.id)? {
                 told.entry(entity.clone()).or_default().push(Told { heard, rows, points });
             }
         }

@@ -64,7 +64,7 @@ impl Source for Noise {
         let samples: Vec<_> = times.map(|time_s| (time_s, value(time_s))).collect();
         let labels = self.ports.iter().map(|name| port(name));
         let series = labels.map(|labels| AnswerSeries { labels, samples: samples.clone() });
-        let series = series.collect();
+        let series = series.filter(|series| !series.samples.is_empty()).collect();
         Box::pin(async { Ok(Answer { series, ..Answer::default() }) })
     }
 
@@ -243,4 +243,23 @@ async fn a_label_of_who_does_not_live_is_named() {
     trainer.store.add_label(&said, Some(&rows)).unwrap();
     let outcome = trainer.train(&watch, &Which::All, NOW_S).await.unwrap();
     assert_eq!((outcome.absent, outcome.failed.len()), ([port("gone")].into(), 0));
+}
+
+#[tokio::test]
+async fn rows_of_another_step_are_read_again_or_left_out() {
+    let (trainer, watch) = (trainer(), watch());
+    let said = |interval: Interval| {
+        let grid = Grid { start_s: interval.from_s, step_s: 30, len: 120 };
+        let window = Window::single(grid, vec![1_000.0; grid.len]);
+        let rows = crate::store::LabelRows { features: vec!["x".into()], window };
+        let label = label(Entity::default(), Verdict::Normal, interval);
+        trainer.store.add_label(&label, Some(&rows)).unwrap()
+    };
+    let known = said(QUIET);
+    let forgotten = said(Interval { from_s: -2 * HOUR_S, to_s: -HOUR_S });
+    assert_eq!(trainer.train(&watch, &Which::All, NOW_S).await.unwrap().n_promoted, 1);
+    let rows = |id| trainer.store.label_rows(id).unwrap().unwrap().window;
+    assert_eq!((rows(known).grid.step_s, rows(known).values.contains(&1_000.0)), (60, false));
+    assert_eq!(rows(forgotten).grid.step_s, 30, "it is kept all the same");
+    assert_eq!(measured(&trainer).await, [""; 0], "neither is called false");
 }
