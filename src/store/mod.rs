@@ -156,24 +156,6 @@ pub enum StoreError {
     },
 }
 
-impl StoreError {
-    /// The value of a `reason` label; a closed set.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            StoreError::Open { .. } => "store_open",
-            StoreError::NewerSchema { .. } => "store_newer_schema",
-            StoreError::Foreign { .. } => "store_foreign",
-            StoreError::Full { .. } => "store_full",
-            StoreError::Busy { .. } => "store_busy",
-            StoreError::ReadOnly { .. } => "store_read_only",
-            StoreError::Corrupt { .. } => "store_corrupt",
-            StoreError::NotFound { .. } => "store_not_found",
-            StoreError::Invalid { .. } => "store_invalid",
-            StoreError::Sqlite { .. } => "store_sqlite",
-        }
-    }
-}
-
 impl Store {
     /// Opens the store in `dir`, making both where they are missing, and brings it to this schema.
     ///

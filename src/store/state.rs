@@ -85,20 +85,6 @@ impl Store {
         })
     }
 
-    /// Opens an anomaly of our own at `from_s`, or continues the one of this entity that reaches
-    /// there, so that a restart in the middle does not cut it; returns its id.
-    ///
-    /// # Errors
-    /// The write failed.
-    pub fn open_anomaly(
-        &self,
-        watch: &str,
-        entity: &Entity,
-        from_s: i64,
-    ) -> Result<i64, StoreError> {
-        self.write("open an anomaly", |transaction| opened(transaction, watch, entity, from_s))
-    }
-
     /// Notes anomalies that are going on, in one transaction: each opens one, or continues the one of
     /// its entity that reaches there.
     ///
@@ -116,19 +102,6 @@ impl Store {
             }
             Ok(())
         })
-    }
-
-    /// Moves an anomaly's end to `to_s`; never backwards.
-    ///
-    /// # Errors
-    /// No such anomaly, or the write failed.
-    pub fn extend_anomaly(&self, id: i64, to_s: i64) -> Result<(), StoreError> {
-        const ACTION: &str = "extend an anomaly";
-        let changed = self.write(ACTION, |transaction| extended(transaction, id, to_s))?;
-        match changed {
-            0 => Err(self.not_found(ACTION, format!("anomaly {id}"))),
-            _ => Ok(()),
-        }
     }
 
     /// Our own anomalies of a watch that end after `since_s`, oldest first.
