@@ -93,6 +93,12 @@ impl GatherError {
     pub fn timed_out(&self) -> bool {
         matches!(self.error, SourceError::Timeout(_))
     }
+
+    /// Whether the source will say the same to the same question.
+    pub fn is_final(&self) -> bool {
+        use SourceError as E;
+        matches!(self.error, E::BadQuery(_) | E::NativeHistogram(_) | E::TooManyPoints(_))
+    }
 }
 
 /// Points before a label's interval that are kept with it, for detectors that look back.

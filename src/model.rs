@@ -151,11 +151,29 @@ impl Model {
         Ok(Model { head, fitted })
     }
 
+    /// As [`Model::score`], with `keep_going` asked every 50 ms or so; `None` where it said no.
+    pub fn score_while(
+        &self,
+        raw: &Window,
+        from_s: i64,
+        keep_going: &dyn Fn() -> bool,
+    ) -> Option<Vec<Point>> {
+        let rows = self.head.preprocess.apply(raw);
+        let which = since(rows.grid, from_s)..rows.grid.len;
+        let scored = in_pieces(self.fitted.as_ref(), &rows, which.clone(), keep_going)?;
+        Some(
+            which
+                .zip(&scored)
+                .map(|(i, raw)| self.point(rows.grid.time(i), rows.row(i), raw))
+                .collect(),
+        )
+    }
+
     /// Scores the points of `raw`, rows at the step of training, that start at `from_s` or later.
     pub fn score(&self, raw: &Window, from_s: i64) -> Vec<Point> {
         let rows = self.head.preprocess.apply(raw);
         let grid = rows.grid;
-        let first = (0..grid.len).find(|&i| grid.time(i) >= from_s).unwrap_or(grid.len);
+        let first = since(grid, from_s);
         let scored = self.fitted.score(&rows, first);
         let point =
             |(i, raw): (usize, &Raw)| self.point(grid.time(first + i), rows.row(first + i), raw);
@@ -340,6 +358,11 @@ fn block_s(usual_s: i64, rows: Grid) -> i64 {
     usual_s.min(twentieth.max(10 * rows.step_s))
 }
 
+/// The first row at `from_s` or later.
+fn since(grid: Grid, from_s: i64) -> usize {
+    (0..grid.len).find(|&i| grid.time(i) >= from_s).unwrap_or(grid.len)
+}
+
 /// Rows up to which a network is cheap enough to be fitted once per fold.
 const FEW_ROWS: usize = 4_000;
 
@@ -370,7 +393,8 @@ fn held_out(
             Err(FitError::TooFewRows { .. }) => continue,
             Err(error) => return Err(error),
         };
-        scores.extend(in_pieces(fitted.as_ref(), rows, from..to, context)?);
+        let scored = in_pieces(fitted.as_ref(), rows, from..to, context.keep_going);
+        scores.extend(scored.ok_or(FitError::Stopped)?.iter().map(|raw| raw.value));
     }
     Ok(scores)
 }
@@ -378,24 +402,23 @@ fn held_out(
 /// Rows that even a network scores in about 50 ms.
 const PIECE_ROWS: usize = 256;
 
-/// Raw scores of some of the rows, with a pass of scoring let in between: two weeks at 30 s are 40,000.
+/// Raw scores of some of the rows, `None` if it was to end; with a pass of scoring let in between: two weeks at 30 s are 40,000.
 fn in_pieces(
     fitted: &dyn detect::Model,
     rows: &Window,
     which: Range<usize>,
-    context: &FitContext<'_>,
-) -> Result<Vec<f64>, FitError> {
+    keep_going: &dyn Fn() -> bool,
+) -> Option<Vec<Raw>> {
     let mut scores = Vec::with_capacity(which.len());
     for from in which.clone().step_by(PIECE_ROWS) {
-        if !(context.keep_going)() {
-            return Err(FitError::Stopped);
+        if !keep_going() {
+            return None;
         }
         let to = which.end.min(from + PIECE_ROWS);
         let seen = rows.slice(from.saturating_sub(fitted.lookback()), to);
-        let piece = fitted.score(&seen, seen.grid.len - (to - from));
-        scores.extend(piece.iter().map(|raw| raw.value));
+        scores.extend(fitted.score(&seen, seen.grid.len - (to - from)));
     }
-    Ok(scores)
+    Some(scores)
 }
 
 /// The rows with `from..to` as a gap.
@@ -436,15 +459,14 @@ mod tests {
     }
 
     fn pieces_are_the_whole(fitted: &dyn detect::Model, rows: &Window) {
-        let context = FitContext { seed: 0, keep_going: &|| true };
         let n = rows.grid.len;
         for which in [0..n, 3..n, n / 2..n, 10..10] {
             let seen = rows.slice(0, which.end);
             let whole = fitted.score(&seen, which.start);
-            let pieces = in_pieces(fitted, rows, which.clone(), &context).unwrap();
+            let pieces = in_pieces(fitted, rows, which.clone(), &|| true).unwrap();
             assert_eq!(pieces.len(), whole.len());
             for (i, (piece, whole)) in pieces.iter().zip(&whole).enumerate() {
-                let whole = whole.value;
+                let (piece, whole) = (piece.value, whole.value);
                 assert!(
                     piece.to_bits() == whole.to_bits() || piece.is_nan() && whole.is_nan(),
                     "{i}"
@@ -472,9 +494,8 @@ mod tests {
     fn scoring_ends_when_it_is_told_to() {
         let left = std::sync::atomic::AtomicI64::new(2);
         let keep_going = || left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) > 0;
-        let context = FitContext { seed: 0, keep_going: &keep_going };
         let rows = rows(10 * PIECE_ROWS);
-        let stopped = in_pieces(&Sum, &rows, 0..rows.grid.len, &context);
-        assert_eq!(stopped, Err(FitError::Stopped));
+        let stopped = in_pieces(&Sum, &rows, 0..rows.grid.len, &keep_going);
+        assert_eq!(stopped, None);
     }
 }

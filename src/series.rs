@@ -177,17 +177,6 @@ impl Grid {
     }
 }
 
-/// One feature of one entity on a grid. `values.len() == grid.len`; NaN is a gap.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Series {
-    /// Whose.
-    pub entity: Entity,
-    /// When.
-    pub grid: Grid,
-    /// What; NaN is a gap.
-    pub values: Vec<f64>,
-}
-
 /// Samples of an entity's features on a grid, newest last (the FIFO of the CoreDNS RFC).
 ///
 /// Rows are times, columns are features; `values` is row-major, `grid.len * n_features` long;

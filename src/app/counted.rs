@@ -47,6 +47,10 @@ impl Source for Counted {
         Box::pin(self.count(self.source.instant(query, time_s)))
     }
 
+    fn max_concurrency(&self) -> usize {
+        self.source.max_concurrency()
+    }
+
     fn describe(&self) -> String {
         self.source.describe()
     }

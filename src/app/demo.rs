@@ -62,7 +62,7 @@ pub async fn demo(listen: String) -> Result<(), Error> {
         board: board.clone(),
         workers: Workers::new(cores()),
     };
-    let mut watching = Watching::new(trainer);
+    let mut watching = Watching::new(Arc::clone(&trainer.source), trainer);
     watching.start(coredns(&cluster));
     watching.start(ports(&cluster));
     let context = web::Context {

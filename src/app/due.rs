@@ -29,14 +29,27 @@ pub(super) struct Due {
     lacking: BTreeSet<Entity>,
     last_s: i64,
     n_failures: u32,
+    /// Whether somebody asked and no training of all has come of it yet.
+    asked: bool,
+    /// For whom the last attempt failed.
+    owed: BTreeSet<Entity>,
 }
 
 impl Due {
     pub(super) fn new(watch: &Watch, all_s: i64) -> Due {
         let train = watch.train;
         let retry_s = (train.min_history_s / 12).max(watch.step_s).max(5);
-        let (sooner, lacking) = (BTreeMap::new(), BTreeSet::new());
-        Due { train, retry_s, all_s, sooner, lacking, last_s: i64::MIN / 2, n_failures: 0 }
+        Due {
+            train,
+            retry_s,
+            all_s,
+            sooner: BTreeMap::new(),
+            lacking: BTreeSet::new(),
+            last_s: i64::MIN / 2,
+            n_failures: 0,
+            asked: false,
+            owed: BTreeSet::new(),
+        }
     }
 
     /// When to train next.
@@ -55,7 +68,12 @@ impl Due {
 
     /// Somebody asked: all are due.
     pub(super) fn ask(&mut self, now_s: i64) {
-        self.all_s = now_s;
+        (self.all_s, self.asked) = (now_s, true);
+    }
+
+    /// Whether all that was asked for has been done.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.asked && self.owed.is_empty()
     }
 
     /// Who lives and has no model now: newcomers, and those whose model turned out to be unreadable.
@@ -76,16 +94,21 @@ impl Due {
         lacking: BTreeSet<Entity>,
         now_s: i64,
     ) {
-        (self.last_s, self.n_failures, self.lacking) = (now_s, 0, lacking);
+        (self.last_s, self.lacking) = (now_s, lacking);
         match which {
             Which::All => {
                 self.sooner.clear();
+                self.owed.clear();
+                self.asked = false;
                 // Where nobody lives yet, somebody may come at any time.
                 let nobody = outcome.seen.is_empty();
                 let pause_s = if nobody { self.retry_s } else { self.train.every_s };
                 self.all_s = now_s + pause_s.min(self.train.every_s);
             }
-            Which::Only(entities) => self.sooner.retain(|entity, _| !entities.contains(entity)),
+            Which::Only(entities) => {
+                self.sooner.retain(|entity, _| !entities.contains(entity));
+                self.owed.retain(|entity| !entities.contains(entity));
+            }
         }
         let waiting: BTreeSet<&Entity> = outcome.waiting.iter().map(|(entity, _)| entity).collect();
         for (entity, span_s) in &outcome.seen {
@@ -98,14 +121,33 @@ impl Due {
         for entity in self.lacking.iter().filter(|entity| !outcome.seen.contains_key(*entity)) {
             self.sooner.entry(entity.clone()).or_insert(now_s + self.retry_s);
         }
+        self.owe(&outcome.failed, now_s);
         self.sooner.retain(|_, due_s| *due_s < self.all_s);
+    }
+
+    /// What failed for a few is tried again for those.
+    fn owe(&mut self, failed: &[(Entity, String)], now_s: i64) {
+        if !failed.is_empty() {
+            let next_s = self.after_failure_s(now_s);
+            for (entity, _) in failed {
+                self.owed.insert(entity.clone());
+                self.sooner.insert(entity.clone(), next_s);
+            }
+        } else if self.owed.is_empty() {
+            self.n_failures = 0;
+        }
+    }
+
+    fn after_failure_s(&mut self, now_s: i64) -> i64 {
+        let pause_s = AFTER_FAILURE_S << self.n_failures.min(6);
+        self.n_failures += 1;
+        now_s + pause_s.min(LONGEST_AFTER_FAILURE_S).min(self.train.every_s)
     }
 
     /// After a training that failed.
     pub(super) fn failed(&mut self, which: &Which, now_s: i64) {
-        let pause_s = AFTER_FAILURE_S << self.n_failures.min(6);
-        let next_s = now_s + pause_s.min(LONGEST_AFTER_FAILURE_S).min(self.train.every_s);
-        (self.last_s, self.n_failures) = (now_s, self.n_failures + 1);
+        let next_s = self.after_failure_s(now_s);
+        self.last_s = now_s;
         match which {
             Which::All => self.all_s = next_s,
             Which::Only(entities) => {
@@ -205,6 +247,25 @@ mod tests {
         assert_eq!((due.next_s(), due.which(HOUR_S)), (HOUR_S, Which::All));
         due.trained(&Which::All, &old, pods(&[]), HOUR_S);
         assert_eq!(due.next_s(), HOUR_S + DAY_S);
+    }
+
+    #[test]
+    fn what_failed_for_one_is_tried_again_for_that_one_and_is_owed_until_then() {
+        let mut due = due(0);
+        due.ask(0);
+        let all = [("a", 13 * DAY_S), ("b", 13 * DAY_S)];
+        let failed = |name: &str| vec![(Entity::new([("pod", name)]), "why".to_string())];
+        let outcome_a = Outcome { failed: failed("a"), ..outcome(&all) };
+        due.trained(&Which::All, &outcome_a, pods(&[]), 0);
+        assert_eq!((due.next_s(), due.is_settled()), (60, false));
+        let a = Which::Only(pods(&["a"]));
+        assert_eq!(due.which(60), a);
+        due.trained(&Which::Only(pods(&["new"])), &outcome(&[("new", 60)]), pods(&[]), 30);
+        assert!(!due.is_settled(), "that was another one");
+        due.trained(&a, &Outcome { failed: failed("a"), ..outcome(&all[..1]) }, pods(&[]), 60);
+        assert_eq!(due.next_s(), 60 + 120, "less and less");
+        due.trained(&a, &outcome(&all[..1]), pods(&[]), 180);
+        assert!(due.is_settled());
     }
 
     #[test]

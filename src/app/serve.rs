@@ -34,7 +34,6 @@ use crate::store::LOCK_NAME;
 use crate::store::Lock;
 use crate::store::Store;
 use crate::store::StoreError;
-use crate::store::TrainingRequest;
 use crate::train::Trainer;
 use crate::watch::Watch;
 use crate::web;
@@ -46,6 +45,11 @@ const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 
 /// How often the store is asked whether somebody wants a training.
 const LOOK_AT_STORE: Duration = Duration::from_secs(2);
+
+/// Queries of all trainings, and of all labels, that the source has at once: of its usual four, passes
+/// always find one.
+const TRAININGS_AT_ONCE: usize = 2;
+const LABELS_AT_ONCE: usize = 1;
 
 /// How long another sidecar may take to let the store go.
 const LOCK_PATIENCE_S: u64 = 30;
@@ -90,6 +94,7 @@ struct Running {
     /// The watches that run as soon as the source says how.
     names: BTreeSet<String>,
     found: mpsc::Receiver<Watch>,
+    /// Of the rows of labels.
     source: Arc<dyn Source>,
     tasks: JoinSet<()>,
 }
@@ -130,7 +135,7 @@ impl Sidecar {
                 ended = &mut server => return Ok(ended??),
                 _ = looks.tick() => tokio::select! {
                     signal = terminations.next() => break signal,
-                    () = self.look(&running) => {}
+                    () = self.look(&mut running) => {}
                 },
             }
         };
@@ -149,12 +154,12 @@ impl Sidecar {
         let candidates = self.candidates(config)?;
         tracing::info!(source = source.describe(), "reading");
         let trainer = Trainer {
-            source: Arc::clone(&source),
+            source: source::patient(&source, TRAININGS_AT_ONCE),
             store: self.store.clone(),
             board: self.board.clone(),
             workers: self.workers.clone(),
         };
-        let mut watching = Watching::new(trainer);
+        let mut watching = Watching::new(Arc::clone(&source), trainer);
         let names = candidates.iter().filter_map(|c| c.certain().map(String::from)).collect();
         // Another source may know other queries, and have nothing of what the one before had.
         let before = before.filter(|before| before.source.describe() == source.describe());
@@ -163,9 +168,10 @@ impl Sidecar {
         at_once.into_iter().for_each(|watch| watching.start(watch));
         let (finds, found) = mpsc::channel(4);
         let mut tasks = JoinSet::new();
+        let patient = source::patient(&source, LABELS_AT_ONCE);
         let (store, board) = (self.store.clone(), self.board.clone());
-        tasks.spawn(finding::find(Arc::clone(&source), store, board, later, finds));
-        Ok(Running { watching, names, found, source, tasks })
+        tasks.spawn(finding::find(source, store, board, later, finds));
+        Ok(Running { watching, names, found, source: patient, tasks })
     }
 
     /// What is to be watched, with the queries for either kind of server.
@@ -231,22 +237,15 @@ impl Sidecar {
     }
 
     /// What may have appeared since the last look: requests for a training.
-    async fn look(&self, running: &Running) {
+    async fn look(&self, running: &mut Running) {
         let store = self.store.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            Ok::<_, StoreError>((store.take_training_requests()?, store.label_counts()?))
+            Ok::<_, StoreError>((store.training_requests()?, store.label_counts()?))
         });
         match asked.await {
             Ok(Ok((requests, counts))) => {
                 self.board.own().labels(&counts);
-                for TrainingRequest { id, watch, .. } in requests {
-                    match running.watching.register().get(&watch) {
-                        Some(running) => running.asked.ask(id),
-                        None => {
-                            tracing::warn!(watch, "a training is asked for, but no such watch runs")
-                        }
-                    }
-                }
+                running.watching.deliver(requests);
             }
             Ok(Err(error)) => tracing::warn!(%error, "store not read"),
             Err(error) => tracing::error!(%error, "store not read"),

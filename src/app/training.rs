@@ -24,19 +24,33 @@ use crate::watch::Watch;
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     notify: Notify,
-    /// The store's requests, which are kept there until a training has seen them.
-    requests: Mutex<Vec<i64>>,
+    requests: Mutex<Requests>,
+}
+
+/// The store's requests, which are kept there until a training has seen them.
+#[derive(Debug, Default)]
+struct Requests {
+    /// The newest that was heard; ids count up.
+    newest: i64,
+    /// Heard, and not taken yet.
+    due: Vec<i64>,
 }
 
 impl Asked {
-    /// Asks for a training that answers this request of the store's.
+    /// Asks for a training that answers this request of the store's; one that was heard is not heard
+    /// again.
     pub(super) fn ask(&self, request: i64) {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-        self.notify.notify_one();
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if request > requests.newest {
+            requests.newest = request;
+            requests.due.push(request);
+            self.notify.notify_one();
+        }
     }
 
     fn take(&self) -> Vec<i64> {
-        std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut requests.due)
     }
 }
 
@@ -50,36 +64,43 @@ pub(super) async fn run(
     promoted: Arc<Notify>,
 ) {
     let mut due = Due::new(&watch, first_due_s(&trainer.store, &watch).await);
-    let mut waiting = false;
+    let (mut known, mut requests) = (Known::default(), Vec::new());
     measure(&trainer, &watch).await;
     loop {
         let wait = Duration::from_secs((due.next_s() - now_s()).max(0) as u64);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = asked.notify.notified() => due.ask(now_s()),
+            () = asked.notify.notified() => {}
             Ok(()) = lacking.changed() => {
                 due.lacking(lacking.borrow_and_update().clone(), now_s());
                 continue;
             }
         }
-        let requests = asked.take();
+        let asked = asked.take();
+        if !asked.is_empty() {
+            due.ask(now_s());
+            requests.extend(asked);
+        }
+        // Woken for a request that the training before took along.
+        if due.next_s() > now_s() {
+            continue;
+        }
         let which = due.which(now_s());
         let trained = trainer.train(&watch, &which, now_s()).await;
-        tell(&watch, &trained, &mut waiting);
+        tell(&watch, &trained, &mut known);
         match &trained {
             Ok(outcome) => {
-                finish(&trainer.store, requests).await;
                 if outcome.n_promoted > 0 {
                     promoted.notify_one();
                 }
                 let lacking = lacking.borrow_and_update().clone();
                 due.trained(&which, outcome, lacking, now_s());
+                if due.is_settled() {
+                    finish(&trainer.store, std::mem::take(&mut requests)).await;
+                }
             }
             // The label waits for the training after this one.
-            Err(_) => {
-                asked.requests.lock().unwrap_or_else(PoisonError::into_inner).extend(requests);
-                due.failed(&which, now_s());
-            }
+            Err(_) => due.failed(&which, now_s()),
         }
         measure(&trainer, &watch).await;
     }
@@ -127,23 +148,52 @@ async fn first_due_s(store: &Store, watch: &Watch) -> i64 {
     newest.get(newest.len() / 2).map_or(0, |trained_s| trained_s + watch.train.every_s)
 }
 
-/// `waiting`: whether it was said already that there is too little history.
-fn tell(watch: &Watch, trained: &Result<Outcome, TrainError>, waiting: &mut bool) {
+/// What was said already.
+#[derive(Default)]
+struct Known {
+    /// That there is too little history.
+    waiting: bool,
+    /// Whose labels are not learnt since they do not live.
+    absent: BTreeSet<Entity>,
+}
+
+fn tell(watch: &Watch, trained: &Result<Outcome, TrainError>, known: &mut Known) {
     let watch = watch.name.as_str();
-    match trained {
-        Err(error) => tracing::warn!(watch, %error, "training failed"),
-        Ok(outcome) => {
-            for (entity, reason) in &outcome.rejected {
-                tracing::warn!(watch, %entity, reason, "trained, kept unpromoted");
-            }
-            let (promoted, rejected) = (outcome.n_promoted, outcome.rejected.len());
-            let n_waiting = outcome.waiting.len();
-            if promoted + rejected > 0 {
-                tracing::info!(watch, promoted, rejected, waiting = n_waiting, "training done");
-            } else if let Some((entity, reason)) = outcome.waiting.first().filter(|_| !*waiting) {
-                tracing::info!(watch, %entity, reason, entities = n_waiting, "waiting for history");
-            }
-            *waiting = n_waiting > 0;
-        }
+    let outcome = match trained {
+        Ok(outcome) => outcome,
+        Err(error) => return tracing::warn!(watch, %error, "training failed"),
+    };
+    for (entity, reason) in &outcome.rejected {
+        tracing::warn!(watch, %entity, reason, "trained, kept unpromoted");
+    }
+    if let Some((entity, error)) = outcome.failed.first() {
+        let entities = outcome.failed.len();
+        tracing::warn!(watch, %entity, error, entities, "training failed for some");
+    }
+    for entity in outcome.absent.difference(&known.absent) {
+        tracing::info!(watch, %entity, "labels not learnt: it has no samples of late");
+    }
+    known.absent.extend(outcome.absent.iter().cloned());
+    let (promoted, rejected) = (outcome.n_promoted, outcome.rejected.len());
+    let n_waiting = outcome.waiting.len();
+    if promoted + rejected > 0 {
+        tracing::info!(watch, promoted, rejected, waiting = n_waiting, "training done");
+    } else if let Some((entity, reason)) = outcome.waiting.first().filter(|_| !known.waiting) {
+        tracing::info!(watch, %entity, reason, entities = n_waiting, "waiting for history");
+    }
+    known.waiting = n_waiting > 0;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_heard_once_however_often_it_is_delivered() {
+        let asked = Asked::default();
+        [3, 5, 3, 5].into_iter().for_each(|id| asked.ask(id));
+        assert_eq!(asked.take(), [3, 5]);
+        [3, 5, 6].into_iter().for_each(|id| asked.ask(id));
+        assert_eq!(asked.take(), [6]);
     }
 }

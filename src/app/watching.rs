@@ -18,14 +18,20 @@ use super::training::Asked;
 use crate::pipeline::Pipeline;
 use crate::schedule;
 use crate::series::Entity;
+use crate::source::Source;
+use crate::store::TrainingRequest;
 use crate::train::Trainer;
 use crate::watch::Watch;
 
 /// The running watches. Dropping it stops them.
 pub(super) struct Watching {
+    /// Of the passes; the trainer's is a patient one.
+    source: Arc<dyn Source>,
     trainer: Trainer,
     watches: Arc<Mutex<BTreeMap<String, Running>>>,
     tasks: JoinSet<()>,
+    /// The newest request for a training of a watch that does not run, to say so once.
+    newest_undelivered: i64,
 }
 
 /// A running watch, as others see it.
@@ -55,8 +61,9 @@ impl Register {
 }
 
 impl Watching {
-    pub(super) fn new(trainer: Trainer) -> Watching {
-        Watching { trainer, watches: Arc::default(), tasks: JoinSet::new() }
+    pub(super) fn new(source: Arc<dyn Source>, trainer: Trainer) -> Watching {
+        let (watches, tasks) = (Arc::default(), JoinSet::new());
+        Watching { source, trainer, watches, tasks, newest_undelivered: 0 }
     }
 
     pub(super) fn register(&self) -> Register {
@@ -65,8 +72,9 @@ impl Watching {
 
     /// Starts to score and to train a watch.
     pub(super) fn start(&mut self, watch: Watch) {
-        let Trainer { source, store, board, workers } = self.trainer.clone();
-        let pipeline = Pipeline::new(watch.clone(), source, store, board, workers);
+        let Trainer { store, board, workers, .. } = self.trainer.clone();
+        let pipeline =
+            Pipeline::new(watch.clone(), Arc::clone(&self.source), store, board, workers);
         let (asked, promoted) = (Arc::new(Asked::default()), Arc::new(Notify::new()));
         let running = Running { watch: watch.clone(), asked: Arc::clone(&asked) };
         let name = watch.name.clone();
@@ -75,6 +83,22 @@ impl Watching {
         let news = News { promoted: Arc::clone(&promoted), lacks };
         self.tasks.spawn(score(pipeline, watch.clone(), self.trainer.clone(), news));
         self.tasks.spawn(training::run(self.trainer.clone(), watch, asked, lacking, promoted));
+    }
+
+    /// Hands the store's requests to the watches that they are for, as often as they are there: each
+    /// watch hears of each once. Those for a watch that does not run, or not yet, stay in the store.
+    pub(super) fn deliver(&mut self, requests: Vec<TrainingRequest>) {
+        let register = self.register();
+        for TrainingRequest { id, watch, .. } in requests {
+            match register.get(&watch) {
+                Some(running) => running.asked.ask(id),
+                None if id > self.newest_undelivered => {
+                    self.newest_undelivered = id;
+                    tracing::warn!(watch, "a training is asked for, but no such watch runs yet");
+                }
+                None => {}
+            }
+        }
     }
 }
 
@@ -158,7 +182,14 @@ fn pause(every_s: i64, n_failures: u32, elapsed: Duration) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+    use std::path::Path;
+
     use super::*;
+    use crate::config;
+    use crate::export::Board;
+    use crate::store::Store;
+    use crate::workers::Workers;
 
     /// Seconds into a period at which passes run that take no time and fail.
     fn passes(every_s: i64) -> Vec<u64> {
@@ -186,5 +217,59 @@ mod tests {
         })
         .await;
         assert_eq!(n.get(), 1);
+    }
+
+    const STEP_S: i64 = 60;
+
+    /// What a configuration with one watch, of a file that may come later, brings to life.
+    fn of_file(file: &Path, store: &Store) -> (Watching, Watch) {
+        let text = format!(
+            "source: {{csv: {{file: '{}'}}}}\nwatches: [{{name: w, queries: {{x: x}}, \
+             step: {STEP_S}s, detectors: [seasonal_median], \
+             train: {{every: 1d, history: 3h, min_history: 1h}}}}]",
+            file.display()
+        );
+        let config = config::parse("test", &text).unwrap();
+        let source = config.source.unwrap().open().unwrap();
+        let (store, board, workers) = (store.clone(), Board::new(), Workers::new(2));
+        let trainer = Trainer { source: Arc::clone(&source), store, board, workers };
+        (Watching::new(source, trainer), config.watches.unwrap().remove(0))
+    }
+
+    /// As the sidecar does every two seconds.
+    fn look(watching: &mut Watching, store: &Store) -> usize {
+        let requests = store.training_requests().unwrap();
+        let n = requests.len();
+        watching.deliver(requests);
+        n
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_for_its_watch_and_survives_a_reload() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.csv");
+        let store = Store::in_memory().unwrap();
+        store.request_training("w", "label").unwrap();
+        let (mut watching, watch) = of_file(&file, &store);
+        assert_eq!(look(&mut watching, &store), 1, "before discovery has found its watch");
+        watching.start(watch.clone());
+        assert_eq!(look(&mut watching, &store), 1, "and the source has nothing yet");
+        // A reload, while the request is with the training.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut rows = String::from("t,x\n");
+        let newest_s = now_s() / STEP_S * STEP_S;
+        for (i, time_s) in (newest_s - 7_200..=newest_s).step_by(STEP_S as usize).enumerate() {
+            writeln!(rows, "{time_s},{}", i * i % 17).unwrap();
+        }
+        std::fs::write(&file, rows).unwrap();
+        let (mut watching, watch) = of_file(&file, &store);
+        watching.start(watch);
+        let until_done = async {
+            while look(&mut watching, &store) > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), until_done).await.unwrap();
+        assert_eq!(store.models_in_use(Some("w")).unwrap().len(), 1, "trained for it");
     }
 }

@@ -86,11 +86,6 @@ pub struct Scrape {
 }
 
 impl Scrape {
-    /// Bytes of the body.
-    pub fn content_length(&self) -> usize {
-        self.parts.iter().map(|part| part.len()).sum()
-    }
-
     /// The body in one piece.
     pub fn into_bytes(self) -> Vec<u8> {
         self.parts.concat()

@@ -7,6 +7,7 @@
 //! A new source is a file here that implements [`Source`].
 
 pub mod csv;
+mod patient;
 pub mod prometheus;
 
 use std::pin::Pin;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 
 use crate::series::Entity;
 use crate::series::Grid;
+
+pub use patient::patient;
 
 /// A future that can be called through a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -34,6 +37,11 @@ pub trait Source: Send + Sync {
         query: &'a str,
         time_s: i64,
     ) -> BoxFuture<'a, Result<Answer, SourceError>>;
+
+    /// How many queries it answers at once; more wait for their turn.
+    fn max_concurrency(&self) -> usize {
+        usize::MAX
+    }
 
     /// For logs and the landing page, without secrets.
     fn describe(&self) -> String;

@@ -91,7 +91,7 @@ impl Store {
     }
 
     /// Keeps the feature rows of a label that came without. Rows that are already kept are replaced
-    /// only by rows with at least as many samples, since Prometheus forgets. Returns whether the
+    /// only by rows with at least as many samples, since Prometheus forgets, or of another step. Returns whether the
     /// rows were taken.
     ///
     /// # Errors
@@ -251,12 +251,11 @@ fn shape_problem(rows: &LabelRows) -> Option<String> {
     })
 }
 
-/// Stores the rows unless those that are kept have more samples.
+/// Stores the rows unless those that are kept, of the same step, have more samples.
 fn replace_rows(connection: &Connection, id: i64, rows: &LabelRows) -> rusqlite::Result<bool> {
+    let sql = "SELECT sample_values FROM label_rows WHERE label_id = ?1 AND step_s = ?2";
     let kept = connection
-        .query_row("SELECT sample_values FROM label_rows WHERE label_id = ?1", [id], |row| {
-            row.get::<_, Vec<u8>>(0)
-        })
+        .query_row(sql, [id, rows.window.grid.step_s], |row| row.get::<_, Vec<u8>>(0))
         .optional()?;
     if kept.is_some_and(|kept| n_samples(&from_bytes(&kept)) > n_samples(&rows.window.values)) {
         return Ok(false);

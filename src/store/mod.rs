@@ -58,8 +58,6 @@ pub struct Store {
 struct Inner {
     connection: Mutex<Connection>,
     path: PathBuf,
-    /// The newest training request that this process took.
-    taken: Mutex<i64>,
 }
 
 /// Why the store did not do what was asked. After any of these it is as it was before the call.
@@ -158,24 +156,6 @@ pub enum StoreError {
     },
 }
 
-impl StoreError {
-    /// The value of a `reason` label; a closed set.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            StoreError::Open { .. } => "store_open",
-            StoreError::NewerSchema { .. } => "store_newer_schema",
-            StoreError::Foreign { .. } => "store_foreign",
-            StoreError::Full { .. } => "store_full",
-            StoreError::Busy { .. } => "store_busy",
-            StoreError::ReadOnly { .. } => "store_read_only",
-            StoreError::Corrupt { .. } => "store_corrupt",
-            StoreError::NotFound { .. } => "store_not_found",
-            StoreError::Invalid { .. } => "store_invalid",
-            StoreError::Sqlite { .. } => "store_sqlite",
-        }
-    }
-}
-
 impl Store {
     /// Opens the store in `dir`, making both where they are missing, and brings it to this schema.
     ///
@@ -234,7 +214,7 @@ impl Store {
 
     fn of(mut connection: Connection, path: PathBuf) -> Result<Store, StoreError> {
         schema::migrate(&mut connection, &path)?;
-        let inner = Inner { connection: Mutex::new(connection), path, taken: Mutex::new(0) };
+        let inner = Inner { connection: Mutex::new(connection), path };
         Ok(Store { inner: Arc::new(inner) })
     }
 
@@ -355,6 +335,25 @@ fn unreadable(
 ) -> rusqlite::Error {
     let kind = rusqlite::types::Type::Text;
     rusqlite::Error::FromSqlConversionFailure(column, kind, error.into())
+}
+
+#[cfg(test)]
+impl Store {
+    /// Makes every write of a model of this entity fail, as a full disk would.
+    pub(crate) fn refuse_models_of(&self, entity: &Entity) {
+        let sql = format!(
+            "CREATE TRIGGER refused BEFORE INSERT ON model WHEN NEW.key_id IN
+               (SELECT id FROM model_key WHERE entity = '{}')
+             BEGIN SELECT RAISE(ABORT, 'refused'); END",
+            entity_text(entity).unwrap()
+        );
+        self.read("refuse", |connection| connection.execute_batch(&sql)).unwrap();
+    }
+
+    /// Ends [`Store::refuse_models_of`].
+    pub(crate) fn refuse_no_models(&self) {
+        self.read("allow", |connection| connection.execute_batch("DROP TRIGGER refused")).unwrap();
+    }
 }
 
 #[cfg(test)]

@@ -147,31 +147,6 @@ impl Store {
         })
     }
 
-    /// Puts a kept version in use, also an older one; the one before it is retired.
-    ///
-    /// # Errors
-    /// No such version, or the write failed.
-    pub fn promote(&self, key: &ModelKey, version: i64) -> Result<(), StoreError> {
-        const ACTION: &str = "promote a model";
-        let exists = "SELECT EXISTS (SELECT 1 FROM model WHERE key_id = ?1 AND version = ?2)";
-        let take = "
-            UPDATE model SET state = 'promoted', reason = NULL
-            WHERE key_id = ?1 AND version = ?2";
-        let done = self.write(ACTION, |transaction| {
-            let Some(id) = key_id(transaction, key)? else { return Ok(false) };
-            let exists = transaction.query_row(exists, [id, version], |row| row.get(0))?;
-            if exists {
-                retire(transaction, id)?;
-                transaction.execute(take, [id, version])?;
-            }
-            Ok(exists)
-        });
-        match done? {
-            true => Ok(()),
-            false => Err(self.not_found(ACTION, format!("{key} version {version}"))),
-        }
-    }
-
     /// One version, whole.
     ///
     /// # Errors

@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(store.models_in_use(None).unwrap()[0].version, 3);
         assert_eq!(store.streaks("w").unwrap()[0].points, 2);
         assert_eq!(store.anomalies("w", 0).unwrap().len(), 1);
-        assert_eq!(store.take_training_requests().unwrap()[0].id, 4);
+        assert_eq!(store.training_requests().unwrap()[0].id, 4);
 
         let withdrawal =
             Withdrawal { author: None, note: None, source: "cli".into(), created_s: 100 };

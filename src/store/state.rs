@@ -2,8 +2,6 @@
 //!
 //! Owns: their tables. Does not own: how a streak counts (`score`) or when training runs.
 
-use std::sync::PoisonError;
-
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::Row;
@@ -87,20 +85,6 @@ impl Store {
         })
     }
 
-    /// Opens an anomaly of our own at `from_s`, or continues the one of this entity that reaches
-    /// there, so that a restart in the middle does not cut it; returns its id.
-    ///
-    /// # Errors
-    /// The write failed.
-    pub fn open_anomaly(
-        &self,
-        watch: &str,
-        entity: &Entity,
-        from_s: i64,
-    ) -> Result<i64, StoreError> {
-        self.write("open an anomaly", |transaction| opened(transaction, watch, entity, from_s))
-    }
-
     /// Notes anomalies that are going on, in one transaction: each opens one, or continues the one of
     /// its entity that reaches there.
     ///
@@ -118,19 +102,6 @@ impl Store {
             }
             Ok(())
         })
-    }
-
-    /// Moves an anomaly's end to `to_s`; never backwards.
-    ///
-    /// # Errors
-    /// No such anomaly, or the write failed.
-    pub fn extend_anomaly(&self, id: i64, to_s: i64) -> Result<(), StoreError> {
-        const ACTION: &str = "extend an anomaly";
-        let changed = self.write(ACTION, |transaction| extended(transaction, id, to_s))?;
-        match changed {
-            0 => Err(self.not_found(ACTION, format!("anomaly {id}"))),
-            _ => Ok(()),
-        }
     }
 
     /// Our own anomalies of a watch that end after `since_s`, oldest first.
@@ -163,22 +134,18 @@ impl Store {
         Ok(())
     }
 
-    /// The requests that this process has not taken yet, oldest first. They stay in the store until
-    /// [`Store::finish_training_request`]: a process that dies in between takes them again.
+    /// The requests whose trainings have not ended yet, oldest first; ids count up.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn take_training_requests(&self) -> Result<Vec<TrainingRequest>, StoreError> {
-        let mut taken = self.inner.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let sql = "SELECT id, watch, reason FROM training_request WHERE id > ?1 ORDER BY id";
-        let requests: Vec<_> = self.read("read training requests", |connection| {
+    pub fn training_requests(&self) -> Result<Vec<TrainingRequest>, StoreError> {
+        let sql = "SELECT id, watch, reason FROM training_request ORDER BY id";
+        self.read("read training requests", |connection| {
             let request = |row: &Row<'_>| {
                 Ok(TrainingRequest { id: row.get(0)?, watch: row.get(1)?, reason: row.get(2)? })
             };
-            connection.prepare_cached(sql)?.query_map([*taken], request)?.collect()
-        })?;
-        *taken = requests.last().map_or(*taken, |request: &TrainingRequest| request.id);
-        Ok(requests)
+            connection.prepare_cached(sql)?.query_map([], request)?.collect()
+        })
     }
 
     /// Forgets a request whose training has ended, whatever came of it.

@@ -117,7 +117,7 @@ fn a_withdrawn_label_is_as_if_it_had_never_been_said() {
     assert_eq!(store.labels(None).unwrap()[0].id, id + 1, "what was said before holds again");
 
     let error = store.withdraw_label(99, &why("no")).unwrap_err();
-    assert_eq!(error.reason(), "store_not_found");
+    assert!(matches!(error, StoreError::NotFound { .. }), "{error}");
     assert!(error.to_string().ends_with("cannot withdraw a label: there is no label 99"));
 }
 
@@ -191,7 +191,7 @@ fn misshapen_rows_and_missing_labels_are_errors() {
     );
     assert!(store.labels(None).unwrap().is_empty());
     let error = store.set_label_rows(7, &rows(&[])).unwrap_err();
-    assert_eq!(error.reason(), "store_not_found");
+    assert!(matches!(error, StoreError::NotFound { .. }), "{error}");
 }
 
 #[test]
@@ -214,32 +214,16 @@ fn one_version_is_in_use() {
     let whole = StoredModel { key, version: 3, sha256, trained_s, card, bytes };
     assert_eq!(store.model(&model.key, 3).unwrap().as_ref(), Some(&whole));
     assert_eq!(store.model(&model.key, 9).unwrap(), None);
-    store.promote(&model.key, 1).unwrap();
-    assert_eq!(store.models_in_use(None).unwrap()[0].version, 1, "rolled back");
-}
-
-#[test]
-fn only_what_exists_is_promoted() {
-    let store = Store::in_memory().unwrap();
-    let model = model("seasonal_median", 100);
-    add(&store, &model, &ModelState::Promoted);
-    let error = store.promote(&model.key, 2).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "store :memory:: cannot promote a model: there is no ports/seasonal_median/in\
-         {ifName=\" Gi1/0,5 \",instance=\"a\\\"b\"} version 2"
-    );
-    assert_eq!(store.models_in_use(None).unwrap()[0].version, 1, "the one before stays");
 }
 
 #[test]
 fn pruning_keeps_the_promoted_and_the_newest_of_each_key() {
     let store = Store::in_memory().unwrap();
     let (stl, median) = (model("stl", 100), model("seasonal_median", 100));
-    let models = [stl.clone(), median.clone(), stl.clone(), stl.clone(), stl.clone(), stl.clone()];
+    assert_eq!(add(&store, &stl, &ModelState::Promoted), 1);
+    let models = [median, stl.clone(), stl.clone(), stl.clone(), stl.clone()];
     let added = store.add_models(&models, &ModelState::Candidate).unwrap();
-    assert_eq!(added, [1, 1, 2, 3, 4, 5]);
-    store.promote(&stl.key, 1).unwrap();
+    assert_eq!(added, [1, 2, 3, 4, 5]);
     assert_eq!(store.prune_models("coredns", 0).unwrap(), 0);
     assert_eq!(store.prune_models("ports", 2).unwrap(), 2);
     assert!(versions(&store).iter().map(|(version, _)| *version).eq([1, 1, 4, 5]));
@@ -272,32 +256,37 @@ fn streaks_survive_and_old_ones_go() {
 fn an_anomaly_goes_on_after_a_restart() {
     let store = Store::in_memory().unwrap();
     let (a, b) = (Entity::new([("job", "a")]), Entity::new([("job", "b")]));
-    let id = store.open_anomaly("coredns", &a, 100).unwrap();
+    let record = |entity: &Entity, from_s, to_s| {
+        let anomaly = (entity.clone(), Interval { from_s, to_s });
+        store.record_anomalies("coredns", &[anomaly]).unwrap();
+    };
+    record(&a, 100, 100);
     assert_eq!(store.anomalies("coredns", 0).unwrap(), [], "empty so far");
-    store.extend_anomaly(id, 160).unwrap();
-    store.extend_anomaly(id, 130).unwrap();
-    assert_eq!(store.open_anomaly("coredns", &a, 160).unwrap(), id);
-    assert_ne!(store.open_anomaly("coredns", &a, 161).unwrap(), id);
-    assert_ne!(store.open_anomaly("coredns", &b, 120).unwrap(), id);
-    let interval = Interval { from_s: 100, to_s: 160 };
-    assert_eq!(store.anomalies("coredns", 159).unwrap(), [(a, interval)]);
-    assert_eq!(store.anomalies("coredns", 160).unwrap(), []);
-    assert_eq!(store.extend_anomaly(99, 1).unwrap_err().reason(), "store_not_found");
+    record(&a, 100, 160);
+    record(&a, 100, 130);
+    record(&a, 160, 160);
+    record(&b, 120, 121);
+    record(&a, 161, 170);
+    let of = |entity: &Entity, from_s, to_s| (entity.clone(), Interval { from_s, to_s });
+    let wanted = [of(&a, 100, 160), of(&b, 120, 121), of(&a, 161, 170)];
+    assert_eq!(store.anomalies("coredns", 0).unwrap(), wanted);
+    assert_eq!(store.anomalies("coredns", 159).unwrap(), [of(&a, 100, 160), of(&a, 161, 170)]);
+    assert_eq!(store.anomalies("coredns", 160).unwrap(), [of(&a, 161, 170)]);
 }
 
 #[test]
-fn a_request_outlives_the_one_who_took_it() {
+fn a_request_stays_until_it_is_finished() {
     let dir = tempfile::tempdir().unwrap();
     let (cli, sidecar) = (Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap());
     cli.request_training("coredns", "label 1").unwrap();
     cli.request_training("coredns", "label 2").unwrap();
-    let taken = sidecar.take_training_requests().unwrap();
-    assert!(taken.iter().map(|request| request.reason.as_str()).eq(["label 1", "label 2"]));
-    assert_eq!(sidecar.take_training_requests().unwrap(), []);
-    sidecar.finish_training_request(taken[0].id).unwrap();
+    let asked = sidecar.training_requests().unwrap();
+    assert!(asked.iter().map(|request| request.reason.as_str()).eq(["label 1", "label 2"]));
+    assert_eq!(sidecar.training_requests().unwrap(), asked, "who asks again hears it again");
+    sidecar.finish_training_request(asked[0].id).unwrap();
     drop(sidecar);
     let restarted = Store::open(dir.path()).unwrap();
-    assert_eq!(restarted.take_training_requests().unwrap(), taken[1..]);
+    assert_eq!(restarted.training_requests().unwrap(), asked[1..]);
 }
 
 #[test]
@@ -373,7 +362,7 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
         }
         assert!(kept.len() < 1_000);
     };
-    assert_eq!(error.reason(), "store_full");
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
     assert!(error.to_string().ends_with(
         "portent.db: cannot store a label: the disk is full; nothing was written, all is kept"
     ));
@@ -392,7 +381,7 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
 fn a_place_that_cannot_be_written_is_named() {
     // Nobody may make files here, not even root.
     let error = Store::open(Path::new("/proc")).unwrap_err();
-    assert_eq!(error.reason(), "store_open");
+    assert!(matches!(error, StoreError::Open { .. }), "{error}");
     let text = error.to_string();
     assert!(text.starts_with("cannot open the store /proc/portent.db: "), "{text}");
     assert!(text.ends_with("; wanted a directory that can be written"), "{text}");
@@ -400,7 +389,7 @@ fn a_place_that_cannot_be_written_is_named() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
     let error = Store::open(&dir.path().join("file/store")).unwrap_err();
-    assert_eq!(error.reason(), "store_open");
+    assert!(matches!(error, StoreError::Open { .. }), "{error}");
 }
 
 #[test]
@@ -423,7 +412,7 @@ fn a_newer_schema_is_left_untouched() {
             fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
         }
         let error = Store::open(copy.path()).unwrap_err();
-        assert_eq!(error.reason(), "store_newer_schema");
+        assert!(matches!(error, StoreError::NewerSchema { .. }), "{error}");
         let text = error.to_string();
         assert!(text.contains("has schema 99, written by a newer Portent; this one knows up to 2"));
         for name in &files {
@@ -440,7 +429,7 @@ fn a_foreign_file_is_left_untouched() {
     fs::write(&path, "not a database, but somebody's diary".repeat(100)).unwrap();
     let before = fs::read(&path).unwrap();
     let error = Store::open(dir.path()).unwrap_err();
-    assert_eq!(error.reason(), "store_foreign");
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
     assert!(fs::read(&path).unwrap() == before);
 
     fs::remove_file(&path).unwrap();
@@ -448,7 +437,8 @@ fn a_foreign_file_is_left_untouched() {
     other.execute_batch("CREATE TABLE diary (day TEXT)").unwrap();
     drop(other);
     let before = fs::read(&path).unwrap();
-    assert_eq!(Store::open(dir.path()).unwrap_err().reason(), "store_foreign");
+    let error = Store::open(dir.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
     assert!(fs::read(&path).unwrap() == before);
 }
 
@@ -458,11 +448,12 @@ fn damage_is_an_error_not_a_panic() {
     let id = store.add_label(&label(1), Some(&rows(&[1.0, 2.0]))).unwrap();
     let cut = "UPDATE label_rows SET sample_values = x'00'";
     store.write("damage", |t| t.execute(cut, [])).unwrap();
-    assert_eq!(store.label_rows(id).unwrap_err().reason(), "store_corrupt");
+    let error = store.label_rows(id).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
     add(&store, &model("stl", 1), &ModelState::Candidate);
     store.write("damage", |t| t.execute("UPDATE model SET card = '{'", [])).unwrap();
     let error = store.model(&model("stl", 1).key, 1).unwrap_err();
-    assert_eq!(error.reason(), "store_corrupt");
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::score::Streak;
 use crate::score::combine;
 use crate::series::Window;
 use crate::store::LabelRows;
+use crate::store::ModelKey;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 
@@ -42,16 +43,18 @@ const NAMED_LABELS: usize = 5;
 /// when it comes again; nearer to its peak where the middle would page on ordinary days.
 const QUANTILES: [f64; 4] = [0.5, 0.75, 0.9, 1.0];
 
-/// Moves the challenger's thresholds as the labels say and decides. `keep_going` is asked between two
-/// scorings of a day; what is decided after it said no is of no use.
+/// Moves the challenger's thresholds as the labels say and decides. Judged is what would be in use:
+/// with the challengers, champions that none of them replaces. `keep_going` is asked between two pieces
+/// of scoring; what is decided after it said no is of no use.
 pub(super) fn decide_while(
     watch: &Watch,
     history: &Window,
     told: &[Told],
-    champions: &Members,
+    in_use: &Members,
     challengers: &mut Members,
     keep_going: &dyn Fn() -> bool,
 ) -> Decision {
+    let champions = in_use;
     let uncalibrated = |members: &Members| members.values().any(|model| !model.calibrated());
     if uncalibrated(challengers) && !champions.is_empty() && !uncalibrated(champions) {
         // Its scores would be absent where the champion's are not.
@@ -64,23 +67,22 @@ pub(super) fn decide_while(
     let none = Members::new();
     let champions = if champions.iter().any(silent) { &none } else { champions };
     let last_day = last_day(history);
-    let allowed = match champions.is_empty() {
-        true => None,
-        false => Some(false_alarms(watch, champions, &last_day)),
-    };
-    keep_going();
     // Without a champion: what it would cost before any label moved it.
-    let allowed = allowed.or_else(|| Some(false_alarms(watch, challengers, &last_day)));
+    let measure = match champions.is_empty() {
+        true => Jury::mixed(in_use, challengers, keep_going),
+        false => Jury::of(champions, keep_going),
+    };
+    let allowed = measure.false_alarms(watch, &last_day);
     let pristine: BTreeMap<_, f64> =
         challengers.iter().map(|(key, model)| (key.clone(), model.threshold())).collect();
     let mut decision = Decision::Promote;
     for quantile in QUANTILES {
-        keep_going();
         for (key, model) in challengers.iter_mut() {
             model.reset_threshold(pristine[key]);
         }
-        move_thresholds(told, challengers, quantile);
-        decision = judge(watch, &last_day, told, challengers, allowed);
+        move_thresholds(told, challengers, quantile, keep_going);
+        let jury = Jury::mixed(in_use, challengers, keep_going);
+        decision = judge(watch, &last_day, told, &jury, Some(allowed));
         if decision == Decision::Promote {
             return decision;
         }
@@ -99,11 +101,10 @@ fn judge(
     watch: &Watch,
     last_day: &Window,
     told: &[Told],
-    challengers: &Members,
+    jury: &Jury<'_>,
     allowed: Option<usize>,
 ) -> Decision {
-    let mut missed: Vec<String> =
-        told.iter().filter_map(|told| missed(challengers, told)).collect();
+    let mut missed: Vec<String> = told.iter().filter_map(|told| missed(jury, told)).collect();
     let more = missed.len().saturating_sub(NAMED_LABELS);
     missed.truncate(NAMED_LABELS);
     if more > 0 {
@@ -112,7 +113,7 @@ fn judge(
     if !missed.is_empty() {
         return Decision::Reject(missed.join("; "));
     }
-    let alarms = false_alarms(watch, challengers, last_day);
+    let alarms = jury.false_alarms(watch, last_day);
     match allowed.filter(|allowed| alarms > *allowed) {
         Some(allowed) => Decision::Reject(format!(
             "{alarms} false alarms on the last normal day, {allowed} with the promoted version"
@@ -122,8 +123,8 @@ fn judge(
 }
 
 /// How a label is not met, and which others of its entity say the opposite.
-fn missed(challengers: &Members, told: &Told) -> Option<String> {
-    let highest = inside(challengers, told).into_values().fold(f64::NAN, f64::max);
+fn missed(jury: &Jury<'_>, told: &Told) -> Option<String> {
+    let highest = jury.inside(told).into_values().fold(f64::NAN, f64::max);
     let label = &told.heard.label;
     let wanted = match label.verdict {
         Verdict::Anomaly if highest <= 1.0 => "above 1",
@@ -143,7 +144,12 @@ fn missed(challengers: &Members, told: &Told) -> Option<String> {
 
 /// Lowers the thresholds of the members that see a labelled anomaly best, and raises those of members
 /// that see one where a person saw none.
-fn move_thresholds(told: &[Told], challengers: &mut Members, quantile: f64) {
+fn move_thresholds(
+    told: &[Told],
+    challengers: &mut Members,
+    quantile: f64,
+    keep_going: &dyn Fn() -> bool,
+) {
     let mut lowest: BTreeMap<_, f64> = BTreeMap::new();
     let mut highest: BTreeMap<_, f64> = BTreeMap::new();
     for told in told {
@@ -152,7 +158,7 @@ fn move_thresholds(told: &[Told], challengers: &mut Members, quantile: f64) {
             .iter()
             .filter_map(|(key, model)| {
                 let at = if verdict == Verdict::Normal { 1.0 } else { quantile };
-                Some((key.clone(), level(surprises(model, told), at)?))
+                Some((key.clone(), level(surprises(model, told, keep_going), at)?))
             })
             .collect();
         let best = levels.iter().max_by(|a, b| a.1.total_cmp(b.1));
@@ -176,10 +182,11 @@ fn move_thresholds(told: &[Told], challengers: &mut Members, quantile: f64) {
     }
 }
 
-fn surprises(model: &Model, told: &Told) -> Vec<f64> {
+fn surprises(model: &Model, told: &Told, keep_going: &dyn Fn() -> bool) -> Vec<f64> {
     let LabelRows { features, window } = &told.rows;
     let from_s = told.points.iter().map(|points| points.from_s).min().unwrap_or(i64::MAX);
-    let points = model.score(&model.columns(names(features), window), from_s);
+    let rows = model.columns(names(features), window);
+    let points = model.score_while(&rows, from_s, keep_going).unwrap_or_default();
     let inside = points.iter().filter(|point| told.speaks_for(point.time_s));
     inside.map(|point| point.surprise).filter(|surprise| surprise.is_finite()).collect()
 }
@@ -194,47 +201,71 @@ fn names(names: &[String]) -> impl Iterator<Item = &str> + Clone {
     names.iter().map(String::as_str)
 }
 
-/// The scores of the points that a label speaks for, by time.
-pub(super) fn inside(members: &Members, told: &Told) -> BTreeMap<i64, f64> {
-    let mut scores = scores(members, &told.rows.features, &told.rows.window);
-    scores.retain(|time_s, _| told.speaks_for(*time_s));
-    scores
-}
-
-/// The highest combined score of any feature, by time.
-fn scores(members: &Members, names: &[String], rows: &Window) -> BTreeMap<i64, f64> {
-    let mut by_feature: BTreeMap<_, BTreeMap<i64, Vec<f64>>> = BTreeMap::new();
-    for (key, model) in members {
-        let feature = by_feature.entry(key.feature.clone()).or_default();
-        for point in model.score(&model.columns(self::names(names), rows), i64::MIN) {
-            feature.entry(point.time_s).or_default().push(point.score);
-        }
-    }
-    let mut highest = BTreeMap::new();
-    for (time_s, members) in by_feature.into_values().flatten() {
-        let score = combine(&members);
-        let known = highest.entry(time_s).or_insert(f64::NAN);
-        *known = f64::max(*known, score);
-    }
-    highest
-}
-
-/// Anomalies that a set of models would have reported on rows without a known incident.
-pub(super) fn false_alarms(watch: &Watch, members: &Members, rows: &Window) -> usize {
-    let names: Vec<String> = watch.features.iter().map(|f| f.name.clone()).collect();
-    let mut streak = Streak::default();
-    let mut alarms = 0;
-    for score in scores(members, &names, rows).into_values() {
-        let before = streak.anomaly(watch.consecutive);
-        streak.advance(score);
-        alarms += usize::from(!before && streak.anomaly(watch.consecutive));
-    }
-    alarms
-}
-
 pub(super) fn last_day(history: &Window) -> Window {
     let rows = (DAY_S / history.grid.step_s).max(1) as usize;
     history.slice(history.grid.len.saturating_sub(rows), history.grid.len)
+}
+
+/// Models that judge together.
+pub(super) struct Jury<'a> {
+    members: BTreeMap<&'a ModelKey, &'a Model>,
+    /// Asked between two pieces of scoring; after it said no, what is judged is of no use.
+    keep_going: &'a dyn Fn() -> bool,
+}
+
+impl<'a> Jury<'a> {
+    pub(super) fn of(members: &'a Members, keep_going: &'a dyn Fn() -> bool) -> Jury<'a> {
+        Jury { members: members.iter().collect(), keep_going }
+    }
+
+    /// As they would be in use: challengers, and the champions that none of them replaces.
+    pub(super) fn mixed(
+        champions: &'a Members,
+        challengers: &'a Members,
+        keep_going: &'a dyn Fn() -> bool,
+    ) -> Jury<'a> {
+        Jury { members: champions.iter().chain(challengers).collect(), keep_going }
+    }
+
+    /// The scores of the points that a label speaks for, by time.
+    pub(super) fn inside(&self, told: &Told) -> BTreeMap<i64, f64> {
+        let mut scores = self.scores(&told.rows.features, &told.rows.window);
+        scores.retain(|time_s, _| told.speaks_for(*time_s));
+        scores
+    }
+
+    /// Anomalies that would have been reported on rows without a known incident.
+    pub(super) fn false_alarms(&self, watch: &Watch, rows: &Window) -> usize {
+        let names: Vec<String> = watch.features.iter().map(|f| f.name.clone()).collect();
+        let mut streak = Streak::default();
+        let mut alarms = 0;
+        for score in self.scores(&names, rows).into_values() {
+            let before = streak.anomaly(watch.consecutive);
+            streak.advance(score);
+            alarms += usize::from(!before && streak.anomaly(watch.consecutive));
+        }
+        alarms
+    }
+
+    /// The highest combined score of any feature, by time.
+    fn scores(&self, names: &[String], rows: &Window) -> BTreeMap<i64, f64> {
+        let mut by_feature: BTreeMap<_, BTreeMap<i64, Vec<f64>>> = BTreeMap::new();
+        for (key, model) in &self.members {
+            let feature = by_feature.entry(key.feature.clone()).or_default();
+            let rows = model.columns(self::names(names), rows);
+            let points = model.score_while(&rows, i64::MIN, self.keep_going);
+            for point in points.unwrap_or_default() {
+                feature.entry(point.time_s).or_default().push(point.score);
+            }
+        }
+        let mut highest = BTreeMap::new();
+        for (time_s, members) in by_feature.into_values().flatten() {
+            let score = combine(&members);
+            let known = highest.entry(time_s).or_insert(f64::NAN);
+            *known = f64::max(*known, score);
+        }
+        highest
+    }
 }
 
 #[cfg(test)]
@@ -246,7 +277,6 @@ mod tests {
     use crate::preprocess;
     use crate::series::Entity;
     use crate::series::Grid;
-    use crate::store::ModelKey;
     use crate::train::told::Heard;
     use crate::verdict::Interval;
     use crate::verdict::Label;
@@ -262,6 +292,10 @@ mod tests {
         challengers: &mut Members,
     ) -> Decision {
         decide_while(watch, history, told, champions, challengers, &|| true)
+    }
+
+    fn jury(members: &Members) -> Jury<'_> {
+        Jury::of(members, &|| true)
     }
 
     const STEP_S: i64 = 60;
@@ -346,7 +380,7 @@ mod tests {
     }
 
     fn highest(members: &Members, told: &Told) -> f64 {
-        inside(members, told).into_values().fold(f64::NAN, f64::max)
+        jury(members).inside(told).into_values().fold(f64::NAN, f64::max)
     }
 
     #[test]
@@ -370,7 +404,7 @@ mod tests {
         let (young, mut challengers) =
             (members(&eventful.slice(0, 100)), members(&rows(1, ROWS, 0..0, 0.0)));
         assert!(young.values().all(|model| !model.calibrated()));
-        assert!(false_alarms(&watch(), &challengers, &last_day(&eventful)) > 0);
+        assert!(jury(&challengers).false_alarms(&watch(), &last_day(&eventful)) > 0);
         let decision = decide(&watch(), &eventful, &[], &young, &mut challengers);
         assert_eq!(decision, Decision::Promote);
     }
@@ -399,6 +433,33 @@ mod tests {
     }
 
     #[test]
+    fn a_champion_that_nobody_replaces_is_judged_with_the_challengers() {
+        let history = rows(1, ROWS, 0..0, 0.0);
+        let mut champions = members(&history);
+        let (key, stays) = members(&history).pop_first().unwrap();
+        champions.insert(ModelKey { detector: "stl".into(), ..key }, stays);
+        let mut challengers = members(&history);
+        // They would raise their thresholds; the one that stays in use would page again.
+        let known = told(Verdict::Normal, 20.0);
+        let decision = decide(&watch(), &history, &[known], &champions, &mut challengers);
+        assert!(matches!(&decision, Decision::Reject(why) if why.contains("wanted at most 1")));
+        assert_eq!(challengers.len(), 1, "and it is not made a challenger");
+    }
+
+    #[test]
+    fn a_day_is_scored_in_pieces() {
+        let history = rows(1, ROWS, 0..0, 0.0);
+        let members = members(&history);
+        let asked = std::cell::Cell::new(0);
+        let keep_going = || {
+            asked.set(asked.get() + 1);
+            asked.get() < 3
+        };
+        Jury::of(&members, &keep_going).false_alarms(&watch(), &last_day(&history));
+        assert_eq!(asked.get(), 3, "and ends when it is told to");
+    }
+
+    #[test]
     fn a_reason_names_the_labels_that_are_not_met() {
         let history = rows(1, ROWS, 0..0, 0.0);
         let (champions, mut challengers) = (members(&history), members(&history));
@@ -413,7 +474,7 @@ mod tests {
         let many: Vec<Told> = (0..7).map(|_| nothing(vec![whole])).collect();
         let judged = |told: &[Told]| {
             let last_day = last_day(&history);
-            judge(&watch(), &last_day, told, &champions, None)
+            judge(&watch(), &last_day, told, &jury(&champions), None)
         };
         let Decision::Reject(reason) = judged(&many) else { panic!("promoted") };
         assert!(reason.contains("label 12 (anomaly "), "{reason}");
@@ -425,7 +486,8 @@ mod tests {
         let history = rows(1, ROWS, 0..0, 0.0);
         let champions = members(&history);
         let judged = |told: &Told| {
-            judge(&watch(), &last_day(&history), std::slice::from_ref(told), &champions, None)
+            let told = std::slice::from_ref(told);
+            judge(&watch(), &last_day(&history), told, &jury(&champions), None)
         };
         // 60..80 is far from normal; the label keeps what came before.
         let mut told = told(Verdict::Normal, 20.0);

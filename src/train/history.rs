@@ -16,6 +16,7 @@ use crate::series::Entity;
 use crate::series::Grid;
 use crate::series::Window;
 use crate::source::Source;
+use crate::store::LabelRows;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoredLabel;
@@ -45,6 +46,8 @@ pub(super) struct Past {
     pub(super) told: BTreeMap<Entity, Vec<Told>>,
     /// When the rows of a label that has none yet are whole, in unix seconds.
     pub(super) again_s: Option<i64>,
+    /// Whose labels' rows could not be read this time, with why.
+    pub(super) unread: Vec<(Entity, String)>,
 }
 
 /// Reads history up to `now_s`, masks known incidents, and completes labels that have no rows yet.
@@ -57,14 +60,14 @@ pub(super) async fn read(
 ) -> Result<Past, TrainError> {
     let end_s = (now_s - watch.lag_s).div_euclid(watch.step_s) * watch.step_s + watch.step_s;
     let start_s = end_s - watch.train.history_s;
-    let again_s = complete_labels(source, store, watch, now_s).await?;
+    let (again_s, unread) = complete_labels(source, store, watch, now_s).await?;
     let (known, told) = known(store, watch, start_s).await?;
     let grid = Grid::covering(start_s, end_s, watch.step_s);
     let mut reading = reading::read(source, watch, grid, which).await?;
     for (entity, window) in &mut reading.windows {
         known.mask(watch, entity, window);
     }
-    Ok(Past { reading, told, again_s })
+    Ok(Past { reading, told, again_s, unread })
 }
 
 /// Seconds from the first row with data to the last.
@@ -82,17 +85,19 @@ fn mask(window: &mut Window, incident: Interval, normal: &[Interval]) {
     }
 }
 
-/// Fetches the rows of labels that were given while the source could not be asked, and says when the
-/// first of those is over that speak of now.
+/// Fetches the rows of labels that were given while the source could not be asked, and anew those that
+/// are of another step than the watch has now. Says when the first of those is over that speak of now,
+/// and whose rows it may have another time.
 async fn complete_labels(
     source: &Arc<dyn Source>,
     store: &Store,
     watch: &Watch,
     now_s: i64,
-) -> Result<Option<i64>, TrainError> {
-    let labels = with_store(store, watch, |store, name| store.labels(Some(name))).await?;
-    let (mut without, mut again_s) = (Vec::new(), None::<i64>);
-    for StoredLabel { id, label, .. } in labels.into_iter().filter(|label| !label.has_rows) {
+) -> Result<(Option<i64>, Vec<(Entity, String)>), TrainError> {
+    let settings = watch.clone();
+    let wanting = with_store(store, watch, move |store, _| wanting_rows(store, &settings)).await?;
+    let (mut without, mut unread, mut again_s) = (Vec::new(), Vec::new(), None::<i64>);
+    for StoredLabel { id, label, has_rows, .. } in wanting {
         match gather::label_rows(source, watch, &label, now_s).await {
             Ok(Labelled::Rows(rows)) => {
                 with_store(store, watch, move |store, _| store.set_label_rows(id, &rows)).await?;
@@ -101,15 +106,38 @@ async fn complete_labels(
                 again_s = Some(again_s.map_or(at_s, |again_s| again_s.min(at_s)));
             }
             // Out of the source's retention: the label is kept, it only cannot be learnt from.
+            Ok(Labelled::Nothing) if has_rows => {
+                let (watch, label) = (&watch.name, label.named(id));
+                tracing::warn!(watch, label, "not learnt from: its rows are of another step");
+            }
             Ok(Labelled::Nothing) => without.push(id),
-            Err(error) => tracing::warn!(watch = watch.name, id, %error, "label without rows"),
+            Err(error) if error.is_final() => {
+                tracing::warn!(watch = watch.name, id, %error, "label without rows");
+            }
+            Err(error) => unread.push((label.entity, format!("rows of label {id}: {error}"))),
         }
     }
     if !without.is_empty() {
         let watch = watch.name.as_str();
         tracing::warn!(watch, labels = ?without, "not learnt from: no samples in their intervals");
     }
-    Ok(again_s)
+    Ok((again_s, unread))
+}
+
+/// The labels that have no rows of the watch's step.
+fn wanting_rows(store: &Store, watch: &Watch) -> Result<Vec<StoredLabel>, StoreError> {
+    let mut wanting = Vec::new();
+    for stored in store.labels(Some(&watch.name))? {
+        if !stored.has_rows || rows_of(store, watch, stored.id)?.is_none() {
+            wanting.push(stored);
+        }
+    }
+    Ok(wanting)
+}
+
+/// A label's rows, if they are of the step that the watch has now; others cannot be judged as if.
+fn rows_of(store: &Store, watch: &Watch, id: i64) -> Result<Option<LabelRows>, StoreError> {
+    Ok(store.label_rows(id)?.filter(|rows| rows.window.grid.step_s == watch.step_s))
 }
 
 #[derive(Default)]
@@ -176,7 +204,7 @@ pub(super) async fn told(
     .await
 }
 
-/// Those labels whose rows are kept, with them.
+/// Those labels whose rows are kept and of the watch's step, with them.
 fn with_rows(
     store: &Store,
     watch: &Watch,
@@ -186,7 +214,7 @@ fn with_rows(
     for (entity, labels) in heard {
         let points = told::points(watch, &labels);
         for (heard, points) in labels.into_iter().zip(points) {
-            if let Some(rows) = store.label_rows(heard.id)? {
+            if let Some(rows) = rows_of(store, watch, heard.id)? {
                 told.entry(entity.clone()).or_default().push(Told { heard, rows, points });
             }
         }

@@ -35,8 +35,10 @@ use crate::store::StoreError;
 use crate::watch::Watch;
 use crate::workers::Priority;
 use crate::workers::Turn;
+use crate::workers::Unfinished;
 use crate::workers::Workers;
 
+use history::Past;
 use reading::Reading;
 use succession::Champions;
 use told::Told;
@@ -49,7 +51,7 @@ const KEEP_VERSIONS: usize = 5;
 /// What every training needs.
 #[derive(Clone)]
 pub struct Trainer {
-    /// Where history comes from.
+    /// Where history comes from; in a sidecar, a [`patient`](crate::source::patient) one.
     pub source: Arc<dyn Source>,
     /// Where models go.
     pub store: Store,
@@ -86,13 +88,18 @@ pub struct Outcome {
     pub rejected: Vec<(Entity, String)>,
     /// Entities that have too little history yet, with why.
     pub waiting: Vec<(Entity, String)>,
+    /// Entities that want another attempt, with why: a defect, a store that could not be written, a
+    /// label whose rows could not be read.
+    pub failed: Vec<(Entity, String)>,
+    /// Whose labels cannot be learnt, since they do not live.
+    pub absent: BTreeSet<Entity>,
     /// Who was found alive, with the stretch of data that there is to learn from, in seconds.
     pub seen: BTreeMap<Entity, i64>,
     /// When there is more to learn of a label that speaks of now, in unix seconds.
     pub again_s: Option<i64>,
 }
 
-/// Why nothing was trained.
+/// Why nobody was trained.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The source did not answer.
@@ -113,11 +120,12 @@ pub enum TrainError {
 pub(crate) type Members = BTreeMap<ModelKey, Model>;
 
 impl Trainer {
-    /// Trains the entities of a watch that have enough history at `now_s`.
+    /// Trains the entities of a watch that have enough history at `now_s`. What goes wrong with one of
+    /// them is no matter of the others; where the source refused a feature's query for all of history,
+    /// it has gone wrong for whom models are in use that may know the feature.
     ///
     /// # Errors
-    /// Source or store failed, or the source refused a feature's query for all of history where models
-    /// are in use that may know the feature; models promoted before are untouched.
+    /// Source or store failed for all; models in use are untouched.
     pub async fn train(
         &self,
         watch: &Watch,
@@ -127,9 +135,10 @@ impl Trainer {
         let started = Instant::now();
         let outcome = self.try_train(watch, which, now_s).await;
         let result = match &outcome {
+            Err(_) => "failed",
+            Ok(outcome) if !outcome.failed.is_empty() => "failed",
             Ok(outcome) if outcome.n_promoted + outcome.rejected.len() == 0 => "waiting",
             Ok(_) => "trained",
-            Err(_) => "failed",
         };
         self.board.own().training(&watch.name, result, started.elapsed().as_secs_f64());
         outcome
@@ -142,11 +151,12 @@ impl Trainer {
         now_s: i64,
     ) -> Result<Outcome, TrainError> {
         let past = history::read(&self.source, &self.store, watch, now_s, which).await?;
-        let Reading { windows, seen, refused } = past.reading;
-        let mut outcome = Outcome { again_s: past.again_s, ..Outcome::default() };
-        let mut told = past.told;
+        let Past { reading, mut told, again_s, unread } = past;
+        let Reading { windows, seen, refused } = reading;
+        let mut outcome = Outcome { again_s, failed: unread, ..Outcome::default() };
+        let absent = told.keys().filter(|entity| which.wants(entity));
+        outcome.absent = absent.filter(|entity| !windows.contains_key(entity)).cloned().collect();
         let mut in_use = self.in_use(watch).await?;
-        let mut withheld = false;
         for (entity, rows) in windows {
             let span_s = history::span_s(&rows);
             outcome.seen.insert(entity.clone(), span_s);
@@ -155,28 +165,48 @@ impl Trainer {
                 outcome.waiting.push((entity, why));
                 continue;
             }
-            let told = told.remove(&entity).unwrap_or_default();
-            let in_use = in_use.remove(&entity).unwrap_or_default();
-            let champions = Champions {
-                protected: succession::is_protected(watch, &in_use, &told, now_s),
-                members: self.champions(watch, in_use).await?,
+            let subject = Subject {
+                rows,
+                told: told.remove(&entity).unwrap_or_default(),
+                in_use: in_use.remove(&entity).unwrap_or_default(),
             };
-            // A model on some of its features is better than none, not better than one on all.
-            if refused.is_some() && !champions.members.is_empty() {
-                withheld = true;
-                continue;
+            let succeeded =
+                self.succeed(watch, &entity, subject, refused.as_ref(), now_s, &mut outcome);
+            match succeeded.await {
+                Err(TrainError::Stopped) => return Err(TrainError::Stopped),
+                Err(error) => outcome.failed.push((entity, error.to_string())),
+                Ok(()) => {}
             }
-            let trained = self.train_entity(watch, &entity, rows, told, champions).await?;
-            self.keep(watch, &entity, trained, now_s, &mut outcome).await?;
         }
         if let Some(seen) = seen {
             self.retire(watch, seen, now_s).await?;
         }
         self.prune(watch).await?;
-        match refused.filter(|_| withheld) {
-            Some(refused) => Err(TrainError::Source(refused)),
-            None => Ok(outcome),
+        Ok(outcome)
+    }
+
+    /// Trains one entity, and puts its models in use if they are better.
+    async fn succeed(
+        &self,
+        watch: &Watch,
+        entity: &Entity,
+        subject: Subject,
+        refused: Option<&GatherError>,
+        now_s: i64,
+        outcome: &mut Outcome,
+    ) -> Result<(), TrainError> {
+        let Subject { rows, told, in_use } = subject;
+        let champions = Champions {
+            protected: succession::is_protected(watch, &in_use, &told, now_s),
+            members: self.champions(watch, in_use).await?,
+        };
+        // A model on some of its features is better than none, not better than one on all.
+        if let Some(refused) = refused.filter(|_| !champions.members.is_empty()) {
+            outcome.failed.push((entity.clone(), format!("history cannot be read: {refused}")));
+            return Ok(());
         }
+        let trained = self.train_entity(watch, entity, rows, told, champions).await?;
+        self.keep(watch, entity, trained, now_s, outcome).await
     }
 
     async fn train_entity(
@@ -191,7 +221,11 @@ impl Trainer {
         let fitting = self.workers.run(Priority::Training, move |turn| {
             fit_entity(&watch, &entity, &rows, &told, &champions, turn)
         });
-        fitting.await.map_err(|_| TrainError::Panicked)?
+        match fitting.await {
+            Ok(trained) => trained,
+            Err(Unfinished::Panicked(_)) => Err(TrainError::Panicked),
+            Err(Unfinished::Stopped) => Err(TrainError::Stopped),
+        }
     }
 
     /// The models in use, by entity. Read once: a list of all for each entity would grow with its square.
@@ -206,8 +240,6 @@ impl Trainer {
         Ok(by_entity)
     }
 
-    /// The models of these rows, but for those of other settings: such a model judges something else,
-    /// and is no measure of the new one.
     /// The models in use, without those of other settings: those judge something else and are no
     /// measure of the new ones.
     async fn champions(&self, watch: &Watch, rows: Vec<ModelRow>) -> Result<Members, TrainError> {
@@ -292,6 +324,13 @@ impl Trainer {
     }
 }
 
+/// What an entity is trained on, and what it has.
+struct Subject {
+    rows: Window,
+    told: Vec<Told>,
+    in_use: Vec<ModelRow>,
+}
+
 struct Trained {
     members: Members,
     decision: Decision,
@@ -338,7 +377,7 @@ fn fit_entity(
     if members.is_empty() {
         return Ok(Trained { members, decision: Decision::Reject(refused) });
     }
-    let decision = match succession::refused(watch, rows, champions, &members) {
+    let decision = match succession::refused(watch, rows, champions, &members, &keep_going) {
         Some(reason) => Decision::Reject(reason),
         None => {
             let champions = &champions.members;

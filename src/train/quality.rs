@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::Members;
 use super::TrainError;
 use super::Trainer;
-use super::gate;
+use super::gate::Jury;
 use super::history;
 use super::told::Told;
 use crate::export::Quality;
@@ -55,10 +55,14 @@ impl Trainer {
                     if !turn.keep_going() {
                         return Err(TrainError::Stopped);
                     }
-                    counts.count(members, told, delay_s);
+                    let keep_going = || turn.keep_going();
+                    counts.count(&Jury::of(members, &keep_going), told, delay_s);
                 }
             }
-            Ok(counts.quality())
+            match turn.keep_going() {
+                true => Ok(counts.quality()),
+                false => Err(TrainError::Stopped),
+            }
         });
         let quality = counting.await.map_err(|_| TrainError::Panicked)??;
         self.board.own().quality(&watch.name, quality);
@@ -68,8 +72,8 @@ impl Trainer {
 
 impl Counts {
     /// `delay_s`: from a point's time to the last row that it is made of.
-    fn count(&mut self, members: &Members, told: &Told, delay_s: i64) {
-        let mut scores = gate::inside(members, told);
+    fn count(&mut self, jury: &Jury<'_>, told: &Told, delay_s: i64) {
+        let mut scores = jury.inside(told);
         scores.retain(|_, score| !score.is_nan());
         let first_above = scores.iter().find(|(_, score)| **score > 1.0);
         match (told.heard.label.verdict, first_above) {

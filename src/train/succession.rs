@@ -6,6 +6,7 @@
 use super::Members;
 use super::Told;
 use super::gate;
+use super::gate::Jury;
 use crate::model::Model;
 use crate::series::Window;
 use crate::store::ModelRow;
@@ -36,6 +37,7 @@ pub(super) fn refused(
     history: &Window,
     champions: &Champions,
     challengers: &Members,
+    keep_going: &dyn Fn() -> bool,
 ) -> Option<String> {
     let Champions { members: champions, protected } = champions;
     let most = |members: &Members| members.values().map(Model::n_rows).max().unwrap_or(0);
@@ -44,8 +46,9 @@ pub(super) fn refused(
         return None;
     }
     let last_day = gate::last_day(history);
-    let alarms = |members| gate::false_alarms(watch, members, &last_day);
-    (alarms(champions) <= alarms(challengers)).then(|| {
+    let before = Jury::of(champions, keep_going).false_alarms(watch, &last_day);
+    let after = Jury::mixed(champions, challengers, keep_going).false_alarms(watch, &last_day);
+    (before <= after).then(|| {
         format!("learnt from {new} rows, wanted half of the {old} that the promoted version knows")
     })
 }

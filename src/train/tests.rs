@@ -1,5 +1,8 @@
 //! A watch that is trained, labelled, and trained again.
 
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::*;
 use crate::detect;
 use crate::export::Format;
@@ -28,8 +31,13 @@ const SMALL: Interval = Interval { from_s: 20 * HOUR_S, to_s: 21 * HOUR_S };
 /// As any other hour.
 const QUIET: Interval = Interval { from_s: 30 * HOUR_S, to_s: 31 * HOUR_S };
 
-/// One entity: noise of standard deviation 1 (a sum of uniforms) around 10, and the incidents.
-struct Noise;
+/// Noise of standard deviation 1 (a sum of uniforms) around 10, and the incidents.
+struct Noise {
+    /// The values of the label `port`; empty for no such label.
+    ports: Vec<&'static str>,
+    /// What begins before is not answered now.
+    deaf_before_s: AtomicI64,
+}
 
 fn value(time_s: i64) -> f64 {
     let mut state = time_s.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -50,9 +58,14 @@ fn value(time_s: i64) -> f64 {
 
 impl Source for Noise {
     fn range<'a>(&'a self, _: &'a str, grid: Grid) -> BoxFuture<'a, Result<Answer, SourceError>> {
+        if grid.start_s < self.deaf_before_s.load(Relaxed) {
+            return Box::pin(async { Err(SourceError::Unavailable("busy".into())) });
+        }
         let times = (0..grid.len).map(|i| grid.time(i)).filter(|time_s| *time_s >= 0);
-        let samples = times.map(|time_s| (time_s, value(time_s))).collect();
-        let series = vec![AnswerSeries { labels: Entity::default(), samples }];
+        let samples: Vec<_> = times.map(|time_s| (time_s, value(time_s))).collect();
+        let labels = self.ports.iter().map(|name| port(name));
+        let series = labels.map(|labels| AnswerSeries { labels, samples: samples.clone() });
+        let series = series.filter(|series| !series.samples.is_empty()).collect();
         Box::pin(async { Ok(Answer { series, ..Answer::default() }) })
     }
 
@@ -88,20 +101,30 @@ fn watch() -> Watch {
     }
 }
 
+/// The entity of a port; of no labels for no name.
+fn port(name: &str) -> Entity {
+    Entity::new([("port", name)])
+}
+
 fn trainer() -> Trainer {
-    Trainer {
-        source: Arc::new(Noise),
+    trainer_of(&[""]).0
+}
+
+fn trainer_of(ports: &[&'static str]) -> (Trainer, Arc<Noise>) {
+    let noise = Arc::new(Noise { ports: ports.to_vec(), deaf_before_s: AtomicI64::new(0) });
+    let trainer = Trainer {
+        source: Arc::clone(&noise) as Arc<dyn Source>,
         store: Store::in_memory().unwrap(),
         board: Board::new(),
         workers: Workers::new(2),
-    }
+    };
+    (trainer, noise)
 }
 
-/// Says it and keeps the rows, as the web API does.
-async fn say(trainer: &Trainer, verdict: Verdict, interval: Interval) -> i64 {
-    let label = Label {
+fn label(entity: Entity, verdict: Verdict, interval: Interval) -> Label {
+    Label {
         watch: "w".into(),
-        entity: Entity::default(),
+        entity,
         interval,
         verdict,
         class: None,
@@ -109,7 +132,12 @@ async fn say(trainer: &Trainer, verdict: Verdict, interval: Interval) -> i64 {
         note: None,
         source: "api".into(),
         created_s: NOW_S,
-    };
+    }
+}
+
+/// Says it and keeps the rows, as the web API does.
+async fn say(trainer: &Trainer, verdict: Verdict, interval: Interval) -> i64 {
+    let label = label(Entity::default(), verdict, interval);
     let rows = gather::label_rows(&trainer.source, &watch(), &label, NOW_S).await.unwrap();
     let Labelled::Rows(rows) = rows else { panic!("{rows:?}") };
     trainer.store.add_label(&label, Some(&rows)).unwrap()
@@ -166,4 +194,74 @@ async fn the_later_of_two_contradicting_labels_is_learnt() {
     let outcome = trainer.train(&watch, &Which::All, NOW_S).await.unwrap();
     assert_eq!((outcome.n_promoted, &outcome.rejected[..]), (1, &[][..]));
     assert!(measured(&trainer).await.contains(&"recall_ratio{watch=\"w\"} 1".to_string()));
+}
+
+#[tokio::test]
+async fn what_goes_wrong_with_one_entity_is_no_matter_of_the_others() {
+    let (trainer, _) = trainer_of(&["a", "b", "c"]);
+    let watch = Watch { entity: vec!["port".into()], ..watch() };
+    trainer.store.refuse_models_of(&port("a"));
+    let outcome = trainer.train(&watch, &Which::All, NOW_S).await.unwrap();
+    assert_eq!(outcome.n_promoted, 2, "after the one that failed: {:?}", outcome.failed);
+    let [(failed, why)] = &outcome.failed[..] else { panic!("{:?}", outcome.failed) };
+    assert_eq!((failed, why.contains("refused")), (&port("a"), true), "{why}");
+    let text = trainer.board.scrape(Format::Text, false).into_bytes();
+    let text = String::from_utf8(text).unwrap();
+    let counted = "portent_trainings_total{watch=\"w\",result=\"failed\"} 1";
+    assert!(text.contains(counted), "{text}");
+    trainer.store.refuse_no_models();
+    let again = Which::Only([failed.clone()].into());
+    let outcome = trainer.train(&watch, &again, NOW_S).await.unwrap();
+    assert_eq!((outcome.n_promoted, outcome.failed.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_label_whose_rows_cannot_be_read_is_not_done_with() {
+    let (trainer, noise) = trainer_of(&["a"]);
+    let train = Training { history_s: NOW_S - 100 * HOUR_S, ..watch().train };
+    let watch = Watch { entity: vec!["port".into()], train, ..watch() };
+    trainer.store.add_label(&label(port("a"), Verdict::Anomaly, LARGE), None).unwrap();
+    trainer.store.add_label(&label(port("gone"), Verdict::Anomaly, LARGE), None).unwrap();
+    noise.deaf_before_s.store(90 * HOUR_S, Relaxed);
+    let outcome = trainer.train(&watch, &Which::All, NOW_S).await.unwrap();
+    assert_eq!(outcome.n_promoted, 1, "the history itself can be read");
+    let failed: Vec<&Entity> = outcome.failed.iter().map(|(entity, _)| entity).collect();
+    assert_eq!(failed, [&port("a"), &port("gone")]);
+    assert!(outcome.failed[0].1.starts_with("rows of label 1: x: busy"), "{:?}", outcome.failed);
+    noise.deaf_before_s.store(0, Relaxed);
+    let outcome = trainer.train(&watch, &Which::All, NOW_S).await.unwrap();
+    assert_eq!(outcome.failed, []);
+    assert!(trainer.store.label_rows(1).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_label_of_who_does_not_live_is_named() {
+    let (trainer, _) = trainer_of(&["a"]);
+    let watch = Watch { entity: vec!["port".into()], ..watch() };
+    let said = label(port("gone"), Verdict::Normal, QUIET);
+    let grid = Grid { start_s: QUIET.from_s, step_s: 60, len: 60 };
+    let window = Window::single(grid, vec![10.0; 60]);
+    let rows = crate::store::LabelRows { features: vec!["x".into()], window };
+    trainer.store.add_label(&said, Some(&rows)).unwrap();
+    let outcome = trainer.train(&watch, &Which::All, NOW_S).await.unwrap();
+    assert_eq!((outcome.absent, outcome.failed.len()), ([port("gone")].into(), 0));
+}
+
+#[tokio::test]
+async fn rows_of_another_step_are_read_again_or_left_out() {
+    let (trainer, watch) = (trainer(), watch());
+    let said = |interval: Interval| {
+        let grid = Grid { start_s: interval.from_s, step_s: 30, len: 120 };
+        let window = Window::single(grid, vec![1_000.0; grid.len]);
+        let rows = crate::store::LabelRows { features: vec!["x".into()], window };
+        let label = label(Entity::default(), Verdict::Normal, interval);
+        trainer.store.add_label(&label, Some(&rows)).unwrap()
+    };
+    let known = said(QUIET);
+    let forgotten = said(Interval { from_s: -2 * HOUR_S, to_s: -HOUR_S });
+    assert_eq!(trainer.train(&watch, &Which::All, NOW_S).await.unwrap().n_promoted, 1);
+    let rows = |id| trainer.store.label_rows(id).unwrap().unwrap().window;
+    assert_eq!((rows(known).grid.step_s, rows(known).values.contains(&1_000.0)), (60, false));
+    assert_eq!(rows(forgotten).grid.step_s, 30, "it is kept all the same");
+    assert_eq!(measured(&trainer).await, [""; 0], "neither is called false");
 }

@@ -28,13 +28,6 @@ use crate::web::tls;
 /// Reads and decodes a web configuration file.
 pub type Loader = Arc<dyn Fn(&Path) -> Result<WebConfig, String> + Send + Sync>;
 
-/// Whether the server could start with this file: everything that is wrong with it.
-pub fn check_config(path: &Path, loader: &Loader) -> Result<(), WebError> {
-    load(path, loader)
-        .map(drop)
-        .map_err(|problems| WebError::Config { path: path.to_path_buf(), problems })
-}
-
 /// A good configuration, ready for use.
 #[derive(Default)]
 pub(super) struct Current {

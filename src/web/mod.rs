@@ -29,7 +29,6 @@ pub use config::HttpServerConfig;
 pub use config::TlsServerConfig;
 pub use config::WebConfig;
 pub use live::Loader;
-pub use live::check_config;
 pub use negotiate::best;
 pub use rate::RateLimit;
 pub use server::bind;

@@ -46,6 +46,29 @@ fn grid(len: usize) -> Grid {
     Grid { start_s: START_S, step_s: STEP_S, len }
 }
 
+#[tokio::test]
+async fn a_training_leaves_room_for_a_pass() {
+    const TIME: Duration = Duration::from_millis(250);
+    const EMPTY: &str = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
+    let fake = Fake::start(&[(200, EMPTY)], TIME);
+    let source: Arc<dyn Source> = Arc::new(source(&fake.url, json!({})));
+    let patient = portent::source::patient(&source, 2);
+    let training: Vec<_> = (0..16)
+        .map(|_| {
+            let patient = Arc::clone(&patient);
+            tokio::spawn(async move { patient.range("x", grid(1)).await })
+        })
+        .collect();
+    tokio::time::sleep(TIME / 4).await;
+    let asked = Instant::now();
+    source.range("x", grid(1)).await.unwrap();
+    assert!(asked.elapsed() < 2 * TIME, "queued behind a training for {:?}", asked.elapsed());
+    for query in training {
+        query.await.unwrap().unwrap();
+    }
+    assert_eq!(fake.most_at_once.load(Ordering::SeqCst), 3, "two of it, and the pass's");
+}
+
 /// The reason of the error that a query ends in, and its text.
 async fn failure(source: &Prometheus, query: &str) -> (&'static str, String) {
     let error = source.instant(query, START_S).await.unwrap_err();

@@ -47,6 +47,7 @@ const SHOWN_QUERY: usize = 200;
 pub struct Prometheus {
     client: Arc<Client>,
     gate: Semaphore,
+    max_concurrency: usize,
     place: String,
 }
 
@@ -59,8 +60,9 @@ impl Prometheus {
     pub fn new(config: &Config) -> Result<Prometheus, SourceError> {
         let place = format!("Prometheus at {}", config.shown());
         let client = Client::new(config).map_err(|error| error.at(&place))?;
-        let gate = Semaphore::new(config.max_concurrency.min(Semaphore::MAX_PERMITS));
-        Ok(Prometheus { client: Arc::new(client), gate, place })
+        let max_concurrency = config.max_concurrency.min(Semaphore::MAX_PERMITS);
+        let gate = Semaphore::new(max_concurrency);
+        Ok(Prometheus { client: Arc::new(client), gate, max_concurrency, place })
     }
 
     async fn ask(&self, query: &str, question: Question) -> Result<Decoded, SourceError> {
@@ -125,6 +127,10 @@ impl Source for Prometheus {
         time_s: i64,
     ) -> BoxFuture<'a, Result<Answer, SourceError>> {
         Box::pin(self.one_instant(query, time_s))
+    }
+
+    fn max_concurrency(&self) -> usize {
+        self.max_concurrency
     }
 
     fn describe(&self) -> String {
