@@ -5,6 +5,7 @@
 
 mod gate;
 mod history;
+mod jury;
 mod leaving;
 mod quality;
 mod reading;

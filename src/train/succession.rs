@@ -6,7 +6,7 @@
 use super::Members;
 use super::Told;
 use super::gate;
-use super::gate::Jury;
+use super::jury::Jury;
 use crate::model::Model;
 use crate::series::Window;
 use crate::store::ModelRow;
