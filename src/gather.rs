@@ -135,7 +135,16 @@ pub async fn label_rows(
     let (mut slices, mut found) = (Slices::new(watch, grid, 0), false);
     while !slices.is_done() {
         let slice = slices.take();
-        let mut part = rows(source, watch, slice).await?.windows;
+        let answered = rows(source, watch, slice).await?;
+        if answered.partial {
+            // What is kept is never asked for again: better later and whole.
+            let what = format!("{}: its answer lacks data", source.describe());
+            return Err(GatherError {
+                name: "label".into(),
+                error: SourceError::Unavailable(what),
+            });
+        }
+        let mut part = answered.windows;
         slices.found(part.len());
         if let (Some(part), Some(row)) = (part.remove(&label.entity), grid.index(slice.start_s)) {
             let at = row * window.n_features;

@@ -33,6 +33,10 @@ pub(super) struct Due {
     asked: bool,
     /// For whom the last attempt failed.
     owed: BTreeSet<Entity>,
+    /// Whether there is a label whose rows are not whole yet.
+    unfinished: bool,
+    /// When whom was trained in vain, and how often: a feature that comes and goes, too rare to learn.
+    in_vain: BTreeMap<Entity, (i64, u32)>,
 }
 
 impl Due {
@@ -49,6 +53,8 @@ impl Due {
             n_failures: 0,
             asked: false,
             owed: BTreeSet::new(),
+            unfinished: false,
+            in_vain: BTreeMap::new(),
         }
     }
 
@@ -73,7 +79,7 @@ impl Due {
 
     /// Whether all that was asked for has been done.
     pub(super) fn is_settled(&self) -> bool {
-        !self.asked && self.owed.is_empty()
+        !self.asked && self.owed.is_empty() && !self.unfinished
     }
 
     /// Who lives and has no model now: newcomers, and those whose model turned out to be unreadable.
@@ -81,7 +87,11 @@ impl Due {
     pub(super) fn lacking(&mut self, entities: BTreeSet<Entity>, now_s: i64) {
         let soon_s = now_s.max(self.last_s + self.retry_s.min(AFTER_FAILURE_S));
         for entity in entities.difference(&self.lacking) {
-            self.sooner.entry(entity.clone()).or_insert(soon_s);
+            let pause_s = self.retry_s.min(AFTER_FAILURE_S);
+            let again_s = self.in_vain.get(entity).map_or(soon_s, |(at_s, n)| {
+                at_s + (pause_s << n.saturating_sub(1).min(11)).min(self.train.every_s)
+            });
+            self.sooner.entry(entity.clone()).or_insert(soon_s.max(again_s));
         }
         self.lacking = entities;
     }
@@ -99,6 +109,7 @@ impl Due {
             Which::All => {
                 self.sooner.clear();
                 self.owed.clear();
+                self.in_vain.retain(|entity, _| self.lacking.contains(entity));
                 self.asked = false;
                 // Where nobody lives yet, somebody may come at any time.
                 let nobody = outcome.seen.is_empty();
@@ -110,12 +121,17 @@ impl Due {
                 self.owed.retain(|entity| !entities.contains(entity));
             }
         }
+        for entity in outcome.seen.keys().filter(|entity| self.lacking.contains(*entity)) {
+            let (at_s, n) = self.in_vain.entry(entity.clone()).or_default();
+            (*at_s, *n) = (now_s, *n + 1);
+        }
         let waiting: BTreeSet<&Entity> = outcome.waiting.iter().map(|(entity, _)| entity).collect();
         for (entity, span_s) in &outcome.seen {
             let due_s = now_s + self.pause_s(*span_s, waiting.contains(entity));
             self.sooner.insert(entity.clone(), due_s);
         }
         // Who said what happens now does not wait until tomorrow for an answer.
+        self.unfinished = outcome.again_s.is_some();
         self.all_s = outcome.again_s.map_or(self.all_s, |again_s| self.all_s.min(again_s));
         // Who came while others were trained.
         for entity in self.lacking.iter().filter(|entity| !outcome.seen.contains_key(*entity)) {
@@ -245,8 +261,25 @@ mod tests {
         let unfinished = Outcome { again_s: Some(HOUR_S), ..outcome(&[("old", 13 * DAY_S)]) };
         due.trained(&Which::All, &unfinished, pods(&[]), 60);
         assert_eq!((due.next_s(), due.which(HOUR_S)), (HOUR_S, Which::All));
+        assert!(!due.is_settled(), "a restart in between must hear of it again");
         due.trained(&Which::All, &old, pods(&[]), HOUR_S);
         assert_eq!(due.next_s(), HOUR_S + DAY_S);
+    }
+
+    #[test]
+    fn a_feature_that_comes_and_goes_is_no_training_a_minute() {
+        let mut due = due(DAY_S);
+        let whole = outcome(&[("a", 13 * DAY_S)]);
+        let mut now_s = 0;
+        let mut pauses = Vec::new();
+        for _ in 0..4 {
+            due.lacking(pods(&["a"]), now_s);
+            pauses.push(due.next_s() - now_s);
+            now_s = due.next_s();
+            due.trained(&Which::Only(pods(&["a"])), &whole, pods(&["a"]), now_s);
+            due.lacking(pods(&[]), now_s);
+        }
+        assert_eq!(pauses, [0, 60, 120, 240]);
     }
 
     #[test]

@@ -64,7 +64,9 @@ pub async fn serve(options: Options) -> Result<(), Error> {
     board.own().reload(true, now_s());
     let listeners = web::bind(&options.web.listen).await?;
     let folder = store_folder(&config, &options).to_path_buf();
+    // Once, before anything is waited for: a second listener would not hear what came before it.
     let mut terminations = schedule::Terminations::new()?;
+    let hangups = schedule::Hangups::new()?;
     let _lock = tokio::select! {
         lock = lock(&folder) => lock?,
         _ = terminations.next() => return Ok(()),
@@ -73,7 +75,7 @@ pub async fn serve(options: Options) -> Result<(), Error> {
     let workers = Workers::new(cores());
     let shown = Arc::default();
     let mut sidecar = Sidecar { options, board, store, folder, workers, shown };
-    sidecar.run(config, listeners).await
+    sidecar.run(config, listeners, terminations, hangups).await
 }
 
 /// What outlives a reload.
@@ -104,9 +106,9 @@ impl Sidecar {
         &mut self,
         config: Config,
         listeners: Vec<tokio::net::TcpListener>,
+        mut terminations: schedule::Terminations,
+        mut hangups: schedule::Hangups,
     ) -> Result<(), Error> {
-        let mut hangups = schedule::Hangups::new()?;
-        let mut terminations = schedule::Terminations::new()?;
         let (reloads, mut reload_requests) = mpsc::channel::<ReloadRequest>(4);
         let (labels, label_requests) = mpsc::channel(64);
         let label_requests = Arc::new(tokio::sync::Mutex::new(label_requests));

@@ -20,6 +20,9 @@ use crate::train::TrainError;
 use crate::train::Trainer;
 use crate::watch::Watch;
 
+/// The clock may be set, and a machine sleep: what is due is looked at again after so long.
+const LONGEST_WAIT_S: i64 = 30;
+
 /// Somebody asked for a training.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
@@ -67,7 +70,7 @@ pub(super) async fn run(
     let (mut known, mut requests) = (Known::default(), Vec::new());
     measure(&trainer, &watch).await;
     loop {
-        let wait = Duration::from_secs((due.next_s() - now_s()).max(0) as u64);
+        let wait = Duration::from_secs((due.next_s() - now_s()).clamp(0, LONGEST_WAIT_S) as u64);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = asked.notify.notified() => {}

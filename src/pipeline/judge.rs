@@ -62,7 +62,8 @@ struct Held {
 pub(super) struct Judged {
     time_s: Option<i64>,
     /// By how many models.
-    n_models: usize,
+    /// Of the models that judged, in the order of their keys.
+    versions: Vec<i64>,
     verdicts: Vec<Verdict>,
     contributions: Vec<(String, String, f64)>,
     /// Why a feature (`None`: the entity) has no score.
@@ -171,12 +172,13 @@ fn one(watch: &Watch, tracked: &mut Tracked, models: &[Loaded]) -> Judged {
         return Judged::default();
     }
     let input = Input::of(watch, tracked.fifo.window(), newest_s);
-    let (lacks_model, n_models) = (input.lacks_model(watch, models), models.len());
-    if tracked.last.time_s == Some(newest_s) && tracked.last.n_models == models.len() {
+    let lacks_model = input.lacks_model(watch, models);
+    let versions: Vec<i64> = models.iter().map(|loaded| loaded.version).collect();
+    if tracked.last.time_s == Some(newest_s) && tracked.last.versions == versions {
         // Between two buckets there is nothing new to say, and what was said still holds.
         return tracked.last.clone();
     }
-    let mut judged = Judged { time_s: Some(newest_s), lacks_model, n_models, ..Judged::default() };
+    let mut judged = Judged { time_s: Some(newest_s), lacks_model, versions, ..Judged::default() };
     let mut scored: BTreeMap<Option<String>, Vec<(String, Vec<Point>)>> = BTreeMap::new();
     for loaded in models {
         let names = watch.features.iter().map(|feature| feature.name.as_str());

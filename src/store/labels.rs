@@ -174,7 +174,7 @@ impl Store {
             SELECT features, start_s, step_s, n_rows, sample_values FROM label
             JOIN label AS twin USING (watch, entity, from_s, to_s)
             JOIN label_rows ON label_id = twin.id
-            WHERE label.id = ?1 ORDER BY twin.id DESC LIMIT 1";
+            WHERE label.id = ?1 ORDER BY twin.id = label.id DESC, twin.id DESC LIMIT 1";
         self.read("read a label's rows", |connection| {
             connection.prepare_cached(sql)?.query_row([id], rows_of).optional()
         })

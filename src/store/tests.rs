@@ -112,9 +112,12 @@ fn a_withdrawn_label_is_as_if_it_had_never_been_said() {
     assert_eq!(store.add_label(&label(1_000), None).unwrap(), id + 1, "said again: a new label");
     assert!(store.labels(None).unwrap()[0].has_rows, "with the interval's rows");
     let normal = Label { verdict: Verdict::Normal, class: None, ..label(1_000) };
-    let later = store.add_label(&normal, None).unwrap();
+    let later = store.add_label(&normal, Some(&rows(&[3.0, 4.0]))).unwrap();
     store.withdraw_label(later, &why("no")).unwrap();
     assert_eq!(store.labels(None).unwrap()[0].id, id + 1, "what was said before holds again");
+    let own = rows(&[5.0, 6.0]);
+    store.set_label_rows(id + 1, &own).unwrap();
+    assert_eq!(store.label_rows(id + 1).unwrap(), Some(own), "its own rows before a twin's");
 
     let error = store.withdraw_label(99, &why("no")).unwrap_err();
     assert!(matches!(error, StoreError::NotFound { .. }), "{error}");

@@ -202,7 +202,11 @@ impl Trainer {
             members: self.champions(watch, in_use).await?,
         };
         // A model on some of its features is better than none, not better than one on all.
-        if let Some(refused) = refused.filter(|_| !champions.members.is_empty()) {
+        let knows = |error: &&GatherError| {
+            let mut features = champions.members.keys().map(|key| &key.feature);
+            features.any(|feature| feature.as_ref().is_none_or(|name| *name == error.name))
+        };
+        if let Some(refused) = refused.filter(knows) {
             outcome.failed.push((entity.clone(), format!("history cannot be read: {refused}")));
             return Ok(());
         }

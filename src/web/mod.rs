@@ -136,7 +136,7 @@ impl Default for Limits {
             idle: Duration::from_secs(150),
             body: Duration::from_secs(10),
             reply: Duration::from_secs(60),
-            grace: Duration::from_secs(5),
+            grace: Duration::from_secs(4),
         }
     }
 }

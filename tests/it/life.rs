@@ -474,6 +474,9 @@ async fn a_query_that_is_refused_costs_no_model_its_feature() {
     let features: Vec<_> = rows.iter().filter(new).map(|row| row.key.feature.clone()).collect();
     assert_eq!(features, [Some("in".to_string())], "better than none");
     assert!(rows.iter().all(|row| row.version == 1));
+    // Whose models never knew the feature lose nothing by another one without it.
+    let outcome = scene.train(TODAY_S + 2 * DAY_S).await.unwrap();
+    assert_eq!((outcome.n_promoted, outcome.failed.len()), (1, 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
