@@ -131,7 +131,9 @@ impl Due {
             self.sooner.insert(entity.clone(), due_s);
         }
         // Who said what happens now does not wait until tomorrow for an answer.
-        self.unfinished = outcome.again_s.is_some();
+        // A few may bring the label its rows; only a training of all learns from it.
+        let kept = self.unfinished && matches!(which, Which::Only(_));
+        self.unfinished = outcome.again_s.is_some() || kept;
         self.all_s = outcome.again_s.map_or(self.all_s, |again_s| self.all_s.min(again_s));
         // Who came while others were trained.
         for entity in self.lacking.iter().filter(|entity| !outcome.seen.contains_key(*entity)) {
@@ -262,6 +264,8 @@ mod tests {
         due.trained(&Which::All, &unfinished, pods(&[]), 60);
         assert_eq!((due.next_s(), due.which(HOUR_S)), (HOUR_S, Which::All));
         assert!(!due.is_settled(), "a restart in between must hear of it again");
+        due.trained(&Which::Only(pods(&["new"])), &outcome(&[("new", 60)]), pods(&[]), 120);
+        assert!(!due.is_settled(), "it has its rows, and nobody has learnt from them");
         due.trained(&Which::All, &old, pods(&[]), HOUR_S);
         assert_eq!(due.next_s(), HOUR_S + DAY_S);
     }

@@ -20,7 +20,7 @@ use crate::train::TrainError;
 use crate::train::Trainer;
 use crate::watch::Watch;
 
-/// The clock may be set, and a machine sleep: what is due is looked at again after so long.
+/// The clock may be set forward, and a machine sleep: what is due is looked at again after so long.
 const LONGEST_WAIT_S: i64 = 30;
 
 /// Somebody asked for a training.

@@ -61,7 +61,6 @@ struct Held {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Judged {
     time_s: Option<i64>,
-    /// By how many models.
     /// Of the models that judged, in the order of their keys.
     versions: Vec<i64>,
     verdicts: Vec<Verdict>,
@@ -176,7 +175,7 @@ fn one(watch: &Watch, tracked: &mut Tracked, models: &[Loaded]) -> Judged {
     let versions: Vec<i64> = models.iter().map(|loaded| loaded.version).collect();
     if tracked.last.time_s == Some(newest_s) && tracked.last.versions == versions {
         // Between two buckets there is nothing new to say, and what was said still holds.
-        return tracked.last.clone();
+        return Judged { lacks_model, ..tracked.last.clone() };
     }
     let mut judged = Judged { time_s: Some(newest_s), lacks_model, versions, ..Judged::default() };
     let mut scored: BTreeMap<Option<String>, Vec<(String, Vec<Point>)>> = BTreeMap::new();
