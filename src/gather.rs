@@ -93,12 +93,6 @@ impl GatherError {
     pub fn timed_out(&self) -> bool {
         matches!(self.error, SourceError::Timeout(_))
     }
-
-    /// Whether the source will say the same to the same question.
-    pub fn is_final(&self) -> bool {
-        use SourceError as E;
-        matches!(self.error, E::BadQuery(_) | E::NativeHistogram(_) | E::TooManyPoints(_))
-    }
 }
 
 /// Points before a label's interval that are kept with it, for detectors that look back.
@@ -212,11 +206,7 @@ pub async fn rows(
         match answer {
             Ok(answer) => answers.push((role, answer)),
             // Only what is wrong with one query costs one feature; a login page is no empty answer.
-            Err(
-                error @ (SourceError::BadQuery(_)
-                | SourceError::NativeHistogram(_)
-                | SourceError::TooManyPoints(_)),
-            ) => rows.failed.push((name, error)),
+            Err(error) if error.is_final() => rows.failed.push((name, error)),
             Err(error) => return Err(GatherError { name, error }),
         }
     }

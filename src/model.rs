@@ -302,6 +302,17 @@ impl Model {
         bytes
     }
 
+    /// The model of bytes that were kept under this SHA-256.
+    ///
+    /// # Errors
+    /// The bytes are others, or those of [`Model::from_bytes`].
+    pub fn from_stored(bytes: &[u8], stored: &str) -> Result<Model, RestoreError> {
+        match sha256(bytes) == stored {
+            true => Model::from_bytes(bytes),
+            false => Err(RestoreError("its bytes are not those that were stored".into())),
+        }
+    }
+
     /// The model that [`Model::to_bytes`] wrote.
     ///
     /// # Errors

@@ -85,9 +85,9 @@ impl Due {
     /// Who lives and has no model now: newcomers, and those whose model turned out to be unreadable.
     /// Whoever was lacking one before has had a turn or has one coming.
     pub(super) fn lacking(&mut self, entities: BTreeSet<Entity>, now_s: i64) {
-        let soon_s = now_s.max(self.last_s + self.retry_s.min(AFTER_FAILURE_S));
+        let pause_s = self.retry_s.min(AFTER_FAILURE_S);
+        let soon_s = now_s.max(self.last_s + pause_s);
         for entity in entities.difference(&self.lacking) {
-            let pause_s = self.retry_s.min(AFTER_FAILURE_S);
             let again_s = self.in_vain.get(entity).map_or(soon_s, |(at_s, n)| {
                 at_s + (pause_s << n.saturating_sub(1).min(11)).min(self.train.every_s)
             });
@@ -130,10 +130,10 @@ impl Due {
             let due_s = now_s + self.pause_s(*span_s, waiting.contains(entity));
             self.sooner.insert(entity.clone(), due_s);
         }
-        // Who said what happens now does not wait until tomorrow for an answer.
         // A few may bring the label its rows; only a training of all learns from it.
         let kept = self.unfinished && matches!(which, Which::Only(_));
         self.unfinished = outcome.again_s.is_some() || kept;
+        // Who said what happens now does not wait until tomorrow for an answer.
         self.all_s = outcome.again_s.map_or(self.all_s, |again_s| self.all_s.min(again_s));
         // Who came while others were trained.
         for entity in self.lacking.iter().filter(|entity| !outcome.seen.contains_key(*entity)) {

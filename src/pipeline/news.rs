@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::Loaded;
 use crate::detect::RestoreError;
-use crate::model;
 use crate::model::Model;
 use crate::store::ModelKey;
 use crate::store::ModelRow;
@@ -57,10 +56,7 @@ impl News {
 
 fn fetched(row: ModelRow, bytes: &[u8]) -> Fetched {
     let ModelRow { key, version, sha256, trained_s, .. } = row;
-    let read = match model::sha256(bytes) == sha256 {
-        true => Model::from_bytes(bytes),
-        false => Err(RestoreError("its bytes are not those that were stored".into())),
-    };
+    let read = Model::from_stored(bytes, &sha256);
     let loaded =
         |model| Loaded { key: key.clone(), version, sha256, trained_s, model: Arc::new(model) };
     Fetched { loaded: read.map(loaded), version, key }

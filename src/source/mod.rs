@@ -177,6 +177,12 @@ impl SourceError {
         }
     }
 
+    /// Whether something is wrong with this one query: the source will say the same to it again.
+    pub fn is_final(&self) -> bool {
+        use SourceError as E;
+        matches!(self, E::BadQuery(_) | E::NativeHistogram(_) | E::TooManyPoints(_))
+    }
+
     /// Whether the same query may well succeed a moment later.
     pub fn retryable(&self) -> bool {
         match self {

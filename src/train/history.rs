@@ -58,7 +58,7 @@ pub(super) async fn read(
     now_s: i64,
     which: &Which,
 ) -> Result<Past, TrainError> {
-    let end_s = (now_s - watch.lag_s).div_euclid(watch.step_s) * watch.step_s + watch.step_s;
+    let end_s = gather::known_s(watch, now_s);
     let start_s = end_s - watch.train.history_s;
     let (again_s, unread) = complete_labels(source, store, watch, now_s).await?;
     let (known, told) = known(store, watch, start_s).await?;
@@ -111,7 +111,7 @@ async fn complete_labels(
                 tracing::warn!(watch, label, "not learnt from: its rows are of another step");
             }
             Ok(Labelled::Nothing) => without.push(id),
-            Err(error) if error.is_final() => {
+            Err(error) if error.error.is_final() => {
                 tracing::warn!(watch = watch.name, id, %error, "label without rows");
             }
             Err(error) => unread.push((label.entity, format!("rows of label {id}: {error}"))),
@@ -223,7 +223,7 @@ fn with_rows(
 }
 
 /// Runs a piece of store work off the async threads.
-async fn with_store<T: Send + 'static>(
+pub(super) async fn with_store<T: Send + 'static>(
     store: &Store,
     watch: &Watch,
     work: impl FnOnce(&Store, &str) -> Result<T, StoreError> + Send + 'static,
@@ -236,29 +236,7 @@ async fn with_store<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preprocess;
-    use crate::watch::Checks;
-    use crate::watch::Feature;
-    use crate::watch::Training;
-
-    fn watch() -> Watch {
-        let scale = preprocess::FeatureConfig::default();
-        Watch {
-            name: "ports".into(),
-            entity: vec!["port".into()],
-            features: vec![Feature { name: "in".into(), query: "in".into(), scale }],
-            checks: Checks::default(),
-            step_s: 10,
-            lag_s: 0,
-            bucket_s: Some(60),
-            despike: None,
-            detectors: Vec::new(),
-            consecutive: 4,
-            pages_per_week: 1.0,
-            train: Training { every_s: 86_400, history_s: 86_400, min_history_s: 3_600 },
-            score_every_s: 60,
-        }
-    }
+    use crate::train::reading::tests::watch;
 
     #[test]
     fn incidents_are_masked_but_not_what_became_normal() {

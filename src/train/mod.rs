@@ -40,6 +40,7 @@ use crate::workers::Unfinished;
 use crate::workers::Workers;
 
 use history::Past;
+use history::with_store;
 use reading::Reading;
 use succession::Champions;
 use told::Told;
@@ -235,9 +236,8 @@ impl Trainer {
 
     /// The models in use, by entity. Read once: a list of all for each entity would grow with its square.
     async fn in_use(&self, watch: &Watch) -> Result<BTreeMap<Entity, Vec<ModelRow>>, TrainError> {
-        let (store, name) = (self.store.clone(), watch.name.clone());
-        let read = tokio::task::spawn_blocking(move || store.models_in_use(Some(&name)));
-        let rows = read.await.map_err(|_| TrainError::Panicked)??;
+        let rows =
+            with_store(&self.store, watch, |store, name| store.models_in_use(Some(name))).await?;
         let mut by_entity: BTreeMap<Entity, Vec<ModelRow>> = BTreeMap::new();
         for row in rows {
             by_entity.entry(row.key.entity.clone()).or_default().push(row);
@@ -248,14 +248,14 @@ impl Trainer {
     /// The models in use, without those of other settings: those judge something else and are no
     /// measure of the new ones.
     async fn champions(&self, watch: &Watch, rows: Vec<ModelRow>) -> Result<Members, TrainError> {
-        let (store, fingerprints) = (self.store.clone(), watch.fingerprints());
-        let read = tokio::task::spawn_blocking(move || {
+        let fingerprints = watch.fingerprints();
+        with_store(&self.store, watch, move |store, _| {
             let mut members = Members::new();
             for row in rows {
                 let stored = store.model(&row.key, row.version)?;
                 // A champion that cannot be read cannot be beaten either: the challenger takes over.
-                let intact = stored.filter(|stored| sha256(&stored.bytes) == stored.sha256);
-                if let Some(Ok(model)) = intact.map(|stored| Model::from_bytes(&stored.bytes)) {
+                let read = stored.map(|stored| Model::from_stored(&stored.bytes, &stored.sha256));
+                if let Some(Ok(model)) = read {
                     members.insert(row.key, model);
                 }
             }
@@ -264,8 +264,8 @@ impl Trainer {
                 expected.is_some_and(|expected| expected == model.fingerprint())
             });
             Ok(members)
-        });
-        read.await.map_err(|_| TrainError::Panicked)?
+        })
+        .await
     }
 
     async fn keep(
@@ -286,8 +286,7 @@ impl Trainer {
             true => ModelState::Promoted,
             false => ModelState::Rejected { reason: decision.reason() },
         };
-        let store = self.store.clone();
-        let kept = tokio::task::spawn_blocking(move || {
+        with_store(&self.store, watch, move |store, _| {
             let stored = |(key, model): (ModelKey, Model)| {
                 let bytes = model.to_bytes();
                 let (sha256, card) = (sha256(&bytes), model.card());
@@ -296,8 +295,8 @@ impl Trainer {
             let models: Vec<NewModel> = members.into_iter().map(stored).collect();
             // All at once: half a set of new models is a set that nobody judged.
             store.add_models(&models, &state)
-        });
-        kept.await.map_err(|_| TrainError::Panicked)??;
+        })
+        .await?;
         let result = if promote { "promoted" } else { "rejected" };
         self.board.own().promotion(&watch.name, result);
         match promote {
@@ -314,18 +313,15 @@ impl Trainer {
         seen: BTreeSet<Entity>,
         now_s: i64,
     ) -> Result<(), TrainError> {
-        let (store, watch) = (self.store.clone(), watch.clone());
-        let retire = move || leaving::retire(&store, &watch, &seen, now_s);
-        tokio::task::spawn_blocking(retire).await.map_err(|_| TrainError::Panicked)??;
-        Ok(())
+        let settings = watch.clone();
+        let retire = move |store: &Store, _: &str| leaving::retire(store, &settings, &seen, now_s);
+        with_store(&self.store, watch, retire).await
     }
 
     /// Forgets versions that nobody will put back.
     async fn prune(&self, watch: &Watch) -> Result<(), TrainError> {
-        let (store, name) = (self.store.clone(), watch.name.clone());
-        let prune = move || store.prune_models(&name, KEEP_VERSIONS);
-        tokio::task::spawn_blocking(prune).await.map_err(|_| TrainError::Panicked)??;
-        Ok(())
+        let prune = |store: &Store, name: &str| store.prune_models(name, KEEP_VERSIONS).map(drop);
+        with_store(&self.store, watch, prune).await
     }
 }
 

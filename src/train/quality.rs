@@ -3,8 +3,6 @@
 //! Owns: what counts as found, and how the counts become ratios.
 //! Does not own: which labels speak for which points (`told`), or how the ratios are shown (`export`).
 
-use std::collections::BTreeMap;
-
 use super::Members;
 use super::TrainError;
 use super::Trainer;
@@ -12,7 +10,6 @@ use super::history;
 use super::jury::Jury;
 use super::told::Told;
 use crate::export::Quality;
-use crate::series::Entity;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 use crate::workers::Priority;
@@ -37,17 +34,13 @@ impl Trainer {
     pub async fn measure(&self, watch: &Watch) -> Result<(), TrainError> {
         let told = history::told(&self.store, watch).await?;
         let mut in_use = self.in_use(watch).await?;
-        in_use.retain(|entity, _| told.contains_key(entity));
-        let mut members: BTreeMap<Entity, Members> = BTreeMap::new();
-        for (entity, rows) in in_use {
-            members.insert(entity, self.champions(watch, rows).await?);
+        let mut judged: Vec<(Members, Vec<Told>)> = Vec::new();
+        for (entity, told) in told {
+            if let Some(rows) = in_use.remove(&entity) {
+                judged.push((self.champions(watch, rows).await?, told));
+            }
         }
         let delay_s = watch.point_s() - watch.step_s;
-        let judged = told.into_iter().filter_map(|(entity, told)| {
-            let members = members.remove(&entity)?;
-            Some((members, told))
-        });
-        let judged: Vec<(Members, Vec<Told>)> = judged.collect();
         let counting = self.workers.run(Priority::Training, move |turn| {
             let mut counts = Counts::default();
             for (members, told) in &judged {

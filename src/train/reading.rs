@@ -163,7 +163,7 @@ fn keep(watch: &Watch, rows: Window) -> Window {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::preprocess;
     use crate::source::Answer;
@@ -206,7 +206,7 @@ mod tests {
         }
     }
 
-    fn watch() -> Watch {
+    pub(in crate::train) fn watch() -> Watch {
         let scale = preprocess::FeatureConfig::default();
         Watch {
             name: "ports".into(),
