@@ -126,6 +126,7 @@ pub async fn label_rows(
     let (start_s, known_s) = (interval.from_s - context * watch.point_s(), known_s(watch, now_s));
     let grid = Grid::covering(start_s, interval.to_s.min(known_s), watch.step_s);
     let mut window = Window::gaps(grid, watch.features.len());
+    let mut refused = BTreeSet::new();
     let (mut slices, mut found) = (Slices::new(watch, grid, 0), false);
     while !slices.is_done() {
         let slice = slices.take();
@@ -138,6 +139,7 @@ pub async fn label_rows(
                 error: SourceError::Unavailable(what),
             });
         }
+        refused.extend(answered.failed.into_iter().map(|(name, _)| name));
         let mut part = answered.windows;
         slices.found(part.len());
         if let (Some(part), Some(row)) = (part.remove(&label.entity), grid.index(slice.start_s)) {
@@ -155,8 +157,11 @@ pub async fn label_rows(
     if !spoken_of.any(|row| window.row(row).iter().any(|value| !value.is_nan())) {
         return Ok(Labelled::Nothing);
     }
-    let features = watch.features.iter().map(|f| f.name.clone()).collect();
-    Ok(Labelled::Rows(LabelRows { features, window }))
+    // A feature that nobody answered for is not one without samples: it may be asked for again.
+    let names = watch.features.iter().map(|feature| feature.name.clone());
+    let (features, columns): (Vec<String>, Vec<usize>) =
+        names.zip(0..).filter(|(name, _)| !refused.contains(name)).unzip();
+    Ok(Labelled::Rows(LabelRows { features, window: window.select(&columns) }))
 }
 
 /// One step after the newest row that the source knows at `now_s`.

@@ -163,6 +163,7 @@ impl Pipeline {
     /// Nothing could be judged, or what was judged and published could not be saved; the next pass
     /// tries that again.
     pub async fn pass(&mut self, now_s: i64) -> Result<Summary, PassError> {
+        self.notice_clock(now_s);
         if let Err(error) = self.refresh_models().await {
             // Nobody has a model yet: all would be told as lacking one, and their streaks were lost.
             if !self.state.store_read {
@@ -185,6 +186,18 @@ impl Pipeline {
         self.state = state;
         self.persist(&judged).await?;
         Ok(self.summary(&judged))
+    }
+
+    /// A clock that was set back by more than a point: rows of a time to come would hide the new ones,
+    /// and old scores would be renewed until it has caught up. What the store knows stays.
+    fn notice_clock(&mut self, now_s: i64) {
+        let latest_s = gather::known_s(&self.watch, now_s) + self.watch.point_s();
+        if let Some(end_s) = self.state.end_s.filter(|end_s| *end_s > latest_s) {
+            let (watch, back_s) = (self.watch.name.as_str(), end_s - latest_s);
+            tracing::warn!(watch, back_s, "the clock was set back: reading history again");
+            self.state = State::default();
+            self.board.publish(watch, Vec::new(), now_s);
+        }
     }
 
     /// Asks for what is new, oldest first. Between two steps that is nothing: then nobody knows whether

@@ -58,6 +58,16 @@ impl Due {
         }
     }
 
+    /// A clock that was set back: nothing is further away than it may be, nor was anything done at a
+    /// time to come.
+    pub(super) fn notice_clock(&mut self, now_s: i64) {
+        let latest_s = now_s + self.train.every_s;
+        self.all_s = self.all_s.min(latest_s);
+        self.sooner.values_mut().for_each(|due_s| *due_s = latest_s.min(*due_s));
+        self.last_s = self.last_s.min(now_s);
+        self.in_vain.values_mut().for_each(|(at_s, _)| *at_s = now_s.min(*at_s));
+    }
+
     /// When to train next.
     pub(super) fn next_s(&self) -> i64 {
         self.sooner.values().copied().min().unwrap_or(i64::MAX).min(self.all_s)
@@ -246,6 +256,19 @@ mod tests {
         due.lacking(pods(&[]), HOUR_S + 1);
         due.lacking(pods(&["old"]), HOUR_S + 2);
         assert_eq!(due.next_s(), HOUR_S + 60, "the disk is broken, it seems");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_puts_nothing_off_for_longer_than_the_settings_do() {
+        let mut due = due(0);
+        let later_s = 90 * DAY_S;
+        due.trained(&Which::All, &outcome(&[("old", HOUR_S)]), pods(&["in vain"]), later_s);
+        due.notice_clock(later_s);
+        assert_eq!((due.next_s(), due.all_s), (later_s + 300, later_s + DAY_S), "all is well");
+        due.notice_clock(0);
+        assert_eq!((due.next_s(), due.which(DAY_S)), (DAY_S, Which::All));
+        due.lacking(pods(&["new"]), 0);
+        assert_eq!(due.next_s(), 60);
     }
 
     #[test]

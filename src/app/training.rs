@@ -70,6 +70,7 @@ pub(super) async fn run(
     let (mut known, mut requests) = (Known::default(), Vec::new());
     measure(&trainer, &watch).await;
     loop {
+        due.notice_clock(now_s());
         let wait = Duration::from_secs((due.next_s() - now_s()).clamp(0, LONGEST_WAIT_S) as u64);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
@@ -112,8 +113,11 @@ pub(super) async fn run(
 /// Shows what the versions in use make of the labels. It needs the store alone, so a restart does not
 /// have to wait for a training, nor does a failed one make the labels unseen.
 async fn measure(trainer: &Trainer, watch: &Watch) {
-    if let Err(error) = trainer.measure(watch).await {
-        tracing::warn!(watch = watch.name, %error, "labelled intervals not measured");
+    match trainer.measure(watch).await {
+        Ok(()) | Err(TrainError::Stopped) => {}
+        Err(error) => {
+            tracing::warn!(watch = watch.name, %error, "labelled intervals not measured");
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::task::JoinError;
+
 use super::Told;
 use super::TrainError;
 use super::Which;
@@ -86,7 +88,7 @@ fn mask(window: &mut Window, incident: Interval, normal: &[Interval]) {
 }
 
 /// Fetches the rows of labels that were given while the source could not be asked, and anew those that
-/// are of another step than the watch has now. Says when the first of those is over that speak of now,
+/// are of another step than the watch has now or lack one of its features. Says when the first of those is over that speak of now,
 /// and whose rows it may have another time.
 async fn complete_labels(
     source: &Arc<dyn Source>,
@@ -97,7 +99,7 @@ async fn complete_labels(
     let settings = watch.clone();
     let wanting = with_store(store, watch, move |store, _| wanting_rows(store, &settings)).await?;
     let (mut without, mut unread, mut again_s) = (Vec::new(), Vec::new(), None::<i64>);
-    for StoredLabel { id, label, has_rows, .. } in wanting {
+    for Wanting { stored: StoredLabel { id, label, has_rows, .. }, of_step } in wanting {
         match gather::label_rows(source, watch, &label, now_s).await {
             Ok(Labelled::Rows(rows)) => {
                 with_store(store, watch, move |store, _| store.set_label_rows(id, &rows)).await?;
@@ -105,6 +107,7 @@ async fn complete_labels(
             Ok(Labelled::Unfinished(at_s)) => {
                 again_s = Some(again_s.map_or(at_s, |again_s| again_s.min(at_s)));
             }
+            Ok(Labelled::Nothing) if of_step => {}
             // Out of the source's retention: the label is kept, it only cannot be learnt from.
             Ok(Labelled::Nothing) if has_rows => {
                 let (watch, label) = (&watch.name, label.named(id));
@@ -124,12 +127,20 @@ async fn complete_labels(
     Ok((again_s, unread))
 }
 
-/// The labels that have no rows of the watch's step.
-fn wanting_rows(store: &Store, watch: &Watch) -> Result<Vec<StoredLabel>, StoreError> {
+/// A label without rows that a model of the watch can be shown.
+struct Wanting {
+    stored: StoredLabel,
+    /// There are rows of the watch's step, without one of its features.
+    of_step: bool,
+}
+
+fn wanting_rows(store: &Store, watch: &Watch) -> Result<Vec<Wanting>, StoreError> {
     let mut wanting = Vec::new();
     for stored in store.labels(Some(&watch.name))? {
-        if !stored.has_rows || rows_of(store, watch, stored.id)?.is_none() {
-            wanting.push(stored);
+        let rows = if stored.has_rows { rows_of(store, watch, stored.id)? } else { None };
+        let has = |name| rows.as_ref().is_some_and(|rows| rows.features.contains(name));
+        if !watch.features.iter().all(|feature| has(&feature.name)) {
+            wanting.push(Wanting { stored, of_step: rows.is_some() });
         }
     }
     Ok(wanting)
@@ -230,7 +241,12 @@ pub(super) async fn with_store<T: Send + 'static>(
 ) -> Result<T, TrainError> {
     let (store, name) = (store.clone(), watch.name.clone());
     let done = tokio::task::spawn_blocking(move || work(&store, &name));
-    Ok(done.await.map_err(|_| TrainError::Panicked)??)
+    Ok(done.await.map_err(lost)??)
+}
+
+/// Why a task came to nothing: the runtime cancels what is left when the program ends.
+fn lost(error: JoinError) -> TrainError {
+    if error.is_cancelled() { TrainError::Stopped } else { TrainError::Panicked }
 }
 
 #[cfg(test)]

@@ -118,6 +118,15 @@ pub enum TrainError {
     Stopped,
 }
 
+impl From<Unfinished> for TrainError {
+    fn from(unfinished: Unfinished) -> TrainError {
+        match unfinished {
+            Unfinished::Panicked(_) => TrainError::Panicked,
+            Unfinished::Stopped => TrainError::Stopped,
+        }
+    }
+}
+
 /// The models of one entity.
 pub(crate) type Members = BTreeMap<ModelKey, Model>;
 
@@ -227,11 +236,7 @@ impl Trainer {
         let fitting = self.workers.run(Priority::Training, move |turn| {
             fit_entity(&watch, &entity, &rows, &told, &champions, turn)
         });
-        match fitting.await {
-            Ok(trained) => trained,
-            Err(Unfinished::Panicked(_)) => Err(TrainError::Panicked),
-            Err(Unfinished::Stopped) => Err(TrainError::Stopped),
-        }
+        fitting.await?
     }
 
     /// The models in use, by entity. Read once: a list of all for each entity would grow with its square.

@@ -57,7 +57,7 @@ impl Trainer {
                 false => Err(TrainError::Stopped),
             }
         });
-        let quality = counting.await.map_err(|_| TrainError::Panicked)??;
+        let quality = counting.await.map_err(TrainError::from)??;
         self.board.own().quality(&watch.name, quality);
         Ok(())
     }
