@@ -114,7 +114,7 @@ fn train(
     members: &[Member],
     settings: &Settings,
 ) -> Result<Vec<(Vec<usize>, Model)>, FitError> {
-    let context = FitContext { seed: 0, keep_going: &|| true };
+    let context = FitContext::new(0, &|| true);
     let mut models = Vec::new();
     let mut refused = FitError::TooFewRows { have: history.grid.len, want: 1 };
     for (detector, columns) in members {

@@ -3,7 +3,7 @@
 //! Owns: the order in which a model is made (score held-out rows, calibrate, fit) and its file format.
 //! Does not own: which rows are learnt from (`train`) or where the bytes are kept (`store`).
 //!
-//! The bytes are never executable: a length, a JSON header, then little-endian f32 tensors.
+//! The bytes are never executable: a length, a JSON header, then little-endian tensors.
 
 use std::ops::Range;
 
@@ -15,6 +15,7 @@ use sha2::Sha256;
 use crate::detect;
 use crate::detect::FitContext;
 use crate::detect::FitError;
+use crate::detect::Numbers;
 use crate::detect::Parts;
 use crate::detect::Raw;
 use crate::detect::RestoreError;
@@ -73,6 +74,13 @@ struct Head {
 struct TensorHead {
     name: String,
     shape: Vec<usize>,
+    /// Models of before this was said have no others.
+    #[serde(default = "f32_kind")]
+    kind: String,
+}
+
+fn f32_kind() -> String {
+    "f32".to_string()
 }
 
 /// The only format there is yet.
@@ -289,15 +297,18 @@ impl Model {
     /// The file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let parts = self.fitted.parts();
-        let tensors = parts.tensors.iter();
-        let tensors = tensors.map(|t| TensorHead { name: t.name.clone(), shape: t.shape.clone() });
+        let tensors = parts.tensors.iter().map(|tensor| TensorHead {
+            name: tensor.name.clone(),
+            shape: tensor.shape.clone(),
+            kind: tensor.numbers.kind().to_string(),
+        });
         let head = Head { meta: parts.meta, tensors: tensors.collect(), ..self.head.clone() };
         // A header is strings and finite numbers, which JSON can always hold.
         let header = serde_json::to_vec(&head).unwrap_or_default();
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
         bytes.extend_from_slice(&header);
         for tensor in &parts.tensors {
-            bytes.extend(tensor.values.iter().flat_map(|v| v.to_le_bytes()));
+            tensor.numbers.write(&mut bytes);
         }
         bytes
     }
@@ -352,10 +363,8 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 fn read_tensor(head: TensorHead, numbers: &mut &[u8]) -> Option<Tensor> {
     let n_values = head.shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size))?;
-    let (own, rest) = numbers.split_at_checked(n_values.checked_mul(4)?)?;
-    *numbers = rest;
-    let values = own.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-    Some(Tensor { name: head.name, shape: head.shape, values })
+    let numbers = Numbers::read(&head.kind, n_values, numbers)?;
+    Some(Tensor { name: head.name, shape: head.shape, numbers })
 }
 
 fn rows_with_data(rows: &Window) -> usize {
@@ -489,7 +498,7 @@ mod tests {
     #[test]
     fn scores_in_pieces_are_those_of_the_whole() {
         pieces_are_the_whole(&Sum, &rows(4 * PIECE_ROWS + 7));
-        let context = FitContext { seed: 0, keep_going: &|| true };
+        let context = FitContext::new(0, &|| true);
         for name in detect::Config::NAMES {
             let mut detector = detect::Config::named(name).unwrap();
             detector.set_window(8);

@@ -7,12 +7,24 @@
 
 #[cfg(feature = "deep")]
 pub mod deep;
+mod parts;
 pub mod seasonal_median;
 pub mod stl;
 
-use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::math::calendar::Calendar;
 use crate::series::Window;
+
+pub use parts::Number;
+pub use parts::Numbers;
+pub use parts::Parts;
+pub use parts::RestoreError;
+pub use parts::Tensor;
+pub use parts::Tensors;
 
 /// Every detector there is, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -139,9 +151,21 @@ impl Config {
 pub struct FitContext<'a> {
     /// Same seed, same rows, same model.
     pub seed: u64,
+    /// Local time and holidays of whoever makes the traffic.
+    pub calendar: &'a Calendar,
+    /// The numbers of the model before this one, of the same settings: a place to start from.
+    pub previous: Option<&'a Parts>,
     /// Called between epochs or other pieces of about 50 ms of work. It may block, to let a pass of
     /// scoring have the core; `false` means stop now and return [`FitError::Stopped`].
     pub keep_going: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl<'a> FitContext<'a> {
+    /// A first model in UTC.
+    pub fn new(seed: u64, keep_going: &'a (dyn Fn() -> bool + Sync)) -> FitContext<'a> {
+        static UTC: LazyLock<Calendar> = LazyLock::new(Calendar::default);
+        FitContext { seed, calendar: &UTC, previous: None, keep_going }
+    }
 }
 
 /// A fitted detector. It cannot exist unfitted, so scoring cannot fail on that account.
@@ -185,26 +209,6 @@ pub struct Forecast {
     pub scale: f64,
 }
 
-/// A fitted model's numbers: never executable.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Parts {
-    /// Shapes and settings.
-    pub meta: serde_json::Value,
-    /// Named tensors.
-    pub tensors: Vec<Tensor>,
-}
-
-/// A named tensor; `values.len()` is the product of `shape`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
-    /// Unique in its model.
-    pub name: String,
-    /// Sizes, outermost first.
-    pub shape: Vec<usize>,
-    /// Row-major values.
-    pub values: Vec<f32>,
-}
-
 /// Why nothing was learnt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FitError {
@@ -223,8 +227,3 @@ pub enum FitError {
     #[error("stopped")]
     Stopped,
 }
-
-/// Why stored parts are not a model.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct RestoreError(pub String);

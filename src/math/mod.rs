@@ -1,6 +1,8 @@
 //! Arithmetic with no domain in it.
 
+pub mod calendar;
 pub mod decompose;
 pub mod duration;
 pub mod loess;
+pub mod simd;
 pub mod stats;

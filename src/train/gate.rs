@@ -282,7 +282,7 @@ mod tests {
             pages_per_week: 1.0,
             fingerprint: String::new(),
         };
-        let context = FitContext { seed: 0, keep_going: &|| true };
+        let context = FitContext::new(0, &|| true);
         let model = Model::train(&recipe, history, &context).unwrap();
         let (entity, feature) = (Entity::default(), Some("x".to_string()));
         let key =

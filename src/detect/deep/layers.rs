@@ -67,7 +67,7 @@ pub(super) fn save(name: &str, layer: &Linear, out: &mut Vec<detect::Tensor>) {
 
 fn stored<const D: usize>(name: String, tensor: Tensor<D>) -> detect::Tensor {
     let shape = tensor.dims().to_vec();
-    detect::Tensor { name, shape, values: values(tensor) }
+    detect::Tensor { name, shape, numbers: detect::Numbers::F32(values(tensor)) }
 }
 
 /// The numbers of a tensor of `f32`, row-major.

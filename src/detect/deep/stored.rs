@@ -1,9 +1,6 @@
 //! The autoencoder's stored form: named tensors and a little JSON.
 //!
-//! Owns: names, bounds, and the refusal of everything that is not such a model. Nothing here
-//! panics, or allocates more than what it was handed, whatever the bytes held.
-
-use std::collections::BTreeMap;
+//! Owns: names, bounds, and the refusal of everything that is not such a model.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -11,6 +8,7 @@ use serde::Serialize;
 use crate::detect::Parts;
 use crate::detect::RestoreError;
 use crate::detect::Tensor;
+use crate::detect::Tensors;
 
 use super::autoencoder::Autoencoder;
 use super::device::Backend;
@@ -42,8 +40,7 @@ pub(super) fn parts(model: &Autoencoder) -> Parts {
         Meta { n_features: model.n_features, live: model.live.clone(), shape: model.net.shape() };
     let mut tensors = model.net.tensors();
     let mut add = |name: &str, values: &[f32]| {
-        let (name, shape) = (name.to_string(), vec![values.len()]);
-        tensors.push(Tensor { name, shape, values: values.to_vec() });
+        tensors.push(Tensor::flat(name, values.to_vec()));
     };
     add("rebuilt.trust", &model.trust);
     add("error.scale", &model.scales);
@@ -58,17 +55,15 @@ pub(super) fn restore(backend: Backend, parts: Parts) -> Result<Autoencoder, Res
     let meta: Meta = serde_json::from_value(parts.meta)
         .map_err(|e| RestoreError(format!("not the sizes of an autoencoder: {e}")))?;
     check(&meta)?;
-    let mut tensors = Stored::new(parts.tensors)?;
+    let mut tensors = Tensors::new(parts.tensors)?;
     let Meta { n_features, live, shape } = meta;
     let net = Net::new(shape, &mut tensors, &backend.device())?;
-    let trust = tensors.take("rebuilt.trust", &[live.len()])?;
+    let trust: Vec<f32> = tensors.take("rebuilt.trust", &[live.len()])?;
     let scales = tensors.take("error.scale", &[live.len()])?;
     let latent_mean = tensors.take("latent.mean", &[shape.latent])?;
-    let latent_scale = tensors.take("latent.scale", &[1])?[0];
-    if let Some(name) = tensors.0.keys().next() {
-        return Err(RestoreError(format!("tensor {name:?} is not part of an autoencoder")));
-    }
-    if !scales.iter().chain([&latent_scale]).all(|&s| s > 0.0) {
+    let latent_scale: f32 = tensors.take("latent.scale", &[1])?[0];
+    tensors.end("an autoencoder")?;
+    if !scales.iter().chain([&latent_scale]).all(|&s: &f32| s > 0.0) {
         return Err(RestoreError("a scale is not above 0".to_string()));
     }
     if !trust.iter().all(|t| (0.0..=1.0).contains(t)) {
@@ -99,33 +94,7 @@ fn check(meta: &Meta) -> Result<(), RestoreError> {
     Ok(())
 }
 
-/// Tensors by name, taken out one by one.
-struct Stored(BTreeMap<String, Tensor>);
-
-impl Stored {
-    fn new(tensors: Vec<Tensor>) -> Result<Stored, RestoreError> {
-        let n = tensors.len();
-        let by_name: BTreeMap<_, _> = tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
-        let twice = || RestoreError("two tensors of the same name".to_string());
-        if by_name.len() == n { Ok(Stored(by_name)) } else { Err(twice()) }
-    }
-
-    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, RestoreError> {
-        let fail = |what: String| RestoreError(format!("tensor {name:?} {what}"));
-        let tensor = self.0.remove(name).ok_or_else(|| fail("is missing".to_string()))?;
-        // Sizes are bounded above, so the product is far from overflowing.
-        if tensor.shape != shape || tensor.values.len() != shape.iter().product::<usize>() {
-            let (have, n) = (&tensor.shape, tensor.values.len());
-            return Err(fail(format!("has shape {have:?} and {n} values, wanted {shape:?}")));
-        }
-        if !tensor.values.iter().all(|v| v.is_finite()) {
-            return Err(fail("holds numbers that are not finite".to_string()));
-        }
-        Ok(tensor.values)
-    }
-}
-
-impl Weights for Stored {
+impl Weights for Tensors {
     type Error = RestoreError;
 
     fn tensor(&mut self, name: &str, shape: &[usize], _: usize) -> Result<Vec<f32>, RestoreError> {

@@ -12,6 +12,7 @@ use crate::detect::Parts;
 use crate::detect::Raw;
 use crate::detect::RestoreError;
 use crate::detect::Tensor;
+use crate::detect::Tensors;
 use crate::math::stats;
 use crate::series::Window;
 
@@ -108,18 +109,12 @@ impl Profile {
         if slots.season_s <= 0 || slots.slot_s <= 0 {
             return Err(fail("season and slot must be longer than zero"));
         }
-        let mut tensors = parts.tensors.into_iter();
-        let mut next = |name: &str| match tensors.next() {
-            Some(Tensor { name: have, shape, values })
-                if have == name && shape == [slots.count()] && values.len() == slots.count() =>
-            {
-                Ok(values)
-            }
-            _ => Err(fail(&format!("wanted {name} of {} slots", slots.count()))),
-        };
-        let (centre, scale) = (next("centre")?, next("scale")?);
-        if !centre.iter().chain(&scale).all(|v| v.is_finite()) || !scale.iter().all(|&s| s > 0.0) {
-            return Err(fail("centres must be finite, scales above zero"));
+        let mut tensors = Tensors::new(parts.tensors)?;
+        let mut take = |name: &str| tensors.take::<f32>(name, &[slots.count()]);
+        let (centre, scale) = (take("centre")?, take("scale")?);
+        tensors.end(detector)?;
+        if !scale.iter().all(|&s| s > 0.0) {
+            return Err(fail("scales must be above zero"));
         }
         Ok(Profile { detector, slots, centre, scale })
     }
@@ -151,14 +146,12 @@ impl Model for Profile {
 
     fn parts(&self) -> Parts {
         let meta = Meta { detector: self.detector.to_string(), slots: self.slots };
-        let tensor = |name: &str, values: &[f32]| Tensor {
-            name: name.to_string(),
-            shape: vec![values.len()],
-            values: values.to_vec(),
-        };
         Parts {
             meta: serde_json::to_value(meta).unwrap_or_default(),
-            tensors: vec![tensor("centre", &self.centre), tensor("scale", &self.scale)],
+            tensors: vec![
+                Tensor::flat("centre", self.centre.clone()),
+                Tensor::flat("scale", self.scale.clone()),
+            ],
         }
     }
 }

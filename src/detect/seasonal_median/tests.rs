@@ -4,13 +4,14 @@ use crate::detect::Config;
 use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::detect::Model;
+use crate::detect::Tensor;
 use crate::series::Grid;
 use crate::series::Window;
 
 const DETECTORS: [&str; 2] = ["seasonal_median", "stl"];
 
 fn fit(detector: &str, train: &Window) -> Result<Box<dyn Model>, FitError> {
-    let context = FitContext { seed: 1, keep_going: &|| true };
+    let context = FitContext::new(1, &|| true);
     Config::named(detector).unwrap().fit(train, &context)
 }
 
@@ -150,9 +151,9 @@ fn foreign_parts_are_refused() {
     let stl = Config::named("stl").unwrap();
     let mut broken = vec![Default::default(); 4];
     broken[0] = parts.clone();
-    broken[0].tensors[0].values.pop();
+    broken[0].tensors.pop();
     broken[1] = parts.clone();
-    broken[1].tensors[1].values[3] = f32::NAN;
+    broken[1].tensors[1] = Tensor::flat("scale", vec![f32::NAN; 336]);
     broken[2] = parts.clone();
     broken[2].meta["slots"]["season_s"] = 0.into();
     assert!(broken.into_iter().all(|parts| stl.restore(parts).is_err()));
@@ -162,7 +163,7 @@ fn foreign_parts_are_refused() {
 #[test]
 fn a_given_season_is_used() {
     let config: Config = serde_json::from_str(r#"{"seasonal_median":{"season_s":3600}}"#).unwrap();
-    let context = FitContext { seed: 1, keep_going: &|| true };
+    let context = FitContext::new(1, &|| true);
     let hourly = (0..600).map(|i| if i % 60 < 10 { 5.0 } else { 0.0 }).collect();
     let train = window(60, hourly);
     let model = config.fit(&train, &context).unwrap();

@@ -34,7 +34,7 @@ fn server(rows: usize, features: usize, seed: u64) -> Window {
 }
 
 fn context() -> FitContext<'static> {
-    FitContext { seed: 1, keep_going: &|| true }
+    FitContext::new(1, &|| true)
 }
 
 fn fitted(window: &Window) -> Autoencoder {
@@ -111,7 +111,7 @@ fn one_fault_among_many_features_stands_out_after_three_minutes() {
     let all = server(180 + 120, 45, 5);
     let steps = std::sync::atomic::AtomicUsize::new(0);
     let count = || steps.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < usize::MAX;
-    let context = FitContext { seed: 1, keep_going: &count };
+    let context = FitContext::new(1, &count);
     let model = Autoencoder::fit(&Config::default(), &all.slice(0, 180), &context).unwrap();
     let normal = largest(&raw(&model, &all, 180));
     let mut bad = all.clone();
@@ -226,7 +226,7 @@ fn same_seed_same_scores() {
 #[test]
 fn too_few_rows_and_a_stop_are_errors() {
     let fit = |window: &Window, keep_going: &(dyn Fn() -> bool + Sync)| {
-        Autoencoder::fit(&short(), window, &FitContext { seed: 1, keep_going }).map(|_| ())
+        Autoencoder::fit(&short(), window, &FitContext::new(1, keep_going)).map(|_| ())
     };
     assert_eq!(fit(&waves(63), &|| true), Err(FitError::TooFewRows { have: 63, want: 64 }));
     let grid = Grid { start_s: 0, step_s: 1, len: 100 };
@@ -262,6 +262,13 @@ fn restored_scores_are_the_same_on_both_backends() {
     }
 }
 
+fn values_of(tensor: &mut detect::Tensor) -> &mut Vec<f32> {
+    match &mut tensor.numbers {
+        detect::Numbers::F32(values) => values,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn what_is_not_such_a_model_is_refused() {
     let refused = |change: &dyn Fn(&mut Parts)| {
@@ -269,7 +276,7 @@ fn what_is_not_such_a_model_is_refused() {
         change(&mut parts);
         stored::restore(Backend::Flex, parts).unwrap_err().0
     };
-    let said = refused(&|p| p.tensors[0].values[3] = f32::NAN);
+    let said = refused(&|p| values_of(&mut p.tensors[0])[3] = f32::NAN);
     assert_eq!(said, r#"tensor "down1.weight" holds numbers that are not finite"#);
     let said = refused(&|p| drop(p.tensors.remove(1)));
     assert_eq!(said, r#"tensor "down1.bias" is missing"#);
@@ -277,7 +284,7 @@ fn what_is_not_such_a_model_is_refused() {
     assert_eq!(said, r#"tensor "down1.bias" is missing"#);
     let said = refused(&|p| p.tensors.push(p.tensors[0].clone()));
     assert_eq!(said, "two tensors of the same name");
-    let more = detect::Tensor { name: "more".to_string(), shape: vec![], values: vec![1.0] };
+    let more = detect::Tensor::flat("more", vec![1.0f32]);
     let said = refused(&|p| p.tensors.push(more.clone()));
     assert_eq!(said, r#"tensor "more" is not part of an autoencoder"#);
     let said = refused(&|p| p.meta["shape"]["window"] = u64::MAX.into());
@@ -304,10 +311,10 @@ proptest! {
             3 => parts.meta["shape"]["latent"] = number.into(),
             4 => parts.meta["live"][cut] = number.into(),
             5 => parts.tensors[tensor].shape = shape,
-            6 => drop(parts.tensors[tensor].values.pop()),
+            6 => drop(values_of(&mut parts.tensors[tensor]).pop()),
             7 => drop(parts.tensors.remove(tensor)),
             _ => {
-                let values = &mut parts.tensors[tensor].values;
+                let values = values_of(&mut parts.tensors[tensor]);
                 let place = place.index(values.len());
                 values[place] = value;
             }
