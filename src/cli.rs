@@ -237,6 +237,9 @@ struct LabelsWithdrawArgs {
 
 #[derive(Debug, Args)]
 struct LabelsListArgs {
+    /// Only those of this watch
+    #[arg(long)]
+    watch: Option<String>,
     /// Also what was withdrawn, or replaced by a later label on the same interval
     #[arg(long)]
     all: bool,
@@ -332,7 +335,10 @@ fn labels(command: LabelsCommand) -> Result<(), Error> {
             let new = NewWithdrawal { note };
             tell("withdrawn", &app::withdraw_label(&store.folder()?, id, new, author)?)
         }
-        LabelsCommand::List(args) => app::say(&app::list_labels(&args.store.folder()?, args.all)?),
+        LabelsCommand::List(args) => {
+            let LabelsListArgs { watch, all, store } = args;
+            app::say(&app::list_labels(&store.folder()?, watch.as_deref(), all)?)
+        }
     }
 }
 

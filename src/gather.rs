@@ -42,6 +42,8 @@ pub enum Problem {
     Partial,
     /// Two series claim to be the same feature of the same entity.
     Duplicate,
+    /// The source refuses the query; no retry can save it.
+    QueryRefused,
     /// There is no model yet.
     NoModel,
     /// The model has not seen enough to know its threshold.
@@ -59,6 +61,7 @@ impl Problem {
             Problem::Absent => "absent",
             Problem::Partial => "partial",
             Problem::Duplicate => "duplicate",
+            Problem::QueryRefused => "query_refused",
             Problem::NoModel => "no_model",
             Problem::Uncalibrated => "uncalibrated",
         }
@@ -110,7 +113,8 @@ pub enum Labelled {
     Nothing,
 }
 
-/// Asks for the feature rows that a label speaks of, with those before it, as they are at `now_s`.
+/// Asks for the feature rows that a label speaks of, with those before it, as they are at `now_s`;
+/// `n_known` entities are known of the watch, 0 if nobody knows.
 ///
 /// # Errors
 /// The source did not answer.
@@ -119,6 +123,7 @@ pub async fn label_rows(
     watch: &Watch,
     label: &Label,
     now_s: i64,
+    n_known: usize,
 ) -> Result<Labelled, GatherError> {
     let longest = watch.detectors.iter().map(detect::Config::min_rows).max().unwrap_or(0) as i64;
     let context = LABEL_CONTEXT_POINTS.max(longest);
@@ -127,7 +132,7 @@ pub async fn label_rows(
     let grid = Grid::covering(start_s, interval.to_s.min(known_s), watch.step_s);
     let mut window = Window::gaps(grid, watch.features.len());
     let mut refused = BTreeSet::new();
-    let (mut slices, mut found) = (Slices::new(watch, grid, 0), false);
+    let (mut slices, mut found) = (Slices::new(watch, grid, n_known), false);
     while !slices.is_done() {
         let slice = slices.take();
         let answered = rows(source, watch, slice).await?;

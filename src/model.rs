@@ -242,6 +242,12 @@ impl Model {
         rows.select_known(&wanted)
     }
 
+    /// Whether the feature of this name has any part in its scores.
+    pub fn reads(&self, feature: &str) -> bool {
+        let column = self.head.features.iter().position(|name| name == feature);
+        column.is_some_and(|column| self.fitted.reads(column))
+    }
+
     /// The detector's name.
     pub fn detector(&self) -> &'static str {
         self.head.detector.name()

@@ -409,7 +409,12 @@ fn publish(
     let found = judged.iter().flat_map(|(entity, j)| j.problems(entity));
     // A watch whose queries find nothing has nobody of whom it could be said.
     let nothing = state.entities.is_empty().then_some((&nobody, None, Problem::Absent));
-    let problems: BTreeSet<_> = given.chain(found).chain(nothing).collect();
+    let refused = || state.refused.names();
+    // What is missing for that reason, entity by entity, is that reason's doing.
+    let own = |feature: &Option<&str>| !feature.is_some_and(|f| refused().any(|name| name == f));
+    let found = found.filter(|(_, feature, _)| own(feature));
+    let refused = refused().map(|name| (&nobody, Some(name), Problem::QueryRefused));
+    let problems: BTreeSet<_> = given.chain(found).chain(nothing).chain(refused).collect();
     let problems = problems.into_iter().map(judge::problem_sample);
     // One late pass is forgiven; a second one means that nobody knows.
     let fresh_until_s = now_s + watch.score_every_s * 3 / 2 + 2;

@@ -1,5 +1,6 @@
 //! From what a person said to a stored label and a training.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::gather::Labelled;
 use crate::labels::NewLabel;
 use crate::labels::NewWithdrawal;
 use crate::labels::Origin;
+use crate::series::Entity;
 use crate::source::Source;
 use crate::source::SourceError;
 use crate::store::LabelRows;
@@ -104,7 +106,7 @@ async fn take_one(
         return Err((400, vec![what]));
     };
     entity_problem(&running.watch, &label).map_or(Ok(()), |problem| Err(bad(vec![problem])))?;
-    let reading = gather::label_rows(source, &running.watch, &label, now_s());
+    let reading = gather::label_rows(source, &running.watch, &label, now_s(), 0);
     let read = tokio::time::timeout(PATIENCE, reading).await;
     let (rows, warning) = match read.unwrap_or_else(|_| Err(too_late(source))) {
         Ok(Labelled::Rows(rows)) => (Some(rows), None),
@@ -239,7 +241,29 @@ pub fn add_label(
     if let Some(problem) = watch.and_then(|watch| entity_problem(watch, &label)) {
         return Err(problem.into());
     }
-    Ok(add(&existing(store)?, &label, None)?)
+    let store = existing(store)?;
+    let mut said = add(&store, &label, None)?;
+    said.warnings.extend(unknown(&store, &label)?);
+    Ok(said)
+}
+
+/// What makes one think that the label is for nobody: the store has models, and none of its entity.
+fn unknown(store: &Store, label: &Label) -> Result<Option<String>, StoreError> {
+    let models = store.models(None)?;
+    let watches: BTreeSet<&str> = models.iter().map(|model| model.key.watch.as_str()).collect();
+    let of_watch = models.iter().filter(|model| model.key.watch == label.watch);
+    let entities: BTreeSet<&Entity> = of_watch.map(|model| &model.key.entity).collect();
+    let (watch, entity) = (&label.watch, label.entity.to_string());
+    Ok(if watches.is_empty() || entities.contains(&label.entity) {
+        None
+    } else if entities.is_empty() {
+        let known: Vec<&str> = watches.into_iter().collect();
+        Some(format!("no watch {watch:?} has ever been trained; there are: {}", known.join(", ")))
+    } else {
+        let known: Vec<String> = entities.iter().take(5).map(ToString::to_string).collect();
+        let known = known.join(" | ");
+        Some(format!("no model of {watch} knows the entity {entity:?}; there are such as: {known}"))
+    })
 }
 
 /// Takes a label back from the command line and asks the running sidecar to train.
@@ -257,11 +281,11 @@ pub fn withdraw_label(
     Ok(withdraw(&existing(store)?, id, &withdrawal)?)
 }
 
-/// The labels of a store as a table; `all`: also those that were withdrawn or replaced.
+/// The labels of a store, or of one watch, as a table; `all`: also those that were withdrawn or replaced.
 ///
 /// # Errors
 /// The store cannot be opened.
-pub fn list_labels(store: &Path, all: bool) -> Result<String, Error> {
+pub fn list_labels(store: &Path, watch: Option<&str>, all: bool) -> Result<String, Error> {
     let heads = [
         "ID", "WATCH", "ENTITY", "FROM", "TO", "VERDICT", "CLASS", "SOURCE", "AUTHOR", "ROWS",
         "STATE", "NOTE",
@@ -269,8 +293,8 @@ pub fn list_labels(store: &Path, all: bool) -> Result<String, Error> {
     let mut table = vec![heads.map(String::from)];
     let or_dash = |text: Option<String>| text.map_or("-".into(), |text| shown(&text));
     let store = existing(store)?;
-    let present = store.labels(None)?;
-    let listed = if all { store.label_log(None)? } else { present.clone() };
+    let present = store.labels(watch)?;
+    let listed = if all { store.label_log(watch)? } else { present.clone() };
     for stored in listed {
         let state = state(&stored, &present);
         let StoredLabel { id, label, has_rows, withdrawn } = stored;
@@ -313,4 +337,50 @@ fn state(stored: &StoredLabel, present: &[StoredLabel]) -> String {
     let contradicts = |other: &&StoredLabel| other.label.contradicts(label).is_some();
     let ids: Vec<String> = later().filter(contradicts).map(|other| other.id.to_string()).collect();
     if ids.is_empty() { "in use".into() } else { format!("contradicted by {}", ids.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ModelKey;
+    use crate::store::ModelState;
+    use crate::store::NewModel;
+    use crate::verdict::Interval;
+    use crate::verdict::Verdict;
+
+    #[test]
+    fn a_label_for_what_was_never_trained_is_warned_of() {
+        let store = Store::in_memory().unwrap();
+        let said = |watch: &str, entity: &str| {
+            let interval = Interval { from_s: 0, to_s: 60 };
+            let label = Label {
+                watch: watch.into(),
+                entity: entity.parse().unwrap(),
+                interval,
+                verdict: Verdict::Anomaly,
+                class: None,
+                author: None,
+                note: None,
+                source: "cli".into(),
+                created_s: 60,
+            };
+            unknown(&store, &label).unwrap()
+        };
+        assert_eq!(said("port", "port=a"), None, "nothing was ever trained");
+        let entity = Entity::new([("port", "a")]);
+        let (watch, feature, detector) = ("ports".into(), None, "stl".into());
+        let model = NewModel {
+            key: ModelKey { watch, entity, feature, detector },
+            card: Value::Null,
+            bytes: Vec::new(),
+            sha256: String::new(),
+            trained_s: 0,
+        };
+        store.add_models(&[model], &ModelState::Promoted).unwrap();
+        assert_eq!(said("ports", "port=a"), None);
+        let wanted = "no model of ports knows the entity \"port=b\"; there are such as: port=a";
+        assert_eq!(said("ports", "port=b").unwrap(), wanted);
+        let wanted = "no watch \"port\" has ever been trained; there are: ports";
+        assert_eq!(said("port", "port=a").unwrap(), wanted);
+    }
 }

@@ -205,6 +205,12 @@ fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String,
     while let Some((before, after)) = rest.split_once("${") {
         let Some((name, tail)) = after.split_once('}') else { break };
         expanded.push_str(before);
+        // `${1}` is PromQL's: what `label_replace` matched.
+        if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            expanded.push_str("${");
+            rest = after;
+            continue;
+        }
         expanded.push_str(&lookup(name).ok_or_else(|| name.to_string())?);
         rest = tail;
     }
@@ -224,6 +230,7 @@ mod tests {
             Ok("a s3cret $rate_window $".into())
         );
         assert_eq!(expand("${NOT_SET}", lookup), Err("NOT_SET".into()));
+        assert_eq!(expand("${1}-${TOKEN}", lookup), Ok("${1}-s3cret".into()));
         assert_eq!(expand("open ${TOKEN", lookup), Ok("open ${TOKEN".into()));
     }
 

@@ -161,7 +161,8 @@ impl Placeholders {
         let selected = selected.replace("$rate_window", &format_duration(self.rate_window_s));
         let counted = selected.replace("$step_seconds", &self.step_s.to_string());
         let stepped = counted.replace("$step", &format_duration(self.step_s));
-        stepped.replace("$by", &self.by).split_whitespace().collect::<Vec<_>>().join(" ")
+        // As it was written: a line may end in a comment, and spaces in a string are its own.
+        stepped.replace("$by", &self.by).trim().to_string()
     }
 }
 
@@ -320,17 +321,29 @@ fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
     if watch.consecutive == 0 {
         problem("consecutive", "must be at least 1".into());
     }
-    let rows = watch.detectors.iter().map(detect::Config::min_rows).max().unwrap_or(0) as i64;
-    let (needed_s, history_s) = (rows * watch.point_s(), watch.train.history_s);
-    if needed_s > history_s {
-        let (needed, history) = (format_duration(needed_s), format_duration(history_s));
-        problem(
-            "window",
-            format!("training needs {needed} of rows, longer than train.history ({history})"),
-        );
+    for (field, what) in history_problems(watch) {
+        problem(field, what);
     }
-    if watch.train.min_history_s > history_s {
-        let history = format_duration(history_s);
-        problem("train.min_history", format!("must not be longer than train.history ({history})"));
+}
+
+/// What is wrong with how much is learnt from.
+fn history_problems(watch: &Watch) -> Vec<(&'static str, String)> {
+    let Training { history_s, min_history_s, .. } = watch.train;
+    let history = format_duration(history_s);
+    let mut problems = Vec::new();
+    let needed = |d: &detect::Config| (d.min_history_s(watch.point_s()), d.joint(), d.name());
+    if let Some((needed_s, joint, name)) = watch.detectors.iter().map(needed).max()
+        && needed_s > history_s
+    {
+        // A network needs it for its window.
+        let field = if joint { "window" } else { "train.history" };
+        let needed = format_duration(needed_s);
+        let what = format!("{name} needs {needed} of rows, longer than train.history ({history})");
+        problems.push((field, what));
     }
+    if min_history_s > history_s {
+        let what = format!("must not be longer than train.history ({history})");
+        problems.push(("train.min_history", what));
+    }
+    problems
 }

@@ -16,6 +16,11 @@ pub(super) struct Changed {
 }
 
 impl Complaints {
+    /// What fails.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Takes what fails now, all of it, and says what is new of that.
     pub(super) fn now(&mut self, failing: BTreeMap<String, &'static str>) -> Changed {
         let begun = failing.iter().filter(|(name, kind)| self.0.get(*name) != Some(kind));

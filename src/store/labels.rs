@@ -31,6 +31,48 @@ pub struct LabelRows {
     pub window: Window,
 }
 
+impl LabelRows {
+    /// The longest time of which a feature is known, in seconds.
+    fn known_s(&self) -> i64 {
+        let known =
+            |feature: usize| self.window.column(feature).iter().filter(|v| !v.is_nan()).count();
+        let most = (0..self.features.len()).map(known).max().unwrap_or(0);
+        most as i64 * self.window.grid.step_s
+    }
+
+    /// Whether rows of another step say so much less that these are not given up for them.
+    fn is_better_than(&self, other: &LabelRows) -> bool {
+        self.window.grid.step_s != other.window.grid.step_s && other.known_s() * 2 < self.known_s()
+    }
+
+    /// Both together, where they have the same step; `newer` holds where both know a sample.
+    fn joined(&self, newer: &LabelRows) -> Option<LabelRows> {
+        let (old, new) = (self.window.grid, newer.window.grid);
+        if old.step_s != new.step_s || (old.start_s - new.start_s) % old.step_s != 0 {
+            return None;
+        }
+        let (start_s, end_s) = (old.start_s.min(new.start_s), old.end_s().max(new.end_s()));
+        let mut features = self.features.clone();
+        features.extend(newer.features.iter().filter(|f| !self.features.contains(f)).cloned());
+        let len = ((end_s - start_s) / old.step_s) as usize;
+        let grid = Grid { start_s, step_s: old.step_s, len };
+        let mut window = Window::gaps(grid, features.len());
+        for rows in [self, newer] {
+            let known = rows.features.iter().map(|f| features.iter().position(|g| g == f));
+            let known: Vec<Option<usize>> = known.collect();
+            for i in 0..rows.window.grid.len {
+                let Some(to) = window.grid.index(rows.window.grid.time(i)) else { continue };
+                for (value, column) in rows.window.row(i).iter().zip(&known) {
+                    if let Some(column) = column.filter(|_| !value.is_nan()) {
+                        window.row_mut(to)[column] = *value;
+                    }
+                }
+            }
+        }
+        Some(LabelRows { features, window })
+    }
+}
+
 /// A label as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredLabel {
@@ -90,9 +132,9 @@ impl Store {
         })
     }
 
-    /// Keeps the feature rows of a label that came without. Rows that are already kept are replaced
-    /// only by rows with at least as many samples, since Prometheus forgets, or of another step. Returns whether the
-    /// rows were taken.
+    /// Keeps the feature rows of a label that came without. Of rows that are already kept for its
+    /// interval, no sample is lost, since Prometheus forgets: they are joined. Rows of another step are
+    /// replaced by rows that reach as far. Returns whether the rows were taken.
     ///
     /// # Errors
     /// No such label, or the write failed.
@@ -170,14 +212,7 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn label_rows(&self, id: i64) -> Result<Option<LabelRows>, StoreError> {
-        let sql = "
-            SELECT features, start_s, step_s, n_rows, sample_values FROM label
-            JOIN label AS twin USING (watch, entity, from_s, to_s)
-            JOIN label_rows ON label_id = twin.id
-            WHERE label.id = ?1 ORDER BY twin.id = label.id DESC, twin.id DESC LIMIT 1";
-        self.read("read a label's rows", |connection| {
-            connection.prepare_cached(sql)?.query_row([id], rows_of).optional()
-        })
+        self.read("read a label's rows", |connection| kept_rows(connection, id))
     }
 
     /// How many intervals are labelled, by verdict and by where it was said.
@@ -251,15 +286,24 @@ fn shape_problem(rows: &LabelRows) -> Option<String> {
     })
 }
 
-/// Stores the rows unless those that are kept, of the same step, have more samples.
+/// The rows of a label's interval, whichever label on it they came with; its own first.
+fn kept_rows(connection: &Connection, id: i64) -> rusqlite::Result<Option<LabelRows>> {
+    let sql = "
+        SELECT features, start_s, step_s, n_rows, sample_values FROM label
+        JOIN label AS twin USING (watch, entity, from_s, to_s)
+        JOIN label_rows ON label_id = twin.id
+        WHERE label.id = ?1 ORDER BY twin.id = label.id DESC, twin.id DESC LIMIT 1";
+    connection.prepare_cached(sql)?.query_row([id], rows_of).optional()
+}
+
+/// Stores the rows, with what is kept for the interval already.
 fn replace_rows(connection: &Connection, id: i64, rows: &LabelRows) -> rusqlite::Result<bool> {
-    let sql = "SELECT sample_values FROM label_rows WHERE label_id = ?1 AND step_s = ?2";
-    let kept = connection
-        .query_row(sql, [id, rows.window.grid.step_s], |row| row.get::<_, Vec<u8>>(0))
-        .optional()?;
-    if kept.is_some_and(|kept| n_samples(&from_bytes(&kept)) > n_samples(&rows.window.values)) {
+    let kept = kept_rows(connection, id)?;
+    if kept.as_ref().is_some_and(|kept| kept.is_better_than(rows)) {
         return Ok(false);
     }
+    let joined = kept.and_then(|kept| kept.joined(rows));
+    let rows = joined.as_ref().unwrap_or(rows);
     let bytes: Vec<u8> = rows.window.values.iter().flat_map(|value| value.to_le_bytes()).collect();
     let grid = rows.window.grid;
     let sql = "
@@ -270,10 +314,6 @@ fn replace_rows(connection: &Connection, id: i64, rows: &LabelRows) -> rusqlite:
     let features = json_text(&rows.features)?;
     connection.execute(sql, params![id, features, grid.start_s, grid.step_s, grid.len, bytes])?;
     Ok(true)
-}
-
-fn n_samples(values: &[f64]) -> usize {
-    values.iter().filter(|value| !value.is_nan()).count()
 }
 
 fn from_bytes(bytes: &[u8]) -> Vec<f64> {

@@ -162,14 +162,43 @@ fn rows_come_later_and_never_get_poorer() {
     assert_eq!(store.label_rows(id).unwrap(), None);
     let full = rows(&[1.0, 2.0, -0.0, f64::INFINITY]);
     assert!(store.set_label_rows(id, &full).unwrap());
-    assert!(!store.set_label_rows(id, &rows(&[f64::NAN, 2.0])).unwrap());
-    assert_eq!(store.label_rows(id).unwrap(), Some(full.clone()));
+    assert!(store.set_label_rows(id, &rows(&[f64::NAN, 2.0])).unwrap());
+    assert_eq!(store.label_rows(id).unwrap(), Some(full.clone()), "joined");
     assert!(store.labels(None).unwrap()[0].has_rows);
+    let coarse = Grid { start_s: 0, step_s: 31, len: 1 };
+    let window = Window { grid: coarse, n_features: 2, values: vec![1.0, f64::NAN] };
+    let fine = rows(&[1.0; 8]);
+    assert!(store.set_label_rows(id, &fine).unwrap());
+    assert!(!store.set_label_rows(id, &LabelRows { window, ..full.clone() }).unwrap());
+    assert_eq!(store.label_rows(id).unwrap(), Some(fine.clone()), "of another step, and much less");
 
     let normal = Label { verdict: Verdict::Normal, class: None, ..label(1_000) };
     let later = store.add_label(&normal, None).unwrap();
-    assert_eq!(store.label_rows(later).unwrap(), Some(full), "rows are the interval's");
+    assert_eq!(store.label_rows(later).unwrap(), Some(fine), "rows are the interval's");
     assert!(store.labels(None).unwrap()[0].has_rows);
+}
+
+#[test]
+fn rows_of_more_features_and_of_fewer_times_are_joined_to_those_that_are_there() {
+    let store = Store::in_memory().unwrap();
+    store.add_label(&label(1_000), Some(&rows(&[1.0, 2.0, 3.0, 4.0]))).unwrap();
+    let normal = Label { verdict: Verdict::Normal, class: None, ..label(1_000) };
+    let later = store.add_label(&normal, None).unwrap();
+    let more = LabelRows {
+        features: ["more", "p99", "again"].map(String::from).to_vec(),
+        window: Window {
+            grid: Grid { start_s: 60, step_s: 30, len: 2 },
+            n_features: 3,
+            values: vec![5.0, f64::NAN, 6.0, 7.0, 8.0, 9.0],
+        },
+    };
+    store.set_label_rows(later, &more).unwrap();
+    let LabelRows { features, window } = store.label_rows(later).unwrap().unwrap();
+    assert_eq!(features, ["rate", "p99", "more", "again"]);
+    assert_eq!(window.grid, Grid { start_s: 30, step_s: 30, len: 3 });
+    let known = window.values.iter().map(|v| if v.is_nan() { 0.0 } else { *v });
+    let wanted = [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0, 0.0, 8.0, 7.0, 9.0];
+    assert_eq!(known.collect::<Vec<_>>(), wanted);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is learnt from: history without known incidents, and what people said of it.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::task::JoinError;
@@ -50,6 +51,8 @@ pub(super) struct Past {
     pub(super) again_s: Option<i64>,
     /// Whose labels' rows could not be read this time, with why.
     pub(super) unread: Vec<(Entity, String)>,
+    /// By how many seconds incidents shorten whose history.
+    pub(super) masked: BTreeMap<Entity, i64>,
 }
 
 /// Reads history up to `now_s`, masks known incidents, and completes labels that have no rows yet.
@@ -66,10 +69,13 @@ pub(super) async fn read(
     let (known, told) = known(store, watch, start_s).await?;
     let grid = Grid::covering(start_s, end_s, watch.step_s);
     let mut reading = reading::read(source, watch, grid, which).await?;
+    let mut masked = BTreeMap::new();
     for (entity, window) in &mut reading.windows {
+        let before_s = span_s(window);
         known.mask(watch, entity, window);
+        masked.insert(entity.clone(), before_s - span_s(window));
     }
-    Ok(Past { reading, told, again_s, unread })
+    Ok(Past { reading, masked, told, again_s, unread })
 }
 
 /// Seconds from the first row with data to the last.
@@ -88,7 +94,7 @@ fn mask(window: &mut Window, incident: Interval, normal: &[Interval]) {
 }
 
 /// Fetches the rows of labels that were given while the source could not be asked, and anew those that
-/// are of another step than the watch has now or lack one of its features. Says when the first of those is over that speak of now,
+/// are of another step than the watch has now or, as far back as training looks, lack a feature. Says when the first of those is over that speak of now,
 /// and whose rows it may have another time.
 async fn complete_labels(
     source: &Arc<dyn Source>,
@@ -97,10 +103,15 @@ async fn complete_labels(
     now_s: i64,
 ) -> Result<(Option<i64>, Vec<(Entity, String)>), TrainError> {
     let settings = watch.clone();
-    let wanting = with_store(store, watch, move |store, _| wanting_rows(store, &settings)).await?;
+    let (wanting, n_known) = with_store(store, watch, move |store, name| {
+        let in_use = store.models_in_use(Some(name))?;
+        let known: BTreeSet<Entity> = in_use.into_iter().map(|row| row.key.entity).collect();
+        Ok((wanting_rows(store, &settings, now_s)?, known.len()))
+    })
+    .await?;
     let (mut without, mut unread, mut again_s) = (Vec::new(), Vec::new(), None::<i64>);
     for Wanting { stored: StoredLabel { id, label, has_rows, .. }, of_step } in wanting {
-        match gather::label_rows(source, watch, &label, now_s).await {
+        match gather::label_rows(source, watch, &label, now_s, n_known).await {
             Ok(Labelled::Rows(rows)) => {
                 with_store(store, watch, move |store, _| store.set_label_rows(id, &rows)).await?;
             }
@@ -134,12 +145,16 @@ struct Wanting {
     of_step: bool,
 }
 
-fn wanting_rows(store: &Store, watch: &Watch) -> Result<Vec<Wanting>, StoreError> {
+/// The labels that want rows. A feature that is missing is asked for as long as training looks back, and
+/// not for ever.
+fn wanting_rows(store: &Store, watch: &Watch, now_s: i64) -> Result<Vec<Wanting>, StoreError> {
     let mut wanting = Vec::new();
     for stored in store.labels(Some(&watch.name))? {
         let rows = if stored.has_rows { rows_of(store, watch, stored.id)? } else { None };
         let has = |name| rows.as_ref().is_some_and(|rows| rows.features.contains(name));
-        if !watch.features.iter().all(|feature| has(&feature.name)) {
+        let whole = watch.features.iter().all(|feature| has(&feature.name));
+        let old = stored.label.interval.from_s < now_s - watch.train.history_s;
+        if !(whole || old && rows.is_some()) {
             wanting.push(Wanting { stored, of_step: rows.is_some() });
         }
     }

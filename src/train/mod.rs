@@ -162,7 +162,7 @@ impl Trainer {
         now_s: i64,
     ) -> Result<Outcome, TrainError> {
         let past = history::read(&self.source, &self.store, watch, now_s, which).await?;
-        let Past { reading, mut told, again_s, unread } = past;
+        let Past { reading, masked, mut told, again_s, unread } = past;
         let Reading { windows, seen, refused } = reading;
         let mut outcome = Outcome { again_s, failed: unread, ..Outcome::default() };
         let absent = told.keys().filter(|entity| which.wants(entity));
@@ -171,9 +171,24 @@ impl Trainer {
         for (entity, rows) in windows {
             let span_s = history::span_s(&rows);
             outcome.seen.insert(entity.clone(), span_s);
-            if span_s < watch.train.min_history_s {
-                let why = format!("{span_s} s of history, wanted {} s", watch.train.min_history_s);
-                outcome.waiting.push((entity, why));
+            let wanted_s = watch.train.min_history_s;
+            if span_s < wanted_s {
+                let without_s = masked.get(&entity).copied().unwrap_or(0);
+                match span_s + without_s < wanted_s {
+                    true => {
+                        let why = format!("{span_s} s of history, wanted {wanted_s} s");
+                        outcome.waiting.push((entity, why));
+                    }
+                    // Waiting is no help against a label with a wrong day in it.
+                    false => {
+                        let why = format!(
+                            "labels and known anomalies leave {span_s} s of its {} s of history, \
+                             wanted {wanted_s} s: see `portent labels list`",
+                            span_s + without_s
+                        );
+                        outcome.failed.push((entity, why));
+                    }
+                }
                 continue;
             }
             let subject = Subject {
@@ -181,8 +196,7 @@ impl Trainer {
                 told: told.remove(&entity).unwrap_or_default(),
                 in_use: in_use.remove(&entity).unwrap_or_default(),
             };
-            let succeeded =
-                self.succeed(watch, &entity, subject, refused.as_ref(), now_s, &mut outcome);
+            let succeeded = self.succeed(watch, &entity, subject, &refused, now_s, &mut outcome);
             match succeeded.await {
                 Err(TrainError::Stopped) => return Err(TrainError::Stopped),
                 Err(error) => outcome.failed.push((entity, error.to_string())),
@@ -202,7 +216,7 @@ impl Trainer {
         watch: &Watch,
         entity: &Entity,
         subject: Subject,
-        refused: Option<&GatherError>,
+        refused: &[GatherError],
         now_s: i64,
         outcome: &mut Outcome,
     ) -> Result<(), TrainError> {
@@ -212,11 +226,8 @@ impl Trainer {
             members: self.champions(watch, in_use).await?,
         };
         // A model on some of its features is better than none, not better than one on all.
-        let knows = |error: &&GatherError| {
-            let mut features = champions.members.keys().map(|key| &key.feature);
-            features.any(|feature| feature.as_ref().is_none_or(|name| *name == error.name))
-        };
-        if let Some(refused) = refused.filter(knows) {
+        let known = |error: &&GatherError| champions.members.values().any(|m| m.reads(&error.name));
+        if let Some(refused) = refused.iter().find(known) {
             outcome.failed.push((entity.clone(), format!("history cannot be read: {refused}")));
             return Ok(());
         }

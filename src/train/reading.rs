@@ -34,8 +34,8 @@ pub(super) struct Reading {
     pub(super) windows: BTreeMap<Entity, Window>,
     /// Everyone with a sample, also who has left; `None` where that is not known for sure.
     pub(super) seen: Option<BTreeSet<Entity>>,
-    /// A feature that the source refused in every slice.
-    pub(super) refused: Option<GatherError>,
+    /// The features that the source refused in every slice.
+    pub(super) refused: Vec<GatherError>,
 }
 
 /// Reads in slices, each of which is in buckets before the next is asked for: two months of a
@@ -144,11 +144,12 @@ impl<'a> Reader<'a> {
         let wanted_s = QUIET_S.min(self.watch.train.history_s / 2);
         let witness = to_the_end && self.failed.is_empty() && !self.partial;
         let witness = witness && self.end_s - self.oldest_s >= wanted_s;
-        let refused = self.watch.features.iter().find_map(|feature| {
+        let refused = self.watch.features.iter().filter_map(|feature| {
             let (n, error) = self.failed.remove(&feature.name)?;
             let name = feature.name.clone();
             (n == self.n_slices).then_some(GatherError { name, error })
         });
+        let refused = refused.collect();
         Reading { windows: self.windows, seen: witness.then_some(self.seen), refused }
     }
 }

@@ -41,7 +41,9 @@ pub(super) fn refused(
 ) -> Option<String> {
     let Champions { members: champions, protected } = champions;
     let most = |members: &Members| members.values().map(Model::n_rows).max().unwrap_or(0);
-    let (old, new) = (most(champions), most(challengers));
+    // Who shortened `train.history` wants less to be known.
+    let most_there_is = (watch.train.history_s / watch.point_s()) as usize;
+    let (old, new) = (most(champions).min(most_there_is), most(challengers));
     if !protected || new * 2 >= old {
         return None;
     }

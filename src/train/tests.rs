@@ -138,7 +138,7 @@ fn label(entity: Entity, verdict: Verdict, interval: Interval) -> Label {
 /// Says it and keeps the rows, as the web API does.
 async fn say(trainer: &Trainer, verdict: Verdict, interval: Interval) -> i64 {
     let label = label(Entity::default(), verdict, interval);
-    let rows = gather::label_rows(&trainer.source, &watch(), &label, NOW_S).await.unwrap();
+    let rows = gather::label_rows(&trainer.source, &watch(), &label, NOW_S, 0).await.unwrap();
     let Labelled::Rows(rows) = rows else { panic!("{rows:?}") };
     trainer.store.add_label(&label, Some(&rows)).unwrap()
 }

@@ -372,6 +372,10 @@ impl Model for Autoencoder {
         out
     }
 
+    fn reads(&self, feature: usize) -> bool {
+        self.live.contains(&feature)
+    }
+
     fn contributions(&self, window: &Window) -> Option<Vec<f64>> {
         let mut shares = vec![0.0; self.n_features];
         self.each(window, window.grid.len.checked_sub(1)?, |_, judged| {

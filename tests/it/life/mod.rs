@@ -15,6 +15,7 @@ use portent::store::NewModel;
 use portent::store::Store;
 use portent::train::Trainer;
 use portent::train::Which;
+use portent::verdict::Verdict;
 
 use scene::DAY_S;
 use scene::DOWN;
@@ -382,4 +383,39 @@ async fn a_restart_fills_the_fifos_with_one_query_per_feature() {
     scene.pass(TODAY_S).await;
     assert_eq!(scene.server.0.lock().unwrap().n_queries, 2);
     assert!(scene.is_scored("a"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_that_is_refused_from_the_start_is_told_of() {
+    let mut scene = Scene::with_two_ports().await;
+    scene.server.refuse(&["out"]);
+    scene.restart();
+    scene.pass(TODAY_S).await;
+    assert_eq!(scene.problems(), ["feature=out,reason=query_refused"], "once, not for each port");
+    assert!(scene.is_scored("a"));
+    scene.server.refuse(&[]);
+    scene.pass(TODAY_S + 30 * MINUTE_S).await;
+    scene.pass(TODAY_S + 60 * MINUTE_S).await;
+    assert_eq!(scene.problems(), [] as [String; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_label_over_all_of_history_is_a_failure_that_names_it() {
+    let scene = Scene::with_two_ports().await;
+    scene.label_as("a", Verdict::Anomaly, TODAY_S - 30 * DAY_S, TODAY_S);
+    let outcome = scene.train(TODAY_S + HOUR_S).await.unwrap();
+    let [(entity, why)] = &outcome.failed[..] else { panic!("{outcome:?}") };
+    assert_eq!(entity, &port("a"));
+    let wanted = "labels and known anomalies leave 0 s of its 1207800 s of history, \
+                  wanted 172800 s: see `portent labels list`";
+    assert_eq!(why, wanted);
+    assert_eq!(outcome.n_promoted, 1, "the other port");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_wants_a_shorter_history_gets_it() {
+    let mut scene = Scene::with_two_ports().await;
+    scene.watch.train.history_s = 3 * DAY_S;
+    let outcome = scene.train(TODAY_S + DAY_S).await.unwrap();
+    assert_eq!((outcome.n_promoted, &outcome.rejected[..]), (2, &[][..]));
 }

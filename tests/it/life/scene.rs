@@ -244,16 +244,21 @@ impl Scene {
 
     /// Says that the hour before `at_s` was normal, without its rows.
     pub(super) fn label(&self, port: &str, at_s: i64) -> i64 {
+        self.label_as(port, Verdict::Normal, at_s - HOUR_S, at_s)
+    }
+
+    /// Says what an interval was, without its rows.
+    pub(super) fn label_as(&self, port: &str, verdict: Verdict, from_s: i64, to_s: i64) -> i64 {
         let label = Label {
             watch: "ports".into(),
             entity: Entity::new([("port", port)]),
-            interval: Interval { from_s: at_s - HOUR_S, to_s: at_s },
-            verdict: Verdict::Normal,
+            interval: Interval { from_s, to_s },
+            verdict,
             class: None,
             author: None,
             note: None,
             source: "api".into(),
-            created_s: at_s,
+            created_s: to_s,
         };
         let rows = None::<&LabelRows>;
         self.trainer.store.add_label(&label, rows).unwrap()

@@ -200,6 +200,7 @@ fn a_feature_that_was_never_there_is_left_out() {
     (0..120).for_each(|i| train.row_mut(i)[5] = f64::NAN);
     let model = Autoencoder::fit(&short(), &train, &context()).unwrap();
     assert_eq!(model.live, [0, 1, 2, 3, 4, 6, 7]);
+    assert!(model.reads(4) && !model.reads(5), "nobody ever saw a sample of it");
     let seen = waves(120);
     assert_eq!(raw(&model, &seen, 100), raw(&model, &train, 100));
     assert!(model.contributions(&seen).unwrap()[5] == 0.0);
