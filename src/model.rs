@@ -5,6 +5,8 @@
 //!
 //! The bytes are never executable: a length, a JSON header, then little-endian tensors.
 
+mod enough;
+
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -26,6 +28,8 @@ use crate::score::Calibrator;
 use crate::score::Scale;
 use crate::series::Grid;
 use crate::series::Window;
+
+pub use enough::min_history_s;
 
 /// What a model is made from.
 #[derive(Debug, Clone, PartialEq)]
@@ -403,16 +407,10 @@ fn held_out(
     context: &FitContext<'_>,
 ) -> Result<Vec<f64>, FitError> {
     let n = rows.grid.len;
-    let (first, n_stretches) = match detector.joint() {
-        true if n <= FEW_ROWS => (0, 3),
-        true => (n * 7 / 10, 1),
-        false => (n / 2, 8),
-    };
     let mut scores = Vec::new();
-    for k in 0..n_stretches {
-        let from = first + (n - first) * k / n_stretches;
-        let to = first + (n - first) * (k + 1) / n_stretches;
-        let known = if first == 0 { without(rows, from, to) } else { rows.slice(0, from) };
+    for (from, to) in stretches(detector, n) {
+        let few = detector.joint() && n <= FEW_ROWS;
+        let known = if few { without(rows, from, to) } else { rows.slice(0, from) };
         let fitted = match detector.fit(&known, context) {
             Ok(fitted) => fitted,
             // A season needs to be seen twice: until then there is nobody to score the stretch.
@@ -423,6 +421,17 @@ fn held_out(
         scores.extend(scored.ok_or(FitError::Stopped)?.iter().map(|raw| raw.value));
     }
     Ok(scores)
+}
+
+/// The stretches of `n` rows that are held out one after the other.
+fn stretches(detector: &detect::Config, n: usize) -> impl Iterator<Item = (usize, usize)> {
+    let (first, n_stretches) = match detector.joint() {
+        true if n <= FEW_ROWS => (0, 3),
+        true => (n * 7 / 10, 1),
+        false => (n / 2, 8),
+    };
+    let cut = move |k: usize| first + (n - first) * k / n_stretches;
+    (0..n_stretches).map(move |k| (cut(k), cut(k + 1)))
 }
 
 /// Rows that even a network scores in about 50 ms.

@@ -186,6 +186,13 @@ impl Due {
         self.sooner.values_mut().for_each(|due_s| *due_s = next_s.max(*due_s));
     }
 
+    /// When all of a watch whose models were trained at `trained_s` on `n_rows` points are due, after a
+    /// restart.
+    pub(super) fn after_restart_s(watch: &Watch, trained_s: i64, n_rows: Option<i64>) -> i64 {
+        let span_s = n_rows.map_or(watch.train.history_s, |n_rows| n_rows * watch.point_s());
+        trained_s + Due::new(watch, 0).pause_s(span_s, false)
+    }
+
     /// A model of three minutes is worth replacing after three more, one of two weeks is not: while
     /// there is less history than wanted, it has to double.
     fn pause_s(&self, span_s: i64, waiting: bool) -> i64 {
@@ -256,6 +263,17 @@ mod tests {
         due.lacking(pods(&[]), HOUR_S + 1);
         due.lacking(pods(&["old"]), HOUR_S + 2);
         assert_eq!(due.next_s(), HOUR_S + 60, "the disk is broken, it seems");
+    }
+
+    #[test]
+    fn a_restart_does_not_make_a_young_model_old() {
+        let text =
+            "watches: [{name: w, queries: {x: x}, step: 30s, train: {every: 1d, history: 2w}}]";
+        let watch = config::parse("test", text).unwrap().watches.unwrap().remove(0);
+        let due_s = |n_rows| Due::after_restart_s(&watch, 1_000_000, n_rows) - 1_000_000;
+        assert_eq!(due_s(Some(120)), HOUR_S, "an hour is worth another one");
+        assert_eq!(due_s(Some(10 * 2_880)), DAY_S);
+        assert_eq!(due_s(None), DAY_S, "one of before this was kept");
     }
 
     #[test]

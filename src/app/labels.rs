@@ -125,8 +125,13 @@ async fn take_one(
             (None, Some(format!("its rows will be fetched later: {error}")))
         }
     };
-    let has_rows = rows.is_some();
-    let mut said = with_store(store, move |store| add(store, &label, rows.as_ref())).await?;
+    let step_s = running.watch.step_s;
+    let (mut said, has_rows) = with_store(store, move |store| {
+        let said = add(store, &label, rows.as_ref())?;
+        let kept = store.label_rows(said.id)?;
+        Ok((said, kept.is_some_and(|kept| kept.window.grid.step_s == step_s)))
+    })
+    .await?;
     said.warnings.extend(warning);
     let data = json!({ "id": said.id, "rows_stored": has_rows, "training": "requested" });
     Ok(with_warnings(data, &said.warnings))
@@ -161,10 +166,10 @@ fn with_warnings(mut data: Value, warnings: &[String]) -> Value {
 }
 
 /// Runs store work off the async threads.
-async fn with_store(
+async fn with_store<T: Send + 'static>(
     store: &Store,
-    work: impl FnOnce(&Store) -> Result<Said, StoreError> + Send + 'static,
-) -> Result<Said, Refusal> {
+    work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Refusal> {
     let store = store.clone();
     let done = tokio::task::spawn_blocking(move || work(&store)).await;
     match done {

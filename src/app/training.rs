@@ -147,12 +147,13 @@ async fn first_due_s(store: &Store, watch: &Watch) -> i64 {
     // Newcomers were trained since all were, and who has left before: the one in the middle is of all.
     let mut newest: BTreeMap<&Entity, i64> = BTreeMap::new();
     for model in &stored {
-        let trained_s = newest.entry(&model.key.entity).or_insert(model.trained_s);
-        *trained_s = model.trained_s.max(*trained_s);
+        let due_s = Due::after_restart_s(watch, model.trained_s, model.n_rows);
+        let newest_s = newest.entry(&model.key.entity).or_insert(due_s);
+        *newest_s = due_s.max(*newest_s);
     }
     let mut newest: Vec<i64> = newest.into_values().collect();
     newest.sort_unstable();
-    newest.get(newest.len() / 2).map_or(0, |trained_s| trained_s + watch.train.every_s)
+    newest.get(newest.len() / 2).copied().unwrap_or(0)
 }
 
 /// What was said already.

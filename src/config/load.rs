@@ -180,7 +180,12 @@ fn expand_environment(tree: &mut Value, at: &str, found: &mut Vec<Found>) {
         Value::String(text) => match expand(text, |name| std::env::var(name).ok()) {
             Ok(expanded) => *text = expanded,
             Err(name) => {
-                let what = format!("the environment variable {name} is not set");
+                let what = match at.contains(".queries.") {
+                    true => {
+                        format!("the environment variable {name} is not set; a group is ${name}")
+                    }
+                    false => format!("the environment variable {name} is not set"),
+                };
                 found.push((at.to_string(), what));
             }
         },

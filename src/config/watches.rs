@@ -10,6 +10,7 @@ use super::raw::Seconds;
 use super::raw::WatchSection;
 use crate::detect;
 use crate::math::duration::format_duration;
+use crate::model;
 use crate::preprocess;
 use crate::preprocess::Despike;
 use crate::watch::Checks;
@@ -331,7 +332,8 @@ fn history_problems(watch: &Watch) -> Vec<(&'static str, String)> {
     let Training { history_s, min_history_s, .. } = watch.train;
     let history = format_duration(history_s);
     let mut problems = Vec::new();
-    let needed = |d: &detect::Config| (d.min_history_s(watch.point_s()), d.joint(), d.name());
+    let needed =
+        |d: &detect::Config| (model::min_history_s(d, watch.point_s()), d.joint(), d.name());
     if let Some((needed_s, joint, name)) = watch.detectors.iter().map(needed).max()
         && needed_s > history_s
     {

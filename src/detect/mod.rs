@@ -26,12 +26,6 @@ pub use parts::RestoreError;
 pub use parts::Tensor;
 pub use parts::Tensors;
 
-const DAY_S: i64 = 86_400;
-
-/// Blocks of held-out rows without which there is no threshold, and rows of the shortest block.
-const MIN_BLOCKS: i64 = 7;
-const MIN_BLOCK_ROWS: i64 = 10;
-
 /// Every detector there is, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -100,17 +94,6 @@ impl Config {
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => 2 * config.window,
         }
-    }
-
-    /// The shortest history, in seconds, after which there is a score, for points every `point_s`: what
-    /// calibration holds back has to make seven blocks, and a season has to be seen twice before that.
-    pub fn min_history_s(&self, point_s: i64) -> i64 {
-        let fitted_s = match self {
-            Config::Stl(config) => 2 * config.season_s.unwrap_or(DAY_S),
-            _ => self.min_rows() as i64 * point_s,
-        };
-        let calibrated_s = 2 * MIN_BLOCKS * MIN_BLOCK_ROWS * point_s;
-        if self.joint() { fitted_s } else { fitted_s.max(calibrated_s) }
     }
 
     /// Sets the length of the window, in rows, of the detectors that have one.

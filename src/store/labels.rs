@@ -32,17 +32,24 @@ pub struct LabelRows {
 }
 
 impl LabelRows {
-    /// The longest time of which a feature is known, in seconds.
-    fn known_s(&self) -> i64 {
-        let known =
-            |feature: usize| self.window.column(feature).iter().filter(|v| !v.is_nan()).count();
-        let most = (0..self.features.len()).map(known).max().unwrap_or(0);
-        most as i64 * self.window.grid.step_s
+    /// The time within `interval` of which a feature is known, in seconds.
+    fn known_s(&self, feature: &str, interval: Interval) -> i64 {
+        let grid = self.window.grid;
+        let column = self.features.iter().position(|name| name == feature);
+        let known = |column: usize| {
+            let is_known = |i: &usize| !self.window.row(*i)[column].is_nan();
+            (0..grid.len).filter(|i| interval.contains(grid.time(*i))).filter(is_known).count()
+        };
+        column.map_or(0, known) as i64 * grid.step_s
     }
 
-    /// Whether rows of another step say so much less that these are not given up for them.
-    fn is_better_than(&self, other: &LabelRows) -> bool {
-        self.window.grid.step_s != other.window.grid.step_s && other.known_s() * 2 < self.known_s()
+    /// Whether rows of another step say so much less of the interval, of any feature, that these are not
+    /// given up for them.
+    fn is_better_than(&self, other: &LabelRows, interval: Interval) -> bool {
+        let less = |feature: &String| {
+            other.known_s(feature, interval) * 2 < self.known_s(feature, interval)
+        };
+        self.window.grid.step_s != other.window.grid.step_s && self.features.iter().any(less)
     }
 
     /// Both together, where they have the same step; `newer` holds where both know a sample.
@@ -299,7 +306,11 @@ fn kept_rows(connection: &Connection, id: i64) -> rusqlite::Result<Option<LabelR
 /// Stores the rows, with what is kept for the interval already.
 fn replace_rows(connection: &Connection, id: i64, rows: &LabelRows) -> rusqlite::Result<bool> {
     let kept = kept_rows(connection, id)?;
-    if kept.as_ref().is_some_and(|kept| kept.is_better_than(rows)) {
+    let interval =
+        connection.query_row("SELECT from_s, to_s FROM label WHERE id = ?1", [id], |row| {
+            Ok(Interval { from_s: row.get(0)?, to_s: row.get(1)? })
+        })?;
+    if kept.as_ref().is_some_and(|kept| kept.is_better_than(rows, interval)) {
         return Ok(false);
     }
     let joined = kept.and_then(|kept| kept.joined(rows));

@@ -121,6 +121,8 @@ pub struct ModelRow {
     pub trained_s: i64,
     /// The settings that it was made with, as its card names them.
     pub fingerprint: Option<String>,
+    /// Points with data that it learnt from, as its card says.
+    pub n_rows: Option<i64>,
 }
 
 const WHOLE: &str = "
@@ -178,7 +180,8 @@ impl Store {
     fn list(&self, watch: Option<&str>, and: &str) -> Result<Vec<ModelRow>, StoreError> {
         let sql = format!(
             "SELECT watch, entity, feature, detector, version, state, reason, sha256, trained_s,
-               CASE WHEN json_valid(card) THEN json_extract(card, '$.fingerprint') END
+               CASE WHEN json_valid(card) THEN json_extract(card, '$.fingerprint') END,
+               CASE WHEN json_valid(card) THEN json_extract(card, '$.n_rows') END
              FROM model JOIN model_key ON id = key_id WHERE (?1 IS NULL OR watch = ?1) {and}
              ORDER BY watch, entity, feature, detector, version"
         );
@@ -297,5 +300,6 @@ fn listed(row: &Row<'_>) -> rusqlite::Result<ModelRow> {
         sha256: row.get(7)?,
         trained_s: row.get(8)?,
         fingerprint: row.get(9)?,
+        n_rows: row.get(10)?,
     })
 }

@@ -165,12 +165,23 @@ fn rows_come_later_and_never_get_poorer() {
     assert!(store.set_label_rows(id, &rows(&[f64::NAN, 2.0])).unwrap());
     assert_eq!(store.label_rows(id).unwrap(), Some(full.clone()), "joined");
     assert!(store.labels(None).unwrap()[0].has_rows);
-    let coarse = Grid { start_s: 0, step_s: 31, len: 1 };
-    let window = Window { grid: coarse, n_features: 2, values: vec![1.0, f64::NAN] };
-    let fine = rows(&[1.0; 8]);
+    // Of the interval 1,000 to 1,060, with what was before it.
+    let fine = rows(&[1.0; 70]);
     assert!(store.set_label_rows(id, &fine).unwrap());
-    assert!(!store.set_label_rows(id, &LabelRows { window, ..full.clone() }).unwrap());
-    assert_eq!(store.label_rows(id).unwrap(), Some(fine.clone()), "of another step, and much less");
+    let other = |step_s, from_s, column: f64| {
+        let grid = Grid { start_s: from_s, step_s, len: ((1_060 - from_s) / step_s) as usize };
+        let values = vec![[1.0, column]; grid.len].concat();
+        LabelRows { window: Window { grid, n_features: 2, values }, ..full.clone() }
+    };
+    let kept = || store.label_rows(id).unwrap().unwrap();
+    for poor in [other(10, 1_040, 1.0), other(10, 1_000, f64::NAN)] {
+        assert!(!store.set_label_rows(id, &poor).unwrap());
+        assert_eq!(kept(), fine, "of another step, and much less of the interval or of a feature");
+    }
+    let finer = other(10, 1_000, 1.0);
+    assert!(store.set_label_rows(id, &finer).unwrap(), "all of the interval, if not of before it");
+    assert_eq!(kept(), finer);
+    assert!(store.set_label_rows(id, &fine).unwrap());
 
     let normal = Label { verdict: Verdict::Normal, class: None, ..label(1_000) };
     let later = store.add_label(&normal, None).unwrap();

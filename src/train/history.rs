@@ -51,7 +51,7 @@ pub(super) struct Past {
     pub(super) again_s: Option<i64>,
     /// Whose labels' rows could not be read this time, with why.
     pub(super) unread: Vec<(Entity, String)>,
-    /// By how many seconds incidents shorten whose history.
+    /// By how many seconds labels shorten whose history.
     pub(super) masked: BTreeMap<Entity, i64>,
 }
 
@@ -71,9 +71,7 @@ pub(super) async fn read(
     let mut reading = reading::read(source, watch, grid, which).await?;
     let mut masked = BTreeMap::new();
     for (entity, window) in &mut reading.windows {
-        let before_s = span_s(window);
-        known.mask(watch, entity, window);
-        masked.insert(entity.clone(), before_s - span_s(window));
+        masked.insert(entity.clone(), known.mask(watch, entity, window));
     }
     Ok(Past { reading, masked, told, again_s, unread })
 }
@@ -113,7 +111,11 @@ async fn complete_labels(
     for Wanting { stored: StoredLabel { id, label, has_rows, .. }, of_step } in wanting {
         match gather::label_rows(source, watch, &label, now_s, n_known).await {
             Ok(Labelled::Rows(rows)) => {
-                with_store(store, watch, move |store, _| store.set_label_rows(id, &rows)).await?;
+                let set = move |store: &Store, _: &str| store.set_label_rows(id, &rows);
+                if !with_store(store, watch, set).await? {
+                    let (watch, label) = (&watch.name, label.named(id));
+                    tracing::warn!(watch, label, "not learnt from: more is known at another step");
+                }
             }
             Ok(Labelled::Unfinished(at_s)) => {
                 again_s = Some(again_s.map_or(at_s, |again_s| again_s.min(at_s)));
@@ -177,15 +179,29 @@ struct Known {
 }
 
 impl Known {
-    /// Turns an entity's incidents into gaps; what a person called normal stays.
-    fn mask(&self, watch: &Watch, entity: &Entity, window: &mut Window) {
+    /// Turns an entity's incidents into gaps; what a person called normal stays. By how many seconds
+    /// labels shorten what is left is returned.
+    fn mask(&self, watch: &Watch, entity: &Entity, window: &mut Window) -> i64 {
+        let first_s = window.extent().map_or(i64::MAX, |(first, _)| window.grid.time(first));
+        let own = self.own.get(entity).map(Vec::as_slice).unwrap_or_default();
+        let own = own.iter().filter(|interval| is_incident(interval, first_s));
+        self.mask_each(watch, entity, window, own);
+        let before_s = span_s(window);
+        let told = self.anomalies.get(entity).map(Vec::as_slice).unwrap_or_default();
+        self.mask_each(watch, entity, window, told.iter());
+        before_s - span_s(window)
+    }
+
+    fn mask_each<'a>(
+        &self,
+        watch: &Watch,
+        entity: &Entity,
+        window: &mut Window,
+        incidents: impl Iterator<Item = &'a Interval>,
+    ) {
         let margin_s = MARGIN_POINTS * watch.point_s();
         let normal = self.normal.get(entity).map(Vec::as_slice).unwrap_or_default();
-        let first_s = window.extent().map_or(i64::MAX, |(first, _)| window.grid.time(first));
-        let own = self.own.get(entity).into_iter().flatten();
-        let own = own.filter(|interval| is_incident(interval, first_s));
-        let told = self.anomalies.get(entity).into_iter().flatten();
-        for Interval { from_s, to_s } in own.chain(told) {
+        for Interval { from_s, to_s } in incidents {
             let wide = Interval { from_s: from_s - margin_s, to_s: to_s + margin_s };
             mask(window, wide, normal);
         }

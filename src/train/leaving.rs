@@ -86,7 +86,7 @@ mod tests {
         let (watch, detector) = ("ports".into(), "stl".into());
         let key = ModelKey { watch, entity, feature: Some("in".into()), detector };
         let (sha256, trained_s) = (String::new(), trained_day * DAY_S);
-        ModelRow { key, version: 1, state, sha256, trained_s, fingerprint: None }
+        ModelRow { key, version: 1, state, sha256, trained_s, fingerprint: None, n_rows: None }
     }
 
     #[test]

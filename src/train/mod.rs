@@ -182,7 +182,7 @@ impl Trainer {
                     // Waiting is no help against a label with a wrong day in it.
                     false => {
                         let why = format!(
-                            "labels and known anomalies leave {span_s} s of its {} s of history, \
+                            "what labels call anomalies leaves {span_s} s of its {} s of history, \
                              wanted {wanted_s} s: see `portent labels list`",
                             span_s + without_s
                         );

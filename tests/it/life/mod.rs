@@ -406,7 +406,7 @@ async fn a_label_over_all_of_history_is_a_failure_that_names_it() {
     let outcome = scene.train(TODAY_S + HOUR_S).await.unwrap();
     let [(entity, why)] = &outcome.failed[..] else { panic!("{outcome:?}") };
     assert_eq!(entity, &port("a"));
-    let wanted = "labels and known anomalies leave 0 s of its 1207800 s of history, \
+    let wanted = "what labels call anomalies leaves 0 s of its 1207800 s of history, \
                   wanted 172800 s: see `portent labels list`";
     assert_eq!(why, wanted);
     assert_eq!(outcome.n_promoted, 1, "the other port");
