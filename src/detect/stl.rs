@@ -5,7 +5,7 @@
 //!
 //! The forecast is the last cycle of the season plus the mean trend of the last day. Rows are
 //! decomposed as means of slots, at most 336 a season or so: two weeks of minutes would cost hours
-//! and say the same. A slot without data takes the median of its phase.
+//! and say the same.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -67,8 +67,12 @@ pub(in crate::detect) fn fit(
         return Err(FitError::TooFewRows { have, want: 2 * cycle.max(2) });
     }
     let means = Means::of(train, &values, first..end, slots);
-    let parts = decompose::stl(&means.filled(), slots.count(), config.robust, context.keep_going)
-        .ok_or(FitError::Stopped)?;
+    let parts = decompose::stl(
+        &means.means,
+        decompose::Settings::new(slots.count(), config.robust),
+        context.keep_going,
+    )
+    .ok_or(FitError::Stopped)?;
     let centre = forecast(&parts, &means);
     let scale = scale(&parts, &means, train, &values);
     Ok(Box::new(Profile::new(NAME, slots, &centre, &scale)))
@@ -116,19 +120,6 @@ impl Means {
     /// The slot of the season of the mean `i`.
     fn phase(&self, i: usize) -> usize {
         self.slots.of((self.first + i as i64) * self.slots.slot_s)
-    }
-
-    /// The means, those without data as the median of their phase, or of everything.
-    fn filled(&self) -> Vec<f64> {
-        let period = self.slots.count();
-        let global = stats::median(self.means.iter().copied());
-        let fill = |i: usize| {
-            let phase = self.means.iter().skip(i % period).step_by(period);
-            let median = stats::median(phase.copied());
-            if median.is_finite() { median } else { global }
-        };
-        let value = |(i, &mean): (usize, &f64)| if mean.is_finite() { mean } else { fill(i) };
-        self.means.iter().enumerate().map(value).collect()
     }
 }
 
