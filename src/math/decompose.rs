@@ -23,19 +23,15 @@ pub struct Settings {
     pub period: usize,
     /// Span of the smoother of each phase's own series, in cycles: odd, at least 3.
     pub span: usize,
-    /// Whether outliers get less weight; about six times as dear.
-    pub robust: bool,
+    /// How often outliers are given less weight, each time at two fifths of what a decomposition
+    /// costs that is not robust; 0 is not robust.
+    pub robust_rounds: usize,
 }
 
 impl Settings {
-    /// The usual span.
+    /// The usual span and number of rounds.
     pub fn new(period: usize, robust: bool) -> Settings {
-        Settings { period, span: 7, robust }
-    }
-
-    /// Inner rounds per outer one, and outer rounds.
-    fn rounds(&self) -> (usize, usize) {
-        if self.robust { (2, 15) } else { (5, 0) }
+        Settings { period, span: 7, robust_rounds: if robust { 15 } else { 0 } }
     }
 }
 
@@ -68,7 +64,7 @@ pub fn stl(
     settings: Settings,
     keep_going: &dyn Fn() -> bool,
 ) -> Option<Decomposition> {
-    let (inner, outer) = settings.rounds();
+    let (inner, outer) = (if settings.robust_rounds > 0 { 2 } else { 5 }, settings.robust_rounds);
     let mut weights: Vec<f64> = values.iter().map(|v| f64::from(u8::from(v.is_finite()))).collect();
     let mut pass = Pass::new(values, settings);
     for round in 0..=outer {
@@ -104,7 +100,8 @@ pub fn mstl(
     for _ in 0..rounds {
         for (i, (season, &period)) in seasons.iter_mut().zip(&periods).enumerate() {
             let with: Vec<f64> = left.iter().zip(&*season).map(|(l, s)| l + s).collect();
-            let parts = stl(&with, Settings { period, span: 11 + 4 * i, robust }, keep_going)?;
+            let settings = Settings { span: 11 + 4 * i, ..Settings::new(period, robust) };
+            let parts = stl(&with, settings, keep_going)?;
             *season = parts.season;
             left = with.iter().zip(&*season).map(|(w, s)| w - s).collect();
             (trend, weights) = (parts.trend, parts.weights);

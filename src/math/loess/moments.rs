@@ -183,21 +183,19 @@ fn whole<const FMA: bool, const K: usize>(
     left: (&Expansion, &Powers),
     out: &mut [Lanes; 3],
 ) {
-    for kernel in 0..K {
+    for (kernel, out) in out.iter_mut().enumerate().take(K) {
         let (a, b) = (&right.0[kernel], &left.0[kernel]);
         let sign = if kernel == 1 { -1.0 } else { 1.0 };
-        let mut sum = [0.0; LANES];
+        let mut sums = [0.0; LANES];
         for first in (0..POWERS).step_by(LANES) {
-            for lane in 0..LANES {
-                let m = first + lane;
-                sum[lane] = fma::<FMA>(a[m], right.1[m], sum[lane]);
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                *sum = fma::<FMA>(a[first + lane], right.1[first + lane], *sum);
             }
-            for lane in 0..LANES {
-                let m = first + lane;
-                sum[lane] = fma::<FMA>(b[m], sign * left.1[m], sum[lane]);
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                *sum = fma::<FMA>(b[first + lane], sign * left.1[first + lane], *sum);
             }
         }
-        out[kernel] = sum;
+        *out = sums;
     }
 }
 
@@ -291,9 +289,9 @@ mod tests {
         let reach = (at - from).max(from + 2 * half - at) as f64;
         let backwards = if at >= n - half { -1.0 } else { 1.0 };
         let mut moments = [0.0; 3];
-        for row in from..=from + 2 * half {
+        for (row, value) in values.iter().enumerate().skip(from).take(2 * half + 1) {
             let offset = row as f64 - at as f64;
-            let weight = (1.0 - (offset.abs() / reach).powi(3)).powi(3) * values[row];
+            let weight = (1.0 - (offset.abs() / reach).powi(3)).powi(3) * value;
             moments[0] += weight;
             moments[1] += weight * offset * backwards;
             moments[2] += weight * offset * offset;
