@@ -63,7 +63,7 @@ impl Config {
     pub fn seasonal(season_s: i64) -> Vec<Config> {
         let season_s = Some(season_s);
         vec![
-            Config::SeasonalMedian(seasonal_median::Config { season_s }),
+            Config::SeasonalMedian(seasonal_median::Config { season_s, ..Default::default() }),
             Config::Stl(stl::Config { season_s, ..Default::default() }),
         ]
     }
@@ -110,7 +110,8 @@ impl Config {
     /// What is wrong with the settings, if anything is.
     pub fn problem(&self) -> Option<String> {
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) => None,
+            Config::SeasonalMedian(config) => config.problem(),
+            Config::Stl(config) => config.problem(),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.problem(),
         }
@@ -126,7 +127,7 @@ impl Config {
         context: &FitContext<'_>,
     ) -> Result<Box<dyn Model>, FitError> {
         match self {
-            Config::SeasonalMedian(config) => seasonal_median::fit(config, train),
+            Config::SeasonalMedian(config) => seasonal_median::fit(config, train, context),
             Config::Stl(config) => stl::fit(config, train, context),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => deep::autoencoder::fit(config, train, context),
@@ -180,6 +181,12 @@ pub trait Model: Send + Sync {
     /// Whether the column has any part in the scores; one without a sample in training has none.
     fn reads(&self, _feature: usize) -> bool {
         true
+    }
+
+    /// What was expected at a time, where that is not the middle of the band of its row: what lasts
+    /// moves the band, not the expectation.
+    fn expected(&self, _time_s: i64, forecast: Forecast) -> f64 {
+        forecast.centre
     }
 
     /// Each feature's share of the last row's raw score, summing to 1; joint detectors only.

@@ -2,12 +2,13 @@
 //!
 //! Owns: its settings, its fit. Does not own: seasons and the fitted model (`profile`).
 //!
-//! The control of every benchmark: free to fit, and as good as most. A slot's scale is that of its
-//! forecast errors: each cycle's rows against the median of the cycles before it.
+//! The control of every benchmark: free to fit, and as good as most. A scale is that of forecast
+//! errors: each cycle's rows against the median of the cycles before it.
 
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::detect::Model;
 use crate::detect::Parts;
@@ -15,6 +16,7 @@ use crate::detect::RestoreError;
 use crate::detect::seasonal_median::profile::DAY_S;
 use crate::detect::seasonal_median::profile::Profile;
 use crate::detect::seasonal_median::profile::Slots;
+use crate::math::calendar::Calendar;
 use crate::math::stats;
 use crate::series::Window;
 
@@ -37,13 +39,28 @@ pub struct Config {
     /// Length of the season in seconds. By default a week where the rows show two of them, else a
     /// day, else none: one median over everything.
     pub season_s: Option<i64>,
+    /// Newest points whose deviations are averaged; 1 judges each by itself. By default 4 where points
+    /// are a quarter of an hour apart or more, since what matters in traffic lasts longer; else 1, since
+    /// among minutes a spike is all there is.
+    pub mean_of: Option<usize>,
+}
+
+impl Config {
+    /// What is wrong with the settings, if anything is.
+    pub(in crate::detect) fn problem(&self) -> Option<String> {
+        profile::problem(self.mean_of)
+    }
 }
 
 /// Learns the medians.
 ///
 /// # Errors
 /// Fewer than 8 rows have data.
-pub(in crate::detect) fn fit(config: &Config, train: &Window) -> Result<Box<dyn Model>, FitError> {
+pub(in crate::detect) fn fit(
+    config: &Config,
+    train: &Window,
+    context: &FitContext<'_>,
+) -> Result<Box<dyn Model>, FitError> {
     let values = train.column(0);
     let (first, end, have) = profile::extent(&values).unwrap_or((0, 0, 0));
     if have < MIN_ROWS {
@@ -56,11 +73,19 @@ pub(in crate::detect) fn fit(config: &Config, train: &Window) -> Result<Box<dyn 
         Some(season_s) => Slots { season_s, slot_s: step_s * slot_rows(step_s, season_s) },
         None => Slots { season_s: 1, slot_s: 1 },
     };
-    let history = History::of(train, &values, slots, season_s.is_some());
+    let clock = context.calendar;
+    let history = History::of(train, &values, (slots, clock), season_s.is_some());
     let (centre, errors) = history.medians_and_errors();
-    let scale = profile::scales(&errors);
+    let errors = errors.iter().enumerate().flat_map(|(slot, e)| e.iter().map(move |e| (slot, *e)));
+    let scale = profile::scales(slots, errors);
     let centre = filled(&centre, slots, stats::median(history.all()));
-    Ok(Box::new(Profile::new(NAME, slots, &centre, &scale)))
+    Ok(Box::new(Profile::new(
+        NAME,
+        (slots, clock),
+        profile::mean_of(config.mean_of, step_s),
+        &centre,
+        &scale,
+    )))
 }
 
 /// The model that [`Model::parts`] came from.
@@ -83,12 +108,17 @@ struct History {
 }
 
 impl History {
-    fn of(train: &Window, values: &[f64], by: Slots, seasonal: bool) -> History {
+    fn of(
+        train: &Window,
+        values: &[f64],
+        (by, clock): (Slots, &Calendar),
+        seasonal: bool,
+    ) -> History {
         let mut slots: Vec<Vec<(i64, Vec<f64>)>> = vec![Vec::new(); by.count()];
         for (i, &value) in values.iter().enumerate().filter(|(_, v)| v.is_finite()) {
-            let time_s = train.grid.time(i);
-            let cycle = if seasonal { time_s.div_euclid(by.season_s) } else { 0 };
-            let slot = &mut slots[by.of(time_s)];
+            let local_s = clock.local_s(train.grid.time(i));
+            let cycle = if seasonal { local_s.div_euclid(by.season_s) } else { 0 };
+            let slot = &mut slots[by.of(local_s)];
             match slot.last_mut() {
                 Some((last, values)) if *last == cycle => values.push(value),
                 _ => slot.push((cycle, vec![value])),

@@ -29,6 +29,20 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     quantile(&sorted(values), 0.5)
 }
 
+/// The median of values without gaps, which come out in another order; NaN of none. Cheaper than
+/// sorting them.
+pub fn median_of(values: &mut [f64]) -> f64 {
+    let n = values.len();
+    if n == 0 {
+        return f64::NAN;
+    }
+    let (below, &mut middle, _) = values.select_nth_unstable_by(n / 2, f64::total_cmp);
+    if n % 2 == 1 {
+        return middle;
+    }
+    0.5 * below.iter().copied().fold(f64::NEG_INFINITY, f64::max) + 0.5 * middle
+}
+
 /// Median absolute deviation from `centre`; NaN of none.
 pub fn mad(values: impl IntoIterator<Item = f64>, centre: f64) -> f64 {
     median(values.into_iter().map(|v| (v - centre).abs()))
@@ -51,5 +65,13 @@ mod tests {
     fn deviation_is_from_the_given_centre() {
         assert_eq!(mad([1.0, 2.0, 9.0, f64::NAN], 2.0), 1.0);
         assert_eq!(quantile(&[-1e308, 1e308], 0.5), 0.0);
+    }
+
+    #[test]
+    fn both_medians_agree() {
+        for n in 0..9 {
+            let mut values: Vec<f64> = (0..n).map(|i| f64::from(i * 5 % 7)).collect();
+            assert!(median(values.clone()).total_cmp(&median_of(&mut values)).is_eq(), "{n}");
+        }
     }
 }

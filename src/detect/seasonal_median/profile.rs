@@ -2,6 +2,10 @@
 //!
 //! Owns: the fitted model of every detector that forecasts by slot; choosing a season.
 //! Does not own: how the numbers are learnt.
+//!
+//! Slots are of local time. A raw score is that of the mean of the newest deviations, each in scales
+//! of its own slot and none counted for more than [`MOST`]: what lasts adds up, noise falls out, and
+//! one wild point is not heard for long.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -13,6 +17,7 @@ use crate::detect::Raw;
 use crate::detect::RestoreError;
 use crate::detect::Tensor;
 use crate::detect::Tensors;
+use crate::math::calendar::Calendar;
 use crate::math::stats;
 use crate::series::Window;
 
@@ -24,8 +29,18 @@ const MIN_SCALE: f64 = 0.05;
 const MAX_NUMBER: f64 = 1e30;
 /// Samples at which a group's own scale weighs as much as the global one.
 const SHRINK: f64 = 8.0;
+/// A group's scale is at least this part of the global one.
+const LEAST: f64 = 0.1;
+/// Scales of one earlier deviation, at most.
+const MOST: f64 = 10.0;
+/// Groups of a day by which scales are learnt: a slot of the week is seen too rarely.
+const GROUPS: i64 = 48;
+/// Points as far apart as this are averages themselves, and what matters lasts for some of them.
+const BUCKET_S: i64 = 900;
+/// More deviations are not averaged.
+pub(in crate::detect) const MAX_MEAN_OF: usize = 48;
 
-/// Slots of a season, in unix time.
+/// Slots of a season, in local time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::detect) struct Slots {
     /// Length of the season; above zero.
@@ -40,15 +55,33 @@ impl Slots {
         ((self.season_s - 1) / self.slot_s + 1) as usize
     }
 
-    /// The slot of a time.
-    pub(in crate::detect) fn of(&self, time_s: i64) -> usize {
-        (time_s.rem_euclid(self.season_s) / self.slot_s) as usize
+    /// The slot of a local time.
+    pub(in crate::detect) fn of(&self, local_s: i64) -> usize {
+        (local_s.rem_euclid(self.season_s) / self.slot_s) as usize
+    }
+
+    /// Slots of about the same time of the day, or of the same part of a season that is not of days.
+    fn group(&self, slot: usize) -> usize {
+        let whole_s = if self.season_s % DAY_S == 0 { DAY_S } else { self.season_s };
+        let inside_s = (slot as i64 * self.slot_s) % whole_s;
+        (i128::from(inside_s) * i128::from(GROUPS) / i128::from(whole_s)) as usize
     }
 }
 
 /// The season that rows with data over `span_s` seconds can show twice: a week, a day, or none.
 pub(in crate::detect) fn season_s(span_s: i64) -> Option<i64> {
     [7 * DAY_S, DAY_S].into_iter().find(|season_s| span_s >= 2 * season_s)
+}
+
+/// What is wrong with a number of averaged deviations.
+pub(in crate::detect) fn problem(mean_of: Option<usize>) -> Option<String> {
+    let n = mean_of.filter(|n| !(1..=MAX_MEAN_OF).contains(n))?;
+    Some(format!("mean_of is {n}, wanted 1 to {MAX_MEAN_OF}"))
+}
+
+/// How many deviations are averaged of points so far apart.
+pub(in crate::detect) fn mean_of(wanted: Option<usize>, step_s: i64) -> usize {
+    wanted.unwrap_or(if step_s >= BUCKET_S { 4 } else { 1 })
 }
 
 /// First and one past the last row with data, and how many there are.
@@ -58,56 +91,86 @@ pub(in crate::detect) fn extent(values: &[f64]) -> Option<(usize, usize, usize)>
     Some((first, last + 1, values.iter().filter(|v| v.is_finite()).count()))
 }
 
-/// A scale per group from absolute errors: the group's own, shrunk towards that of all.
-pub(in crate::detect) fn scales(errors: &[Vec<f64>]) -> Vec<f64> {
-    let sigma =
-        |errors: &mut dyn Iterator<Item = f64>| stats::SIGMA_PER_MAD * stats::median(errors);
-    let global = sigma(&mut errors.iter().flatten().copied());
+/// A scale per slot from absolute errors with their slots: that of all slots of the same time of the
+/// day, shrunk towards that of everything.
+pub(in crate::detect) fn scales(
+    slots: Slots,
+    errors: impl Iterator<Item = (usize, f64)>,
+) -> Vec<f64> {
+    let mut groups: Vec<Vec<f64>> = vec![Vec::new(); GROUPS as usize];
+    errors.for_each(|(slot, error)| groups[slots.group(slot)].push(error));
+    let sigma = |errors: &mut [f64]| stats::SIGMA_PER_MAD * stats::median_of(errors);
+    let global = sigma(&mut groups.concat());
     let global = if global.is_finite() { global } else { 1.0 };
-    let scale = |errors: &Vec<f64>| {
+    let scale = |errors: &mut Vec<f64>| {
         let n = errors.len() as f64;
-        let own = if errors.is_empty() { global } else { sigma(&mut errors.iter().copied()) };
-        ((n * own + SHRINK * global) / (n + SHRINK)).max(0.5 * global)
+        let own = if errors.is_empty() { global } else { sigma(errors) };
+        ((n * own + SHRINK * global) / (n + SHRINK)).max(LEAST * global)
     };
-    errors.iter().map(scale).collect()
+    let by_group: Vec<f64> = groups.iter_mut().map(scale).collect();
+    (0..slots.count()).map(|slot| by_group[slots.group(slot)]).collect()
 }
 
 /// The fitted model: centre and scale per slot, rounded as they are stored.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::detect) struct Profile {
-    detector: &'static str,
-    slots: Slots,
+    head: Meta,
     centre: Vec<f32>,
     scale: Vec<f32>,
 }
 
+/// What is stored beside the tensors. Models of before clocks and means were said are of UTC, and of
+/// one point.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Meta {
+    detector: String,
+    slots: Slots,
+    #[serde(default)]
+    calendar: Calendar,
+    #[serde(default = "one")]
+    mean_of: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
 impl Profile {
-    /// One centre and one scale per slot.
+    /// One centre and one scale per slot of the calendar's local time; raw scores of the mean of
+    /// `mean_of` deviations, 1..=[`MAX_MEAN_OF`].
     pub(in crate::detect) fn new(
-        detector: &'static str,
-        slots: Slots,
+        detector: &str,
+        (slots, calendar): (Slots, &Calendar),
+        mean_of: usize,
         centre: &[f64],
         scale: &[f64],
     ) -> Profile {
         debug_assert_eq!((centre.len(), scale.len()), (slots.count(), slots.count()));
         let centre = centre.iter().map(|c| c.clamp(-MAX_NUMBER, MAX_NUMBER) as f32).collect();
         let scale = scale.iter().map(|s| s.clamp(MIN_SCALE, MAX_NUMBER) as f32).collect();
-        Profile { detector, slots, centre, scale }
+        let mean_of = mean_of.clamp(1, MAX_MEAN_OF);
+        let head =
+            Meta { detector: detector.to_string(), slots, calendar: calendar.clone(), mean_of };
+        Profile { head, centre, scale }
     }
 
     /// The model that [`Model::parts`] came from.
     pub(in crate::detect) fn restore(
-        detector: &'static str,
+        detector: &str,
         parts: Parts,
     ) -> Result<Profile, RestoreError> {
         let fail = |what: &str| RestoreError(format!("{detector}: {what}"));
-        let meta: Meta = serde_json::from_value(parts.meta).map_err(|e| fail(&e.to_string()))?;
-        if meta.detector != detector {
-            return Err(fail(&format!("the parts are of {:?}", meta.detector)));
+        let head: Meta = serde_json::from_value(parts.meta).map_err(|e| fail(&e.to_string()))?;
+        if head.detector != detector {
+            return Err(fail(&format!("the parts are of {:?}", head.detector)));
         }
-        let slots = meta.slots;
+        let slots = head.slots;
         if slots.season_s <= 0 || slots.slot_s <= 0 {
             return Err(fail("season and slot must be longer than zero"));
+        }
+        if !(1..=MAX_MEAN_OF).contains(&head.mean_of) {
+            return Err(fail("a mean of too few or too many"));
         }
         let mut tensors = Tensors::new(parts.tensors)?;
         let mut take = |name: &str| tensors.take::<f32>(name, &[slots.count()]);
@@ -116,24 +179,42 @@ impl Profile {
         if !scale.iter().all(|&s| s > 0.0) {
             return Err(fail("scales must be above zero"));
         }
-        Ok(Profile { detector, slots, centre, scale })
+        Ok(Profile { head, centre, scale })
     }
 
-    fn forecast(&self, time_s: i64) -> Forecast {
-        let slot = self.slots.of(time_s);
+    /// What the season expects of one row by itself.
+    fn season(&self, time_s: i64) -> Forecast {
+        let slot = self.head.slots.of(self.head.calendar.local_s(time_s));
         Forecast { centre: f64::from(self.centre[slot]), scale: f64::from(self.scale[slot]) }
+    }
+
+    /// A row's deviation in scales; none at a gap.
+    fn deviation(&self, window: &Window, row: usize) -> Option<f64> {
+        let y = window.row(row).first().copied().filter(|y| !y.is_nan())?;
+        let season = self.season(window.grid.time(row));
+        Some(((y - season.centre) / season.scale).clamp(-MOST, MOST))
     }
 }
 
 impl Model for Profile {
     fn lookback(&self) -> usize {
-        0
+        self.head.mean_of - 1
     }
 
     fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
-        let raw = |i: usize| {
-            let forecast = self.forecast(window.grid.time(i));
-            let y = window.row(i).first().copied().unwrap_or(f64::NAN);
+        let from = first.saturating_sub(self.lookback());
+        let deviations: Vec<Option<f64>> =
+            (from..window.grid.len).map(|row| self.deviation(window, row)).collect();
+        let raw = |row: usize| {
+            let season = self.season(window.grid.time(row));
+            let earlier =
+                &deviations[row.saturating_sub(self.lookback()).max(from) - from..row - from];
+            let (sum, n) = earlier.iter().flatten().fold((0.0, 1.0), |(s, n), d| (s + d, n + 1.0));
+            // The mean of all is within a where this row's value is within n·a of what follows.
+            let forecast =
+                Forecast { centre: season.centre - sum * season.scale, scale: n * season.scale };
+            let y = window.row(row).first().copied().unwrap_or(f64::NAN);
+            // Not min alone, which takes NaN for a number.
             let value = if y.is_nan() {
                 f64::NAN
             } else {
@@ -144,22 +225,17 @@ impl Model for Profile {
         (first..window.grid.len).map(raw).collect()
     }
 
+    fn expected(&self, time_s: i64, _forecast: Forecast) -> f64 {
+        self.season(time_s).centre
+    }
+
     fn parts(&self) -> Parts {
-        let meta = Meta { detector: self.detector.to_string(), slots: self.slots };
         Parts {
-            meta: serde_json::to_value(meta).unwrap_or_default(),
+            meta: serde_json::to_value(&self.head).unwrap_or_default(),
             tensors: vec![
                 Tensor::flat("centre", self.centre.clone()),
                 Tensor::flat("scale", self.scale.clone()),
             ],
         }
     }
-}
-
-/// What is stored beside the tensors.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Meta {
-    detector: String,
-    slots: Slots,
 }

@@ -5,6 +5,7 @@ use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::detect::Model;
 use crate::detect::Tensor;
+use crate::math::calendar::Calendar;
 use crate::series::Grid;
 use crate::series::Window;
 
@@ -44,7 +45,8 @@ fn a_spike_ranks_first_at_every_step() {
             let raws = values(model.as_ref(), &all, n);
             let best = (0..48).max_by(|&a, &b| raws[a].total_cmp(&raws[b]));
             assert_eq!(best, Some(20), "{detector} at {step_s} s: {raws:?}");
-            assert!(raws[20] > 8.0, "{detector} at {step_s} s: {}", raws[20]);
+            let mean_of = (model.lookback() + 1) as f64;
+            assert!(raws[20] * mean_of > 8.0, "{detector} at {step_s} s: {}", raws[20]);
         }
     }
 }
@@ -72,7 +74,9 @@ fn a_gap_costs_its_own_score_only() {
         let gappy = values(model.as_ref(), &all, 600);
         all.values[650] = kept;
         assert!(gappy[50].is_nan());
-        assert!((0..whole.len()).all(|i| i == 50 || whole[i] == gappy[i]));
+        let far = |i: usize| i < 50 || i > 50 + model.lookback();
+        assert!((0..whole.len()).all(|i| i == 50 || gappy[i].is_finite()));
+        assert!((0..whole.len()).all(|i| !far(i) || whole[i] == gappy[i]));
         // Causal: what comes later changes nothing.
         assert_eq!(values(model.as_ref(), &all.slice(0, 640), 600), whole[..40]);
         assert!(values(model.as_ref(), &all, all.grid.len).is_empty());
@@ -170,4 +174,106 @@ fn a_given_season_is_used() {
     let centre = |i: usize| model.score(&train, i)[0].forecast.unwrap().centre;
     assert_eq!((centre(3), centre(30)), (5.0, 0.0));
     assert!(serde_json::from_str::<Config>(r#"{"stl":{"period":7}}"#).is_err());
+}
+
+#[test]
+fn newest_rows_score_as_all_do() {
+    let mut all = window(1800, wave(1800, 48 * 20));
+    for i in [700, 701, 720, 810] {
+        all.values[i] = f64::NAN;
+    }
+    all.values[730] = 1e18;
+    for detector in DETECTORS {
+        let model = fit(detector, &all.slice(0, 48 * 14)).unwrap();
+        let back = model.lookback();
+        let whole = model.score(&all, 0);
+        assert_eq!(back, 3, "half-hours are buckets");
+        for (i, whole) in whole.iter().enumerate().skip(back) {
+            let alone = model.score(&all.slice(i - back, i + 1), back)[0];
+            assert_eq!(alone.value.to_bits(), whole.value.to_bits(), "{detector} {i}");
+        }
+    }
+}
+
+#[test]
+fn what_lasts_adds_up_and_one_wild_point_is_soon_forgotten() {
+    let quiet = window(1800, wave(1800, 48 * 20));
+    let mut shifted = quiet.clone();
+    (800..804).for_each(|i| shifted.values[i] += 0.5);
+    let mut wild = quiet.clone();
+    wild.values[800] = 1e18;
+    for detector in DETECTORS {
+        let model = fit(detector, &quiet.slice(0, 48 * 14)).unwrap();
+        let raw = |rows: &Window| values(model.as_ref(), rows, 800);
+        let (shifted, wild) = (raw(&shifted), raw(&wild));
+        assert!(shifted[3] > 2.0 * shifted[0], "{detector}: {:?}", &shifted[..4]);
+        assert!(wild[0] > 1e6 && wild[1] < 5.0, "{detector}: {:?}", &wild[..4]);
+        assert_eq!(wild[4], raw(&quiet)[4]);
+        let expected = |at| {
+            let forecast = model.score(&quiet, at)[0].forecast.unwrap();
+            model.expected(quiet.grid.time(at), forecast)
+        };
+        assert!((expected(801) - quiet.values[801]).abs() < 0.5);
+    }
+}
+
+#[test]
+fn slots_are_of_local_time_across_a_change_of_clocks() {
+    // Noon of Rome, which is an hour earlier after 31 March 2024.
+    let rome = Calendar::new("Europe/Rome", Default::default()).unwrap();
+    let start_s = 1_709_510_400; // 4 March 2024
+    let local = |i: usize| rome.local_s(start_s + 1800 * i as i64).rem_euclid(86_400) / 1800;
+    let values: Vec<f64> =
+        (0..48 * 60).map(|i| f64::from(u8::from(local(i) == 24)) * 5.0).collect();
+    let all = Window::single(Grid { start_s, step_s: 1800, len: values.len() }, values);
+    let context = FitContext { calendar: &rome, ..FitContext::new(1, &|| true) };
+    for detector in DETECTORS {
+        let config = Config::named(detector).unwrap();
+        let model = config.fit(&all.slice(0, 48 * 26), &context).unwrap();
+        let restored = config.restore(model.parts()).unwrap();
+        for (i, raw) in restored.score(&all, 48 * 40).iter().enumerate() {
+            assert!(raw.value < 3.0, "{detector}: {i} {raw:?}");
+        }
+    }
+}
+
+#[test]
+fn models_of_before_clocks_were_said_are_of_utc_and_of_one_point() {
+    let all = window(1800, wave(1800, 48 * 15));
+    for detector in DETECTORS {
+        let config = Config::named(detector).unwrap();
+        let mut parts = fit(detector, &all).unwrap().parts();
+        let meta = parts.meta.as_object_mut().unwrap();
+        meta.remove("calendar");
+        meta.remove("mean_of");
+        assert_eq!(config.restore(parts.clone()).unwrap().lookback(), 0);
+        parts.meta["mean_of"] = 0.into();
+        assert!(config.restore(parts.clone()).is_err());
+        parts.meta["mean_of"] = usize::MAX.into();
+        assert!(config.restore(parts).is_err());
+    }
+}
+
+#[test]
+fn two_seasons_make_one_forecast() {
+    let text = r#"{"stl":{"seasons_s":[86400,604800],"robust":false}}"#;
+    let config: Config = serde_json::from_str(text).unwrap();
+    assert_eq!(config.problem(), None);
+    let weekly = |i: usize| f64::from(u8::from(i / 48 % 7 == 2)); // one day is higher
+    let values = wave(1800, 48 * 40);
+    let values = values.iter().enumerate().map(|(i, v)| v + weekly(i)).collect();
+    let all = window(1800, values);
+    let model = config.fit(&all.slice(0, 48 * 33), &FitContext::new(1, &|| true)).unwrap();
+    for raw in model.score(&all, 48 * 33) {
+        assert!(raw.value < 5.0, "{raw:?}");
+    }
+    for wrong in ["[86400,86400]", "[0]", "[-5]", "[86400,100000]", "[1,2,4,8,16]"] {
+        let text = format!(r#"{{"stl":{{"seasons_s":{wrong}}}}}"#);
+        assert!(serde_json::from_str::<Config>(&text).unwrap().problem().is_some(), "{wrong}");
+    }
+    for wrong in [r#""mean_of":0"#, r#""span":4"#, r#""season_s":5,"seasons_s":[5]"#] {
+        let text = format!(r#"{{"stl":{{{wrong}}}}}"#);
+        assert!(serde_json::from_str::<Config>(&text).unwrap().problem().is_some(), "{wrong}");
+    }
+    assert!(serde_json::from_str::<Config>(r#"{"stl":{"season_s":null,"robust":true}}"#).is_ok());
 }
