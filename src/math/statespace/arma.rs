@@ -3,10 +3,14 @@
 //! Owns: both, and the way from numbers without bounds to stationary parameters and back.
 //! Does not own: covariances (`stationary`).
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use crate::math::statespace::real::Real;
 
 /// Orders of a seasonal ARIMA: (p, d, q)(P, D, Q, season).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Order {
     /// Lags of the series.
     pub p: usize,

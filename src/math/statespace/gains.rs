@@ -17,6 +17,7 @@ const FEW: usize = 4;
 const STEADY: f64 = 1e-15;
 
 /// Variance and gains of the row that comes next.
+#[derive(Debug, Clone)]
 pub struct Gains<T> {
     /// First row of the covariance, and a zero.
     row: Vec<T>,
@@ -24,6 +25,7 @@ pub struct Gains<T> {
     steady: bool,
 }
 
+#[derive(Debug, Clone)]
 enum Covariance<T> {
     /// Row-major; only `j ≥ i` is kept up.
     Whole(Vec<T>),

@@ -15,6 +15,7 @@ mod likelihood;
 mod real;
 mod regression;
 mod stationary;
+mod tracker;
 
 pub use arma::Arma;
 pub use arma::Order;
@@ -25,3 +26,4 @@ pub use fit::fit;
 pub use fit::log_likelihood;
 pub use gains::Gains;
 pub use regression::Columns;
+pub use tracker::Tracker;
