@@ -8,6 +8,7 @@
 #[cfg(feature = "deep")]
 pub mod deep;
 mod parts;
+pub mod sarimax;
 pub mod seasonal_median;
 pub mod stl;
 
@@ -34,6 +35,8 @@ pub enum Config {
     SeasonalMedian(seasonal_median::Config),
     /// Distance to a seasonal-trend decomposition's forecast.
     Stl(stl::Config),
+    /// Distance to the forecast of a regression whose errors are an ARMA.
+    Sarimax(sarimax::Config),
     /// Reconstruction error of a convolutional autoencoder over the window.
     #[cfg(feature = "deep")]
     Autoencoder(deep::autoencoder::Config),
@@ -44,6 +47,7 @@ impl Config {
     pub const NAMES: &[&str] = &[
         "seasonal_median",
         "stl",
+        "sarimax",
         #[cfg(feature = "deep")]
         "autoencoder",
     ];
@@ -53,6 +57,7 @@ impl Config {
         match name {
             "seasonal_median" => Some(Config::SeasonalMedian(Default::default())),
             "stl" => Some(Config::Stl(Default::default())),
+            "sarimax" => Some(Config::Sarimax(Default::default())),
             #[cfg(feature = "deep")]
             "autoencoder" => Some(Config::Autoencoder(Default::default())),
             _ => None,
@@ -73,6 +78,7 @@ impl Config {
         match self {
             Config::SeasonalMedian(_) => "seasonal_median",
             Config::Stl(_) => "stl",
+            Config::Sarimax(_) => "sarimax",
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => "autoencoder",
         }
@@ -81,7 +87,7 @@ impl Config {
     /// Whether one model sees all features of an entity at once; otherwise there is one per feature.
     pub fn joint(&self) -> bool {
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) => false,
+            Config::SeasonalMedian(_) | Config::Stl(_) | Config::Sarimax(_) => false,
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => true,
         }
@@ -90,7 +96,7 @@ impl Config {
     /// Points of history without which a fit is refused.
     pub fn min_rows(&self) -> usize {
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) => 8,
+            Config::SeasonalMedian(_) | Config::Stl(_) | Config::Sarimax(_) => 8,
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => 2 * config.window,
         }
@@ -101,7 +107,7 @@ impl Config {
         #[cfg(not(feature = "deep"))]
         let _ = window;
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) => {}
+            Config::SeasonalMedian(_) | Config::Stl(_) | Config::Sarimax(_) => {}
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.window = window,
         }
@@ -112,6 +118,7 @@ impl Config {
         match self {
             Config::SeasonalMedian(config) => config.problem(),
             Config::Stl(config) => config.problem(),
+            Config::Sarimax(config) => config.problem(),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.problem(),
         }
@@ -129,6 +136,7 @@ impl Config {
         match self {
             Config::SeasonalMedian(config) => seasonal_median::fit(config, train, context),
             Config::Stl(config) => stl::fit(config, train, context),
+            Config::Sarimax(config) => sarimax::fit(config, train, context),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => deep::autoencoder::fit(config, train, context),
         }
@@ -142,6 +150,7 @@ impl Config {
         match self {
             Config::SeasonalMedian(_) => seasonal_median::restore(parts),
             Config::Stl(_) => stl::restore(parts),
+            Config::Sarimax(_) => sarimax::restore(parts),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => deep::autoencoder::restore(config, parts),
         }

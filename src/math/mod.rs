@@ -5,4 +5,5 @@ pub mod decompose;
 pub mod duration;
 pub mod loess;
 pub mod simd;
+pub mod statespace;
 pub mod stats;

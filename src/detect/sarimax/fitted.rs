@@ -1,0 +1,257 @@
+//! The fitted model, and how it scores.
+//!
+//! Owns: both. Does not own: the fit.
+//!
+//! A row is forecast from what was known one horizon (a day) before it: the regression, and what the ARMA
+//! remembers. The forecast of one step would follow a lasting anomaly after its first row.
+//! The ARMA's states begin at an anchor, one of absolute times a few dozen rows apart, and warm up over
+//! the rows before it: a row's score is the same whatever comes with it, bit by bit.
+
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::detect::Forecast;
+use crate::detect::Model;
+use crate::detect::Parts;
+use crate::detect::Raw;
+use crate::detect::RestoreError;
+use crate::detect::Tensor;
+use crate::detect::Tensors;
+use crate::detect::sarimax::regressors::Moment;
+use crate::detect::sarimax::regressors::Regressors;
+use crate::detect::sarimax::regressors::moments;
+use crate::math::calendar::Calendar;
+use crate::math::statespace::Arma;
+use crate::math::statespace::Gains;
+use crate::math::statespace::Order;
+use crate::math::statespace::Tracker;
+use crate::series::Window;
+
+pub(super) const NAME: &str = "sarimax";
+/// Hours of a day: each has its own scale.
+pub(super) const HOURS: usize = 24;
+/// Rows between two anchors, at least.
+const ANCHOR_ROWS: usize = 32;
+/// Most states of a model.
+pub(super) const MAX_STATES: usize = 256;
+const MAX_HORIZON: usize = 200_000;
+const MAX_HARMONICS: usize = 400;
+const HOUR_S: i64 = 3_600;
+const WEEK_S: i64 = 7 * 86_400;
+/// Most rows of a week whose means are kept at hand.
+const MAX_TABLE: i64 = 2_016;
+/// Forecast errors beyond as many standard deviations are no news of the series.
+pub(super) const BELIEVED: f64 = 5.0;
+
+/// What is stored beside the tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Meta {
+    pub(super) detector: String,
+    pub(super) order: Order,
+    pub(super) regressors: Regressors,
+    pub(super) calendar: Calendar,
+    pub(super) step_s: i64,
+    /// Rows from the last one that a forecast knows to the one it is of.
+    pub(super) horizon: usize,
+}
+
+/// A fitted model.
+pub(super) struct Fitted {
+    pub(super) meta: Meta,
+    /// AR, MA, seasonal AR, seasonal MA.
+    pub(super) parameters: Vec<f64>,
+    /// One per regressor.
+    pub(super) beta: Vec<f64>,
+    /// Standard deviation of the innovations.
+    pub(super) sigma: f64,
+    /// Scale of the forecast errors by local hour.
+    pub(super) scale: Vec<f64>,
+    /// What follows from the above; not made before it is needed.
+    pub(super) ready: OnceLock<Ready>,
+}
+
+/// What scoring needs at hand.
+pub(super) struct Ready {
+    arma: Arma<f64>,
+    gains: Gains<f64>,
+    /// From states to the forecast at the horizon.
+    ahead: Vec<f64>,
+    /// Means by row of the local week, on days of work; empty where there are too many.
+    table: Vec<f64>,
+}
+
+impl Fitted {
+    /// The model that [`Model::parts`] came from.
+    pub(super) fn restore(parts: Parts) -> Result<Fitted, RestoreError> {
+        let fail = |what: &str| RestoreError(format!("{NAME}: {what}"));
+        let meta: Meta = serde_json::from_value(parts.meta).map_err(|e| fail(&e.to_string()))?;
+        if meta.detector != NAME {
+            return Err(fail(&format!("the parts are of {:?}", meta.detector)));
+        }
+        if !meta.is_sensible() {
+            return Err(fail("orders, step or horizon are out of range"));
+        }
+        let mut tensors = Tensors::new(parts.tensors)?;
+        let mut take = |name: &str, n: usize| tensors.take::<f64>(name, &[n]);
+        let parameters = take("parameters", meta.order.n_parameters())?;
+        let beta = take("beta", meta.regressors.n())?;
+        let (sigma, scale) = (take("sigma", 1)?[0], take("scale", HOURS)?);
+        tensors.end(NAME)?;
+        if sigma <= 0.0 || scale.iter().any(|&s| s <= 0.0) {
+            return Err(fail("scales must be above zero"));
+        }
+        if !Arma::new(&meta.order, &parameters).is_stationary() {
+            return Err(fail("the parameters are not stationary"));
+        }
+        Ok(Fitted { meta, parameters, beta, sigma, scale, ready: OnceLock::new() })
+    }
+
+    fn ready(&self) -> &Ready {
+        self.ready.get_or_init(|| {
+            let arma = Arma::new(&self.meta.order, &self.parameters);
+            let gains = Gains::new(&arma, true);
+            let ahead = arma.ahead(self.meta.horizon - 1);
+            let step_s = self.meta.step_s;
+            let few = WEEK_S % step_s == 0 && WEEK_S / step_s <= MAX_TABLE;
+            let rows = if few { WEEK_S / step_s } else { 0 };
+            let mut scratch = vec![0.0; self.beta.len()];
+            let mean = |row: i64| {
+                let at = Moment { second_of_week: row * step_s, holiday: false };
+                self.meta.regressors.mean(at, &self.beta, &mut scratch)
+            };
+            Ready { arma, gains, ahead, table: (0..rows).map(mean).collect() }
+        })
+    }
+
+    /// Rows between two anchors.
+    fn anchor_rows(&self) -> usize {
+        ANCHOR_ROWS.max(self.meta.order.season)
+    }
+
+    /// What the regression says of each moment.
+    fn means(&self, ready: &Ready, moments: &[Moment]) -> Vec<f64> {
+        let mut scratch = vec![0.0; self.beta.len()];
+        let mean = |at: &Moment| {
+            let row = at.second_of_week / self.meta.step_s;
+            let known = ready.table.get(row as usize);
+            let on_row = at.second_of_week % self.meta.step_s == 0;
+            match known {
+                Some(&mean) if on_row && !(at.holiday && self.meta.regressors.holiday) => mean,
+                _ => self.meta.regressors.mean(*at, &self.beta, &mut scratch),
+            }
+        };
+        moments.iter().map(mean).collect()
+    }
+
+    /// What the ARMA knew one horizon before each of the rows `first..` adds to its forecast.
+    /// `errors` are rows less their means; the first is at `start_s`.
+    fn remembered(
+        &self,
+        ready: &Ready,
+        errors: &[f64],
+        start_s: i64,
+        first: usize,
+    ) -> Vec<f64> {
+        let horizon = self.meta.horizon as i64;
+        let anchor = self.anchor_rows() as i64;
+        // Rows are counted from 1970: what a row sees does not depend on where the window begins.
+        let begin = start_s.div_euclid(self.meta.step_s);
+        let end = begin + errors.len() as i64 - horizon;
+        let mut known = begin + first as i64 - horizon;
+        let mut remembered = Vec::with_capacity((end - known).max(0) as usize);
+        while known < end {
+            let block = known.div_euclid(anchor) * anchor;
+            let mut tracker = Tracker::new(&ready.arma, ready.gains.clone());
+            let last = end.min(block + anchor);
+            for row in block - anchor..last {
+                // Rows before the window were not seen: there the regression is all that is known.
+                if let Some(&error) = usize::try_from(row - begin).ok().and_then(|i| errors.get(i)) {
+                    tracker.step(self.believed(&tracker, error));
+                }
+                if row >= known {
+                    remembered.push(dot(&ready.ahead, tracker.states()));
+                }
+            }
+            known = last;
+        }
+        remembered
+    }
+
+    /// The row, if it is one to learn from.
+    fn believed(&self, tracker: &Tracker<'_>, error: f64) -> Option<f64> {
+        let (forecast, variance) = tracker.forecast();
+        let limit = BELIEVED * self.sigma * variance.sqrt();
+        Some(error).filter(|error| (error - forecast).abs() <= limit)
+    }
+
+    /// Forecasts of the rows `first..`: centre, and the local hour.
+    pub(super) fn centres(&self, window: &Window, first: usize) -> Vec<(f64, usize)> {
+        let grid = window.grid;
+        if first >= grid.len {
+            return Vec::new();
+        }
+        let ready = self.ready();
+        let from = first.saturating_sub(self.lookback());
+        let moments = moments(&self.meta.calendar, grid, from);
+        let means = self.means(ready, &moments);
+        let value = |i: usize| window.row(i).first().copied().unwrap_or(f64::NAN);
+        let errors: Vec<f64> =
+            means.iter().zip(from..).map(|(mean, i)| value(i) - mean).collect();
+        let remembered = self.remembered(ready, &errors, grid.time(from), first - from);
+        let hour = |at: &Moment| (at.second_of_week / HOUR_S) as usize % HOURS;
+        let rows = means.iter().zip(&moments).skip(first - from).zip(remembered);
+        rows.map(|((mean, at), memory)| (mean + memory, hour(at))).collect()
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+impl Meta {
+    fn is_sensible(&self) -> bool {
+        let Order { p, q, seasonal_p, seasonal_q, season, .. } = self.order;
+        let small = p.max(q) <= 9 && seasonal_p.max(seasonal_q) <= 3 && season <= MAX_STATES;
+        let seasonal = seasonal_p + seasonal_q > 0;
+        let harmonics = self.regressors.daily.max(self.regressors.weekly);
+        small
+            && (!seasonal || season > p.max(q))
+            && self.order.n_states() <= MAX_STATES
+            && self.order.n_lost() == 0
+            && harmonics <= MAX_HARMONICS
+            && self.step_s > 0
+            && (1..=MAX_HORIZON).contains(&self.horizon)
+    }
+}
+
+impl Model for Fitted {
+    fn lookback(&self) -> usize {
+        self.meta.horizon + 2 * self.anchor_rows()
+    }
+
+    fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
+        let raw = |((centre, hour), i): ((f64, usize), usize)| {
+            let scale = self.scale[hour];
+            let y = window.row(i).first().copied().unwrap_or(f64::NAN);
+            let value =
+                if y.is_nan() { f64::NAN } else { ((y - centre).abs() / scale).min(f64::MAX) };
+            Raw { value, forecast: Some(Forecast { centre, scale }) }
+        };
+        self.centres(window, first).into_iter().zip(first..).map(raw).collect()
+    }
+
+    fn parts(&self) -> Parts {
+        Parts {
+            meta: serde_json::to_value(&self.meta).unwrap_or_default(),
+            tensors: vec![
+                Tensor::flat("parameters", self.parameters.clone()),
+                Tensor::flat("beta", self.beta.clone()),
+                Tensor::flat("sigma", vec![self.sigma]),
+                Tensor::flat("scale", self.scale.clone()),
+            ],
+        }
+    }
+}

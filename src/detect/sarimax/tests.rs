@@ -1,0 +1,195 @@
+//! What the detector has to keep.
+
+use super::*;
+use crate::detect;
+use crate::math::calendar::Calendar;
+use crate::series::Grid;
+
+fn named() -> detect::Config {
+    detect::Config::named(NAME).unwrap()
+}
+
+fn fit_of(train: &Window) -> Result<Box<dyn Model>, FitError> {
+    named().fit(train, &FitContext::new(1, &|| true))
+}
+
+fn window(step_s: i64, values: Vec<f64>) -> Window {
+    let start_s = 1_700_006_400; // a midnight
+    Window::single(Grid { start_s, step_s, len: values.len() }, values)
+}
+
+/// A daily wave with noise that is remembered.
+fn wave(step_s: i64, n: usize) -> Vec<f64> {
+    let day = |i: usize| (i as f64 * step_s as f64 / 86_400.0) * std::f64::consts::TAU;
+    let noise = |i: usize| ((i * 7919 + i * i * 31) % 101) as f64 / 101.0 - 0.5;
+    let mut memory = 0.0;
+    let value = |i: usize| {
+        memory = 0.8 * memory + 0.3 * noise(i);
+        day(i).sin() + memory
+    };
+    (0..n).map(value).collect()
+}
+
+fn bits(raws: &[crate::detect::Raw]) -> Vec<(u64, u64)> {
+    let pair = |raw: &crate::detect::Raw| {
+        (raw.value.to_bits(), raw.forecast.map_or(0.0, |f| f.centre).to_bits())
+    };
+    raws.iter().map(pair).collect()
+}
+
+#[test]
+fn a_row_alone_scores_as_among_all() {
+    let mut all = window(1800, wave(1800, 48 * 30));
+    for i in [700, 701, 702, 900, 1300] {
+        all.values[i] = f64::NAN;
+    }
+    (1000..1060).for_each(|i| all.values[i] += 4.0);
+    let seasonal: detect::Config =
+        serde_json::from_str(r#"{"sarimax": {"seasonal": [1, 0, 1], "daily": 0}}"#).unwrap();
+    for config in [named(), seasonal] {
+        let train = all.slice(0, 48 * 20);
+        let model = config.fit(&train, &FitContext::new(1, &|| true)).unwrap();
+        let whole = model.score(&all, 0);
+        let lookback = model.lookback();
+        for i in (lookback..all.grid.len).step_by(7) {
+            let alone = model.score(&all.slice(i - lookback, i + 1), lookback);
+            assert_eq!(bits(&alone), bits(&whole[i..=i]), "{i}");
+        }
+        let restored = config.restore(model.parts()).unwrap();
+        assert_eq!(bits(&restored.score(&all, 0)), bits(&whole));
+        assert_eq!(model.parts(), restored.parts());
+        let size: usize = model.parts().tensors.iter().map(|t| 8 * t.numbers.len()).sum();
+        assert!(size + model.parts().meta.to_string().len() < 4_000);
+    }
+}
+
+#[test]
+fn a_lasting_shift_stays_strange() {
+    let mut all = window(1800, wave(1800, 48 * 30));
+    (48 * 28..48 * 28 + 12).for_each(|i| all.values[i] += 2.0);
+    let model = fit_of(&all.slice(0, 48 * 28)).unwrap();
+    let raws = model.score(&all, 48 * 28);
+    let (during, after) = raws.split_at(12);
+    assert!(during.iter().all(|raw| raw.value > 3.0), "{during:?}");
+    assert!(after.iter().all(|raw| raw.value < 3.5), "{after:?}");
+    for (raw, y) in raws.iter().zip(&all.values[48 * 28..]) {
+        let forecast = raw.forecast.unwrap();
+        assert_eq!(raw.value, (y - forecast.centre).abs() / forecast.scale);
+    }
+}
+
+#[test]
+fn strange_rows_in_training_are_not_learnt() {
+    let clean = window(1800, wave(1800, 48 * 30));
+    let mut spoilt = clean.clone();
+    (0..12).for_each(|k| spoilt.values[48 * (3 + 2 * k) + 20] += 60.0);
+    let (a, b) = (fit_of(&clean).unwrap(), fit_of(&spoilt).unwrap());
+    for (a, b) in a.score(&clean, 200).iter().zip(b.score(&clean, 200)) {
+        let (a, b) = (a.forecast.unwrap(), b.forecast.unwrap());
+        assert!((a.centre - b.centre).abs() < 0.15, "{a:?} {b:?}");
+    }
+}
+
+#[test]
+fn hostile_rows_are_scored_or_refused() {
+    let hostile = [0.0, 1e18, -1e18, 5e-324, 1e300, -1e300, f64::NAN, f64::INFINITY];
+    let trainings = [
+        vec![],
+        vec![f64::NAN; 800],
+        vec![7.0; 800],
+        vec![1e18; 800],
+        vec![5e-324; 800],
+        vec![1.0; 5],
+        hostile.repeat(100),
+        [vec![1.0], vec![f64::NAN; 798], vec![2.0]].concat(),
+        (0..800).map(|i| f64::from(i % 48)).collect(),
+        (0..800).map(|i| (f64::from(i) * std::f64::consts::TAU / 48.0).sin()).collect(),
+    ];
+    let probe = window(1800, hostile.to_vec());
+    for training in &trainings {
+        let Ok(model) = fit_of(&window(1800, training.clone())) else {
+            continue;
+        };
+        for (raw, value) in model.score(&probe, 0).iter().zip(hostile) {
+            assert_eq!(raw.value.is_nan(), value.is_nan(), "{training:?}");
+            assert!(value.is_nan() || (raw.value.is_finite() && raw.value >= 0.0));
+        }
+    }
+    let short = fit_of(&window(1800, wave(1800, 90)));
+    assert_eq!(short.err(), Some(FitError::TooFewRows { have: 90, want: 96 }));
+}
+
+#[test]
+fn yesterdays_numbers_lead_to_the_same_optimum() {
+    let all = window(1800, wave(1800, 48 * 30));
+    let cold = fit_of(&all).unwrap();
+    let yesterday = fit_of(&all.slice(0, 48 * 29)).unwrap().parts();
+    let mut context = FitContext::new(1, &|| true);
+    context.previous = Some(&yesterday);
+    let warm = named().fit(&all, &context).unwrap();
+    for (a, b) in cold.score(&all, 0).iter().zip(warm.score(&all, 0)) {
+        assert!((a.forecast.unwrap().centre - b.forecast.unwrap().centre).abs() < 1e-3);
+    }
+    let mut foreign = yesterday.clone();
+    foreign.tensors[0] = crate::detect::Tensor::flat("parameters", vec![5.0f64; 3]);
+    context.previous = Some(&foreign);
+    assert!(named().fit(&all, &context).is_ok());
+    context.keep_going = &|| false;
+    assert_eq!(named().fit(&all, &context).err(), Some(FitError::Stopped));
+}
+
+#[test]
+fn orders_are_searched_for_and_settings_refused() {
+    let config = |text: &str| serde_json::from_str::<detect::Config>(text).unwrap();
+    let auto = config(r#"{"sarimax": {"order": "auto"}}"#);
+    let model = auto.fit(&window(1800, wave(1800, 48 * 20)), &FitContext::new(1, &|| true)).unwrap();
+    let found = model.parts().meta["order"].clone();
+    assert!((1..3).contains(&found["p"].as_u64().unwrap()), "{found}");
+    assert_eq!(auto.problem(), None);
+    for bad in [r#"{"order": [9, 0, 1]}"#, r#"{"horizon_s": 0}"#, r#"{"daily": 1000}"#] {
+        assert!(config(&format!(r#"{{"sarimax": {bad}}}"#)).problem().is_some(), "{bad}");
+    }
+    assert!(serde_json::from_str::<detect::Config>(r#"{"sarimax": {"season": 7}}"#).is_err());
+}
+
+#[test]
+fn foreign_parts_are_refused() {
+    let parts = fit_of(&window(1800, wave(1800, 48 * 20))).unwrap().parts();
+    let spoilt = |spoil: &dyn Fn(&mut Parts)| {
+        let mut parts = parts.clone();
+        spoil(&mut parts);
+        named().restore(parts)
+    };
+    assert!(spoilt(&|_| {}).is_ok());
+    assert!(spoilt(&|parts| parts.meta["horizon"] = 0.into()).is_err());
+    assert!(spoilt(&|parts| parts.meta["horizon"] = (1u64 << 50).into()).is_err());
+    assert!(spoilt(&|parts| parts.meta["order"]["season"] = (1u64 << 62).into()).is_err());
+    assert!(spoilt(&|parts| parts.meta["order"]["p"] = (1u64 << 62).into()).is_err());
+    assert!(spoilt(&|parts| parts.meta["regressors"]["daily"] = (1u64 << 62).into()).is_err());
+    assert!(spoilt(&|parts| parts.meta["step_s"] = 0.into()).is_err());
+    assert!(spoilt(&|parts| parts.meta["detector"] = "stl".into()).is_err());
+    assert!(spoilt(&|parts| { parts.tensors.pop(); }).is_err());
+    let unstable = crate::detect::Tensor::flat("parameters", vec![1.5, 0.2, 0.0]);
+    assert!(spoilt(&|parts| parts.tensors[0] = unstable.clone()).is_err());
+}
+
+#[test]
+fn the_day_is_the_local_one() {
+    let calendar: Calendar =
+        serde_json::from_str(r#"{"time_zone": "Europe/Rome", "holidays": []}"#).unwrap();
+    // Eight weeks around the end of summer time: noon stays noon.
+    let grid = Grid { start_s: 1_696_118_400, step_s: 1800, len: 48 * 56 };
+    let second = |i: usize| calendar.second_of_week(grid.time(i)) % DAY_S;
+    let rows = (0..grid.len).map(|i| f64::from(second(i) / 3600 >= 9 && second(i) / 3600 < 17));
+    let all = Window::single(grid, rows.collect());
+    let mut context = FitContext::new(1, &|| true);
+    context.calendar = &calendar;
+    let local = named().fit(&all, &context).unwrap();
+    let utc = fit_of(&all).unwrap();
+    let off = |model: &dyn Model| {
+        let raws = model.score(&all, 48 * 49);
+        let off = raws.iter().zip(&all.values[48 * 49..]);
+        off.map(|(raw, y)| (raw.forecast.unwrap().centre - y).powi(2)).sum::<f64>()
+    };
+    assert!(off(local.as_ref()) < 0.5 * off(utc.as_ref()));
+}

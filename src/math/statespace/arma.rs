@@ -1,0 +1,252 @@
+//! Orders, parameters, and the polynomials that they multiply out to.
+//!
+//! Owns: both, and the way from numbers without bounds to stationary parameters and back.
+//! Does not own: covariances (`stationary`).
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::math::statespace::real::Real;
+
+/// Orders of a seasonal ARIMA: (p, d, q)(P, D, Q, season).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Order {
+    /// Lags of the series.
+    pub p: usize,
+    /// Differences of neighbours.
+    pub d: usize,
+    /// Lags of the innovations.
+    pub q: usize,
+    /// Lags of the series, in seasons.
+    pub seasonal_p: usize,
+    /// Differences of seasons.
+    pub seasonal_d: usize,
+    /// Lags of the innovations, in seasons.
+    pub seasonal_q: usize,
+    /// Rows of a season; zero without one.
+    pub season: usize,
+}
+
+impl Order {
+    /// (p, 0, q).
+    pub fn arma(p: usize, q: usize) -> Order {
+        Order { p, q, ..Order::default() }
+    }
+
+    /// How many parameters: AR, MA, seasonal AR, seasonal MA, in this order wherever they are listed.
+    pub fn n_parameters(&self) -> usize {
+        self.p + self.q + self.seasonal_p + self.seasonal_q
+    }
+
+    /// Rows that differences use up.
+    pub fn n_lost(&self) -> usize {
+        self.d + self.seasonal_d * self.season
+    }
+
+    /// Longest lag of the series, after differences.
+    fn ar_len(&self) -> usize {
+        self.p + self.seasonal_p * self.season
+    }
+
+    fn ma_len(&self) -> usize {
+        self.q + self.seasonal_q * self.season
+    }
+
+    /// States of its state-space form.
+    pub fn n_states(&self) -> usize {
+        self.ar_len().max(self.ma_len() + 1)
+    }
+
+    /// Lengths of the four groups of parameters.
+    fn groups(&self) -> [usize; 4] {
+        [self.p, self.q, self.seasonal_p, self.seasonal_q]
+    }
+
+    /// Stationary and invertible parameters for any numbers at all (Monahan 1984; Jones 1980).
+    pub fn constrained<T: Real>(&self, free: &[T], squash: impl Fn(T) -> T) -> Vec<T> {
+        let mut all = Vec::with_capacity(free.len());
+        let mut rest = free;
+        for (group, len) in self.groups().into_iter().enumerate() {
+            let (own, others) = rest.split_at(len);
+            rest = others;
+            let partial: Vec<T> = own.iter().map(|&x| squash(x)).collect();
+            let sign = T::splat(if group % 2 == 0 { 1.0 } else { -1.0 });
+            all.extend(from_partial(&partial).into_iter().map(|c| sign * c));
+        }
+        all
+    }
+
+    /// The numbers that [`Order::constrained`] makes these parameters of; none where they are not
+    /// stationary and invertible.
+    pub fn free(&self, parameters: &[f64]) -> Option<Vec<f64>> {
+        let mut all = Vec::with_capacity(parameters.len());
+        let mut rest = parameters;
+        for (group, len) in self.groups().into_iter().enumerate() {
+            let (own, others) = rest.split_at_checked(len)?;
+            rest = others;
+            let sign = if group % 2 == 0 { 1.0 } else { -1.0 };
+            let partial = to_partial(&own.iter().map(|c| sign * c).collect::<Vec<_>>())?;
+            all.extend(partial.into_iter().map(|r| r / (1.0 - r * r).sqrt()));
+        }
+        rest.is_empty().then_some(all)
+    }
+}
+
+/// A number without bounds as a partial autocorrelation.
+pub fn squash(x: f64) -> f64 {
+    x / (1.0 + x * x).sqrt()
+}
+
+/// Coefficients of the autoregression with these partial autocorrelations (Durbin and Levinson).
+fn from_partial<T: Real>(partial: &[T]) -> Vec<T> {
+    let mut ar: Vec<T> = Vec::with_capacity(partial.len());
+    for (m, &k) in partial.iter().enumerate() {
+        let before = ar.clone();
+        (0..m).for_each(|i| ar[i] = before[i] - k * before[m - 1 - i]);
+        ar.push(k);
+    }
+    ar
+}
+
+/// Partial autocorrelations of an autoregression; none where it is not stationary.
+fn to_partial(ar: &[f64]) -> Option<Vec<f64>> {
+    let mut ar = ar.to_vec();
+    let mut partial = vec![0.0; ar.len()];
+    while let Some(k) = ar.pop() {
+        let m = ar.len();
+        if k.is_nan() || k.abs() >= 1.0 {
+            return None;
+        }
+        partial[m] = k;
+        let before = ar.clone();
+        (0..m).for_each(|i| ar[i] = (before[i] + k * before[m - 1 - i]) / (1.0 - k * k));
+    }
+    Some(partial)
+}
+
+/// An ARMA with all factors multiplied out: `y = Σ φ[i]·y(−1−i) + e + Σ θ[i]·e(−1−i)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arma<T> {
+    /// φ by lag − 1, as many as states.
+    pub ar: Vec<T>,
+    /// θ by lag − 1, as many as states; the last is zero.
+    pub ma: Vec<T>,
+    /// Lags − 1 at which φ may be other than zero, rising.
+    pub ar_lags: Vec<usize>,
+    /// Lags − 1 at which θ may be other than zero, rising.
+    pub ma_lags: Vec<usize>,
+}
+
+impl<T: Real> Arma<T> {
+    /// The ARMA of differenced rows, of [`Order::n_parameters`] parameters.
+    pub fn new(order: &Order, parameters: &[T]) -> Arma<T> {
+        let r = order.n_states();
+        let (ar, rest) = parameters.split_at(order.p);
+        let (ma, rest) = rest.split_at(order.q);
+        let (seasonal_ar, seasonal_ma) = rest.split_at(order.seasonal_p);
+        let (ar, ar_lags) = product(ar, seasonal_ar, order.season, -1.0, r);
+        let (ma, ma_lags) = product(ma, seasonal_ma, order.season, 1.0, r);
+        Arma { ar, ma, ar_lags, ma_lags }
+    }
+
+    /// States.
+    pub fn n_states(&self) -> usize {
+        self.ar.len()
+    }
+}
+
+/// `(1 + sign·Σ aᵢ Bⁱ)(1 + sign·Σ bⱼ Bʲˢ) = 1 + sign·Σ cₖ Bᵏ`: c, and where it may not be zero.
+fn product<T: Real>(
+    a: &[T],
+    b: &[T],
+    season: usize,
+    sign: f64,
+    r: usize,
+) -> (Vec<T>, Vec<usize>) {
+    let mut c = vec![T::splat(0.0); r];
+    let mut lags: Vec<usize> = (0..a.len()).collect();
+    c[..a.len()].copy_from_slice(a);
+    for (j, &b) in b.iter().enumerate() {
+        let shift = (j + 1) * season;
+        c[shift - 1] = c[shift - 1] + b;
+        lags.push(shift - 1);
+        for (i, &a) in a.iter().enumerate() {
+            c[shift + i] = c[shift + i] + T::splat(sign) * a * b;
+            lags.push(shift + i);
+        }
+    }
+    lags.sort_unstable();
+    lags.dedup();
+    (c, lags)
+}
+
+impl Arma<f64> {
+    /// Whether it forgets where it began: what stored numbers have to be before they are trusted.
+    pub fn is_stationary(&self) -> bool {
+        to_partial(&self.ar).is_some()
+    }
+
+    /// `ψ₀..ψₙ₋₁`: what an innovation adds to the rows after it.
+    pub fn psi(&self, n: usize) -> Vec<f64> {
+        let mut psi = vec![0.0; n];
+        for m in 0..n {
+            let own = if m == 0 { 1.0 } else { self.ma.get(m - 1).copied().unwrap_or(0.0) };
+            let lags = self.ar_lags.iter().filter(|&&lag| lag < m);
+            psi[m] = lags.fold(own, |sum, &lag| sum + self.ar[lag] * psi[m - 1 - lag]);
+        }
+        psi
+    }
+
+    /// `w` such that `Σ wᵢ·aᵢ` is the forecast `n` rows after the row that state `a` is the forecast
+    /// of: the first row of the n-th power of the transition.
+    pub fn ahead(&self, n: usize) -> Vec<f64> {
+        let r = self.n_states();
+        let mut w = vec![0.0; r];
+        w[0] = 1.0;
+        for _ in 0..n {
+            // w·T: column 0 of T is φ, column j shifts.
+            let first = self.ar_lags.iter().map(|&lag| w[lag] * self.ar[lag]).sum();
+            w.rotate_right(1);
+            w[0] = first;
+        }
+        w
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn factors_multiply_out() {
+        let order = Order { p: 1, q: 1, seasonal_p: 1, seasonal_q: 1, season: 3, ..Order::default() };
+        let arma = Arma::new(&order, &[0.5, 0.4, 0.2, 0.3]);
+        assert_eq!(arma.ar, [0.5, 0.0, 0.2, -0.1, 0.0]);
+        assert_eq!(arma.ma, [0.4, 0.0, 0.3, 0.12, 0.0]);
+        assert_eq!((arma.ar_lags, arma.ma_lags), (vec![0, 2, 3], vec![0, 2, 3]));
+    }
+
+    #[test]
+    fn parameters_come_back_from_free_numbers() {
+        let order = Order { p: 3, q: 2, seasonal_p: 1, season: 4, ..Order::default() };
+        let free = [0.3, -2.0, 40.0, 0.1, -0.7, 1.5];
+        let parameters = order.constrained(&free, squash);
+        assert!(Arma::new(&order, &parameters).is_stationary());
+        let back = order.free(&parameters).unwrap();
+        assert!(free.iter().zip(&back).all(|(a, b)| (a - b).abs() < 1e-6), "{back:?}");
+        assert_eq!(Order::arma(1, 0).free(&[1.0]), None);
+        assert_eq!(Order::arma(1, 0).free(&[f64::NAN]), None);
+    }
+
+    #[test]
+    fn forecasts_ahead_are_repeated_forecasts() {
+        let arma = Arma::new(&Order::arma(2, 1), &[0.6, 0.2, 0.5]);
+        let (mut a, w) = (vec![1.5, -0.7], arma.ahead(5));
+        let at_once = w[0] * a[0] + w[1] * a[1];
+        (0..5).for_each(|_| a = vec![0.6 * a[0] + a[1], 0.2 * a[0]]);
+        assert!((at_once - a[0]).abs() < 1e-12);
+        let psi = arma.psi(3);
+        assert!((psi[1] - 1.1).abs() < 1e-12 && (psi[2] - 0.86).abs() < 1e-12);
+    }
+}

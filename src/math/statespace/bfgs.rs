@@ -1,0 +1,169 @@
+//! The lowest point of a smooth function without bounds, by Broyden, Fletcher, Goldfarb and Shanno.
+//!
+//! Owns: the search. Does not own: the function, which is asked for many points at once.
+
+use crate::math::statespace::real::LANES;
+
+/// Half the distance of the points that a slope is taken from.
+const PROBE: f64 = 1e-4;
+const MAX_ROUNDS: usize = 120;
+/// Fractions of the full step that are tried at once.
+const STEPS: [f64; LANES] = [1.0, 0.5, 2.0, 0.2, 4.0, 0.05, 0.01, 1e-3];
+/// The furthest that a number may go from zero.
+const FURTHEST: f64 = 2e3;
+/// The longest step.
+const LONGEST: f64 = 3.0;
+
+/// A point and what the function is there.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Lowest {
+    pub(super) point: Vec<f64>,
+    pub(super) value: f64,
+}
+
+/// Goes down from `start`; `values` gives the function at several points at once, and infinity where it
+/// has none. `None` where `keep_going` said no.
+pub(super) fn lowest(
+    start: Lowest,
+    tolerance: f64,
+    values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>,
+    keep_going: &dyn Fn() -> bool,
+) -> Option<Lowest> {
+    let n = start.point.len();
+    let mut best = start;
+    if n == 0 {
+        return Some(best);
+    }
+    let mut slope = slope(&best, values);
+    let mut inverse = Inverse::new(n);
+    let mut fresh = true;
+    for _ in 0..MAX_ROUNDS {
+        if !keep_going() {
+            return None;
+        }
+        let next = along(&best, &inverse.direction(&slope), values);
+        if best.value - next.value < tolerance {
+            if next.value < best.value {
+                best = next;
+            }
+            if fresh {
+                break;
+            }
+            // Before it ends, once more straight down: what was learnt of the curvature may be wrong.
+            inverse = Inverse::new(n);
+            fresh = true;
+            slope = self::slope(&best, values);
+            continue;
+        }
+        let next_slope = self::slope(&next, values);
+        let step: Vec<f64> = next.point.iter().zip(&best.point).map(|(a, b)| a - b).collect();
+        let change: Vec<f64> = next_slope.iter().zip(&slope).map(|(a, b)| a - b).collect();
+        inverse.learn(&step, &change, fresh);
+        (best, slope, fresh) = (next, next_slope, false);
+    }
+    Some(best)
+}
+
+/// The function's slope, from two points each way.
+fn slope(at: &Lowest, values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>) -> Vec<f64> {
+    let probe = |x: f64| PROBE * x.abs().max(1.0);
+    let point = |k: usize| {
+        let mut point = at.point.clone();
+        let h = probe(point[k / 2]);
+        point[k / 2] += if k.is_multiple_of(2) { h } else { -h };
+        point
+    };
+    let points: Vec<Vec<f64>> = (0..2 * at.point.len()).map(point).collect();
+    let found = values(&points);
+    let slope = |(pair, x): (&[f64], &f64)| {
+        let slope = (pair[0] - pair[1]) / (2.0 * probe(*x));
+        if slope.is_finite() { slope } else { 0.0 }
+    };
+    found.chunks_exact(2).zip(&at.point).map(slope).collect()
+}
+
+/// The lowest of some points along `direction`.
+fn along(
+    at: &Lowest,
+    direction: &[f64],
+    values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>,
+) -> Lowest {
+    let longest = direction.iter().fold(0.0f64, |most, d| most.max(d.abs()));
+    let scale = if longest > LONGEST { LONGEST / longest } else { 1.0 };
+    let point = |step: f64| {
+        let moved = |(x, d): (&f64, &f64)| (x + step * scale * d).clamp(-FURTHEST, FURTHEST);
+        at.point.iter().zip(direction).map(moved).collect()
+    };
+    let points: Vec<Vec<f64>> = STEPS.into_iter().map(point).collect();
+    let found = values(&points);
+    let mut best = at.clone();
+    for (point, value) in points.into_iter().zip(found) {
+        if value < best.value {
+            best = Lowest { point, value };
+        }
+    }
+    best
+}
+
+/// What is known of the inverse of the second derivatives.
+struct Inverse {
+    n: usize,
+    h: Vec<f64>,
+}
+
+impl Inverse {
+    fn new(n: usize) -> Inverse {
+        let mut inverse = Inverse { n, h: vec![0.0; n * n] };
+        inverse.reset(1e-2);
+        inverse
+    }
+
+    fn reset(&mut self, scale: f64) {
+        self.h.fill(0.0);
+        (0..self.n).for_each(|i| self.h[i * self.n + i] = scale);
+    }
+
+    fn direction(&self, slope: &[f64]) -> Vec<f64> {
+        self.h.chunks_exact(self.n).map(|row| -dot(row, slope)).collect()
+    }
+
+    /// The update of rank two, which needs a slope that rose.
+    fn learn(&mut self, step: &[f64], change: &[f64], fresh: bool) {
+        let rise = dot(step, change);
+        if rise.is_nan() || rise <= 1e-12 * dot(step, step).sqrt() * dot(change, change).sqrt() {
+            return;
+        }
+        if fresh {
+            self.reset(rise / dot(change, change));
+        }
+        let moved: Vec<f64> = self.h.chunks_exact(self.n).map(|row| dot(row, change)).collect();
+        let weight = (1.0 + dot(change, &moved) / rise) / rise;
+        for i in 0..self.n {
+            for j in 0..self.n {
+                self.h[i * self.n + j] += weight * step[i] * step[j]
+                    - (moved[i] * step[j] + step[i] * moved[j]) / rise;
+            }
+        }
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bent_valley_is_followed_to_its_lowest_point() {
+        let mut values = |points: &[Vec<f64>]| {
+            let value = |p: &Vec<f64>| (1.0 - p[0]).powi(2) + 100.0 * (p[1] - p[0] * p[0]).powi(2);
+            points.iter().map(value).collect()
+        };
+        let start = Lowest { point: vec![-1.2, 1.0], value: 24.2 };
+        let found = lowest(start.clone(), 1e-10, &mut values, &|| true).unwrap();
+        assert!(found.point.iter().all(|x| (x - 1.0).abs() < 1e-3), "{found:?}");
+        assert_eq!(lowest(start, 1e-10, &mut values, &|| false), None);
+    }
+}

@@ -1,0 +1,250 @@
+//! The parameters under which rows are most likely.
+//!
+//! Owns: differences, starts, the search. Does not own: one likelihood (`likelihood`).
+//!
+//! The innovations' variance is concentrated out. β and the ARMA's parameters are found in turns: they are
+//! asymptotically independent, so two or three turns do, and of the turns of the search, which are
+//! many, none touches the regressors.
+
+use crate::math::simd;
+use crate::math::statespace::arma::Arma;
+use crate::math::statespace::arma::Order;
+use crate::math::statespace::arma::squash;
+use crate::math::statespace::bfgs;
+use crate::math::statespace::bfgs::Lowest;
+use crate::math::statespace::likelihood::Errors;
+use crate::math::statespace::likelihood::Filter;
+use crate::math::statespace::real::LANES;
+use crate::math::statespace::real::Lanes;
+use crate::math::statespace::regression::Columns;
+
+/// Log-likelihood that is not worth another step.
+const TOLERANCE: f64 = 1e-7;
+const MAX_TURNS: usize = 12;
+/// Starts that are followed to the end.
+const FOLLOWED: usize = 2;
+
+/// Where a search begins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// [`Order::n_parameters`] parameters.
+    pub parameters: Vec<f64>,
+    /// One per regressor.
+    pub beta: Vec<f64>,
+}
+
+/// The most likely parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fit {
+    /// AR, MA, seasonal AR, seasonal MA.
+    pub parameters: Vec<f64>,
+    /// One per regressor; zero for what others make up.
+    pub beta: Vec<f64>,
+    /// Variance of the innovations.
+    pub variance: f64,
+    /// Log-likelihood of the rows that have data, after differences.
+    pub log_likelihood: f64,
+    /// How many these are.
+    pub n: usize,
+}
+
+impl Fit {
+    /// Akaike's criterion, corrected for few rows (Hurvich and Tsai 1989): lower is better.
+    pub fn aicc(&self) -> f64 {
+        let k = (self.parameters.len() + self.beta.len() + 1) as f64;
+        let rest = (self.n as f64 - k - 1.0).max(1e-9);
+        2.0 * k - 2.0 * self.log_likelihood + 2.0 * k * (k + 1.0) / rest
+    }
+}
+
+/// Rows and regressors less those of `order`'s differences before them; NaN spreads.
+pub fn differenced(rows: &[f64], columns: &Columns, order: &Order) -> (Vec<f64>, Columns) {
+    let mut rows = rows.to_vec();
+    let mut columns = columns.clone();
+    let lags = std::iter::repeat_n(1, order.d);
+    for lag in lags.chain(std::iter::repeat_n(order.season, order.seasonal_d)) {
+        let before = rows.clone();
+        rows = before.iter().skip(lag).zip(&before).map(|(a, b)| a - b).collect();
+        columns = columns.differenced(lag);
+    }
+    (rows, columns)
+}
+
+/// Log-likelihood of differenced rows at given parameters.
+pub fn log_likelihood(
+    rows: &[f64],
+    columns: &Columns,
+    order: &Order,
+    at: &Start,
+    variance: f64,
+) -> f64 {
+    let left = left(rows, columns, &at.beta);
+    let n = left.iter().filter(|y| !y.is_nan()).count();
+    let arma = Arma::new(order, &at.parameters);
+    simd::widest(Filter { arma: &arma, rows: &left }).at(n, variance)
+}
+
+/// What β leaves of the rows.
+fn left(rows: &[f64], columns: &Columns, beta: &[f64]) -> Vec<f64> {
+    if beta.is_empty() {
+        return rows.to_vec();
+    }
+    rows.iter().enumerate().map(|(i, y)| y - columns.explained(i, beta)).collect()
+}
+
+/// Fits differenced rows (NaN: missing), which have data. `None` where `keep_going` said no.
+pub fn fit(
+    rows: &[f64],
+    columns: &mut Columns,
+    order: &Order,
+    warm: Option<&Start>,
+    keep_going: &dyn Fn() -> bool,
+) -> Option<Fit> {
+    let mut search = Search::new(rows, columns, order, warm);
+    let mut best = search.begin(warm, keep_going)?;
+    let mut turns = 0;
+    while search.columns.n() > 0 && turns < MAX_TURNS {
+        turns += 1;
+        let before = best.value;
+        search.regress(&best.point);
+        best.value = search.values(std::slice::from_ref(&best.point))[0];
+        best = search.follow(best, keep_going)?;
+        if before - best.value < TOLERANCE && turns > 1 {
+            break;
+        }
+    }
+    Some(search.fit(&best))
+}
+
+struct Search<'a> {
+    rows: &'a [f64],
+    columns: &'a mut Columns,
+    order: &'a Order,
+    beta: Vec<f64>,
+    left: Vec<f64>,
+    n: usize,
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        rows: &'a [f64],
+        columns: &'a mut Columns,
+        order: &'a Order,
+        warm: Option<&Start>,
+    ) -> Search<'a> {
+        let n = rows.iter().filter(|y| !y.is_nan()).count();
+        let beta = warm.map_or_else(|| vec![0.0; columns.n()], |start| start.beta.clone());
+        let left = left(rows, columns, &beta);
+        Search { rows, columns, order, beta, left, n }
+    }
+
+    /// Regresses on errors of no memory first, and goes down from the most promising starts.
+    fn begin(&mut self, warm: Option<&Start>, keep_going: &dyn Fn() -> bool) -> Option<Lowest> {
+        let free = warm.and_then(|start| self.order.free(&start.parameters));
+        if let Some(point) = free {
+            let value = self.values(std::slice::from_ref(&point))[0];
+            return self.follow(Lowest { point, value }, keep_going);
+        }
+        if self.columns.n() > 0 {
+            let none = Order::default();
+            let delta = self.columns.correction(&Arma::new(&none, &[]), &self.left);
+            self.correct(&delta);
+        }
+        let points = starts(self.order);
+        let mut found: Vec<Lowest> = points
+            .iter()
+            .zip(self.values(&points))
+            .map(|(point, value)| Lowest { point: point.clone(), value })
+            .collect();
+        found.sort_by(|a, b| a.value.total_cmp(&b.value));
+        // Neighbours on the list are likely to end in the same valley: the other sign gets its turn.
+        let seasonal = self.order.seasonal_p > 0;
+        let sign = |at: &Lowest| seasonal && at.point[self.order.p + self.order.q] < 0.0;
+        let other = found.iter().position(|at| sign(at) != sign(&found[0]));
+        if let Some(other) = other {
+            found.swap(1, other);
+        }
+        found.truncate(if self.order.n_parameters() > 1 { FOLLOWED } else { 1 });
+        let mut best: Option<Lowest> = None;
+        for start in found {
+            let end = self.follow(start, keep_going)?;
+            if best.as_ref().is_none_or(|best| end.value < best.value) {
+                best = Some(end);
+            }
+        }
+        best
+    }
+
+    fn follow(&mut self, start: Lowest, keep_going: &dyn Fn() -> bool) -> Option<Lowest> {
+        bfgs::lowest(start, TOLERANCE, &mut |points| self.values(points), keep_going)
+    }
+
+    /// What is to be made small at each point: minus the concentrated log-likelihood.
+    fn values(&self, points: &[Vec<f64>]) -> Vec<f64> {
+        let mut values = Vec::with_capacity(points.len());
+        for points in points.chunks(LANES) {
+            let lane = |i: usize| &points[i.min(points.len() - 1)];
+            let free: Vec<Lanes> = (0..self.order.n_parameters())
+                .map(|k| Lanes(std::array::from_fn(|i| lane(i)[k])))
+                .collect();
+            let parameters = self.order.constrained(&free, |x| Lanes(x.0.map(squash)));
+            let arma = Arma::new(self.order, &parameters);
+            let errors = simd::widest(Filter { arma: &arma, rows: &self.left });
+            let best = errors.best(self.n).0;
+            values.extend(best.iter().take(points.len()).map(|&value| {
+                if value.is_finite() { -value } else { f64::INFINITY }
+            }));
+        }
+        values
+    }
+
+    /// The best β for these parameters.
+    fn regress(&mut self, point: &[f64]) {
+        let arma = Arma::new(self.order, &self.order.constrained(point, squash));
+        let delta = self.columns.correction(&arma, &self.left);
+        self.correct(&delta);
+    }
+
+    fn correct(&mut self, delta: &[f64]) {
+        self.beta.iter_mut().zip(delta).for_each(|(beta, delta)| *beta += delta);
+        self.left = left(self.rows, self.columns, &self.beta);
+    }
+
+    fn fit(self, best: &Lowest) -> Fit {
+        let parameters = self.order.constrained(&best.point, squash);
+        let arma = Arma::new(self.order, &parameters);
+        let errors: Errors<f64> = simd::widest(Filter { arma: &arma, rows: &self.left });
+        Fit {
+            parameters,
+            beta: self.beta,
+            variance: errors.squares / self.n.max(1) as f64,
+            log_likelihood: errors.best(self.n),
+            n: self.n,
+        }
+    }
+}
+
+/// Points to begin at: slow and fast memory, with the seasonal autoregression of both signs.
+fn starts(order: &Order) -> Vec<Vec<f64>> {
+    let memories = [1.5, 0.3, -0.5];
+    let seasons = if order.seasonal_p > 0 { &[0.5, 2.5, -0.5][..] } else { &[0.0][..] };
+    let moving = if order.seasonal_q > 0 { &[0.0, -1.0][..] } else { &[0.0][..] };
+    let mut points = Vec::new();
+    for &memory in if order.p > 0 { &memories[..] } else { &[0.0] } {
+        for &season in seasons {
+            for &moving in moving {
+                let mut point = vec![0.0; order.n_parameters()];
+                let seasonal = order.p + order.q;
+                (0..order.p.min(1)).for_each(|i| point[i] = memory);
+                (0..order.seasonal_p.min(1)).for_each(|i| point[seasonal + i] = season);
+                (0..order.seasonal_q.min(1))
+                    .for_each(|i| point[seasonal + order.seasonal_p + i] = -moving);
+                points.push(point);
+            }
+        }
+    }
+    points
+}
+
+#[cfg(test)]
+mod tests;

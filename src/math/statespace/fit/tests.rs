@@ -1,0 +1,103 @@
+//! Agreement with statsmodels, by numbers of `tests/data/reference/make_sarimax.py`.
+
+use super::*;
+
+const SERIES: &str = include_str!("../../../../tests/data/reference/sarimax_series.csv");
+const MODELS: &str = include_str!("../../../../tests/data/reference/sarimax_models.csv");
+
+struct Pair {
+    name: String,
+    rows: Vec<f64>,
+    columns: Columns,
+    order: Order,
+    at: Start,
+    variance: f64,
+    log_likelihood: f64,
+    optimum: f64,
+}
+
+fn series(name: &str, n: usize) -> Vec<f64> {
+    let mut lines = SERIES.lines();
+    let column = lines.next().unwrap().split(',').position(|own| own == name).unwrap();
+    let cell = |line: &str| line.split(',').nth(column).unwrap().parse().unwrap_or(f64::NAN);
+    lines.map(cell).take(n).collect()
+}
+
+fn harmonics(n: usize, k: usize) -> Columns {
+    let mut columns = Columns::zero(n, 2 * k);
+    for t in 0..n {
+        for h in 0..k {
+            let turns = std::f64::consts::TAU * (h + 1) as f64 * t as f64 / 24.0;
+            let row = columns.row_mut(t);
+            (row[2 * h], row[2 * h + 1]) = turns.sin_cos();
+        }
+    }
+    columns
+}
+
+fn pairs() -> Vec<Pair> {
+    let read = |line: &str| {
+        let cells: Vec<&str> = line.split(',').collect();
+        let count = |i: usize| cells[i].parse::<usize>().unwrap();
+        let number = |i: usize| cells[i].parse::<f64>().unwrap();
+        let order = Order {
+            p: count(2),
+            d: count(3),
+            q: count(4),
+            seasonal_p: count(5),
+            seasonal_d: count(6),
+            seasonal_q: count(7),
+            season: count(8),
+        };
+        let (n, k) = (count(1), count(9));
+        let all: Vec<f64> = cells[12].split(' ').map(|v| v.parse().unwrap()).collect();
+        let (beta, rest) = all.split_at(2 * k);
+        let (parameters, variance) = rest.split_at(order.n_parameters());
+        let (rows, columns) = differenced(&series(cells[0], n), &harmonics(n, k), &order);
+        Pair {
+            name: line.to_string(),
+            rows,
+            columns,
+            order,
+            at: Start { parameters: parameters.to_vec(), beta: beta.to_vec() },
+            variance: variance[0],
+            log_likelihood: number(10),
+            optimum: number(11),
+        }
+    };
+    MODELS.lines().skip(1).map(read).collect()
+}
+
+#[test]
+fn likelihood_is_statsmodels() {
+    assert_eq!(pairs().len(), 10);
+    for pair in pairs() {
+        let have =
+            log_likelihood(&pair.rows, &pair.columns, &pair.order, &pair.at, pair.variance);
+        let off = (have - pair.log_likelihood).abs();
+        assert!(off < 1e-6, "{}: {have} is off by {off:e}", pair.name);
+    }
+}
+
+#[test]
+fn the_optimum_is_no_worse_than_statsmodels() {
+    for mut pair in pairs() {
+        let fit = fit(&pair.rows, &mut pair.columns, &pair.order, None, &|| true).unwrap();
+        let better = fit.log_likelihood - pair.optimum;
+        println!("{better:+.3e} {:?} {}", fit.parameters, pair.name);
+        assert!(better > -1e-5, "{}: {better}, {fit:?}", pair.name);
+        // It is the likelihood at the parameters that it says.
+        let at = Start { parameters: fit.parameters, beta: fit.beta };
+        let again = log_likelihood(&pair.rows, &pair.columns, &pair.order, &at, fit.variance);
+        assert!((again - fit.log_likelihood).abs() < 1e-7);
+        // Where it ended there is nothing left to find.
+        let warm = super::fit(&pair.rows, &mut pair.columns, &pair.order, Some(&at), &|| true);
+        assert!(warm.unwrap().log_likelihood < fit.log_likelihood + 1e-4);
+    }
+}
+
+#[test]
+fn a_search_can_be_stopped() {
+    let mut pair = pairs().remove(1);
+    assert_eq!(fit(&pair.rows, &mut pair.columns, &pair.order, None, &|| false), None);
+}

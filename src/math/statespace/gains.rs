@@ -1,0 +1,186 @@
+//! How much each forecast error moves the states, and how large it was to be expected.
+//!
+//! Owns: variance and gains, row by row. They depend on which rows are missing, not on their values.
+//! Does not own: states and errors.
+//!
+//! After a seen row the filtered covariance has an empty first row, so the next is a shift and a
+//! change of rank one: O(r²), and needed where rows are missing. Without missing rows the change of
+//! the covariance itself has rank one (Morf, Sidhu and Kailath 1974, Chandrasekhar's equations): O(r).
+
+use crate::math::statespace::arma::Arma;
+use crate::math::statespace::real::Real;
+use crate::math::statespace::stationary;
+
+/// States up to which the whole covariance is as cheap as its change.
+const FEW: usize = 4;
+/// What is left of the way to the steady state when it is taken to be there.
+const STEADY: f64 = 1e-15;
+
+/// Variance and gains of the row that comes next.
+#[derive(Debug, Clone)]
+pub struct Gains<T> {
+    /// First row of the covariance, and a zero.
+    row: Vec<T>,
+    covariance: Covariance<T>,
+    steady: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Covariance<T> {
+    /// Row-major; only `j ≥ i` is kept up.
+    Whole(Vec<T>),
+    /// `change·w·wᵀ` is added next; `w` ends with a zero.
+    Change { w: Vec<T>, change: T },
+}
+
+impl<T: Real> Gains<T> {
+    /// Before anything was seen; `gaps`: whether rows may be missing.
+    #[inline(always)]
+    pub fn new(arma: &Arma<T>, gaps: bool) -> Gains<T> {
+        let mut row = stationary::first_row(arma);
+        let covariance = if gaps || arma.n_states() <= FEW {
+            Covariance::Whole(stationary::whole(arma, &row))
+        } else {
+            let next = row[1..].iter().copied().chain([T::splat(0.0)]);
+            let w = next.zip(&arma.ar).map(|(p, &ar)| ar * row[0] + p);
+            let w = w.chain([T::splat(0.0)]).collect();
+            Covariance::Change { w, change: -T::splat(1.0) / row[0] }
+        };
+        row.push(T::splat(0.0));
+        Gains { row, covariance, steady: false }
+    }
+
+    /// Variance of the coming row's forecast error, in units of the innovations' variance.
+    #[inline(always)]
+    pub fn variance(&self) -> T {
+        self.row[0]
+    }
+
+    /// The coming row's gain on state `i + 1` is this times its error; the last is zero.
+    #[inline(always)]
+    pub fn loads(&self) -> &[T] {
+        &self.row[1..]
+    }
+
+    /// Whether seen rows change nothing any more: the variance is 1, the gains are θ.
+    #[inline(always)]
+    pub fn steady(&self) -> bool {
+        self.steady
+    }
+
+    /// The row was `seen`, or is missing (which a filter for rows without gaps must not be told).
+    #[inline(always)]
+    pub fn step<const FMA: bool>(&mut self, arma: &Arma<T>, seen: bool) {
+        if self.steady && seen {
+            return;
+        }
+        match &mut self.covariance {
+            Covariance::Whole(p) => {
+                if seen { seen_whole::<T, FMA>(arma, p) } else { missing_whole::<T>(arma, p) }
+                self.row[..arma.n_states()].copy_from_slice(&p[..arma.n_states()]);
+                self.steady = whole_is_steady(arma, p);
+            }
+            Covariance::Change { w, change } => {
+                self.steady = seen_change::<T, FMA>(&mut self.row, w, change);
+                if self.steady {
+                    self.row[0] = T::splat(1.0);
+                    self.row[1..].copy_from_slice(&arma.ma);
+                }
+            }
+        }
+    }
+}
+
+/// One seen row: `P' = shift(P − P₀ᵀP₀ ⁄ F) + RRᵀ`.
+#[inline(always)]
+fn seen_whole<T: Real, const FMA: bool>(arma: &Arma<T>, p: &mut [T]) {
+    let r = arma.n_states();
+    let one = T::splat(1.0);
+    let inverse = one / p[0];
+    let first: Vec<T> = p[1..r].to_vec();
+    for i in 0..r {
+        let (above, below) = p.split_at_mut((i + 1) * r);
+        let row = &mut above[i * r..];
+        let load = if i == 0 { one } else { arma.ma[i - 1] };
+        let own = first.get(i).map(|&own| -own * inverse);
+        for j in i..r {
+            let noise = load * if j == 0 { one } else { arma.ma[j - 1] };
+            row[j] = match own {
+                Some(own) if j + 1 < r => own.fma::<FMA>(first[j], below[j + 1]) + noise,
+                _ => noise,
+            };
+        }
+    }
+}
+
+/// One missing row: `P' = T·P·Tᵀ + RRᵀ`.
+#[inline(always)]
+fn missing_whole<T: Real>(arma: &Arma<T>, p: &mut [T]) {
+    let r = arma.n_states();
+    let (zero, one) = (T::splat(0.0), T::splat(1.0));
+    let mut first: Vec<T> = p[..r].to_vec();
+    first.push(zero);
+    for i in 0..r {
+        let load = if i == 0 { one } else { arma.ma[i - 1] };
+        for j in i..r {
+            let shifted = if j + 1 < r { p[(i + 1) * r + j + 1] } else { zero };
+            let noise = load * if j == 0 { one } else { arma.ma[j - 1] };
+            let (fi, fj) = (arma.ar[i], arma.ar[j]);
+            let moved = fi * (fj * first[0] + first[j + 1]) + fj * first[i + 1];
+            p[i * r + j] = shifted + moved + noise;
+        }
+    }
+}
+
+/// In the steady state only the innovation is unknown: P is RRᵀ.
+#[inline(always)]
+fn whole_is_steady<T: Real>(arma: &Arma<T>, p: &[T]) -> bool {
+    let r = arma.n_states();
+    let mut excess = p[0] - T::splat(1.0);
+    for i in 1..r {
+        excess = excess + p[i * r + i] - arma.ma[i - 1] * arma.ma[i - 1];
+    }
+    excess.below(STEADY * 100.0)
+}
+
+/// One seen row by the change of the covariance; whether that has died away.
+#[inline(always)]
+fn seen_change<T: Real, const FMA: bool>(row: &mut [T], w: &mut [T], change: &mut T) -> bool {
+    let r = row.len() - 1;
+    let inverse = T::splat(1.0) / row[0];
+    let gain = *change * w[0];
+    let drop = -(w[0] * inverse);
+    let mut largest = T::splat(0.0);
+    for i in 0..r {
+        let own = w[i];
+        w[i] = row[i + 1].fma::<FMA>(drop, w[i + 1]);
+        row[i] = gain.fma::<FMA>(own, row[i]);
+        largest = own.fma::<FMA>(own, largest);
+    }
+    *change = *change - gain * gain / row[0];
+    (largest * -*change).below(STEADY * 1e-2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::math::statespace::arma::Order;
+
+    #[test]
+    fn the_change_and_the_whole_agree() {
+        let order = Order { p: 1, q: 1, seasonal_p: 1, seasonal_q: 1, season: 6, ..Order::default() };
+        let arma = Arma::new(&order, &[0.7, 0.4, 0.5, 0.3]);
+        let (mut fast, mut slow) = (Gains::new(&arma, false), Gains::new(&arma, true));
+        for t in 0..400 {
+            assert!((fast.variance() - slow.variance()).abs() < 1e-12, "{t}");
+            for (a, b) in fast.loads().iter().zip(slow.loads()) {
+                assert!((a - b).abs() < 1e-12, "{t}");
+            }
+            fast.step::<false>(&arma, true);
+            slow.step::<false>(&arma, true);
+        }
+        assert!(fast.steady() && slow.steady());
+        slow.step::<false>(&arma, false);
+        assert!(!slow.steady() && slow.variance() > 1.1);
+    }
+}

@@ -1,0 +1,29 @@
+//! ARMA models with regressors in state-space form: exact likelihood, missing rows, fit, forecast.
+//!
+//! Owns: the arithmetic, in f64, for rows at regular distances of which NaN are missing.
+//! Does not own: which regressors there are, or what a forecast is for (`detect::sarimax`).
+//!
+//! A seasonal ARMA is multiplied out to one of `r = max(p, q + 1)` states in Harvey's form (Harvey 1989,
+//! Forecasting, Structural Time Series Models and the Kalman Filter, 3.3): the forecast error `v` of a
+//! row moves state `i` to `a[i + 1] + φ[i]·y + g[i]·v`. Variances are in units of the innovations'.
+
+mod arma;
+mod bfgs;
+mod fit;
+mod gains;
+mod likelihood;
+mod real;
+mod regression;
+mod stationary;
+mod tracker;
+
+pub use arma::Arma;
+pub use arma::Order;
+pub use fit::Fit;
+pub use fit::Start;
+pub use fit::differenced;
+pub use fit::fit;
+pub use fit::log_likelihood;
+pub use gains::Gains;
+pub use regression::Columns;
+pub use tracker::Tracker;
