@@ -70,12 +70,12 @@ def sarimax(data, order, seasonal, exog):
 
 def forest(data, seed, **settings):
     old, values, new = data.rows(data.lagged)
-    return RandomForestRegressor(100, n_jobs=1, random_state=seed, **settings).fit(old, values).predict(new)
+    return RandomForestRegressor(n_estimators=100, n_jobs=1, random_state=seed, **settings).fit(old, values).predict(new)
 
 
 def isolation(data, seed):
     old, _, new = data.rows(data.residuals)
-    return IsolationForest(100, max_samples=256, n_jobs=1, random_state=seed).fit(old).score_samples(new)
+    return IsolationForest(n_estimators=100, max_samples=256, n_jobs=1, random_state=seed).fit(old).score_samples(new)
 
 
 def one_class(data):
