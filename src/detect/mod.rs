@@ -227,3 +227,6 @@ pub enum FitError {
     #[error("stopped")]
     Stopped,
 }
+
+#[cfg(test)]
+mod tests;
