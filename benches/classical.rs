@@ -104,8 +104,9 @@ fn lines() -> Vec<Line> {
         aim,
         rounds: 5,
     };
-    let seasonal =
-        json!({"sarimax": {"order": [1, 0, 1], "seasonal": [1, 0, 1, 48], "fourier": []}});
+    let seasonal = json!({
+        "sarimax": {"order": [1, 0, 1], "seasonal": [1, 0, 1], "season_s": 86_400, "daily": 0, "weekly": 0}
+    });
     vec![
         stl("stl_48", "STL 48", 48, false, None),
         stl("stl_336", "STL 336", 336, false, Some(400.0)),

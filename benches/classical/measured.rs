@@ -21,7 +21,7 @@ fn cpu_ms() -> f64 {
 }
 
 /// Milliseconds of CPU that `work` takes.
-pub fn ms(mut work: impl FnMut()) -> f64 {
+pub(crate) fn ms(mut work: impl FnMut()) -> f64 {
     let started = cpu_ms();
     for n in 1.. {
         work();
@@ -33,21 +33,21 @@ pub fn ms(mut work: impl FnMut()) -> f64 {
     unreachable!("work that takes no time")
 }
 
-pub fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let n = values.len();
     if n == 0 { f64::NAN } else { (values[(n - 1) / 2] + values[n / 2]) / 2.0 }
 }
 
 /// A running `classical.py`: a job's name in, milliseconds of CPU out.
-pub struct Python {
+pub(crate) struct Python {
     child: Child,
     jobs: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Python {
-    pub fn start(interpreter: &str, data: &Path) -> Python {
+    pub(crate) fn start(interpreter: &str, data: &Path) -> Python {
         let mut command = Command::new(interpreter);
         command.arg("benches/classical.py").arg(data).arg(AT_LEAST_MS.to_string());
         for library in ["OMP", "OPENBLAS", "MKL", "NUMEXPR"] {
@@ -61,7 +61,7 @@ impl Python {
     }
 
     /// Milliseconds of CPU that a job takes.
-    pub fn ms(&mut self, job: &str) -> f64 {
+    pub(crate) fn ms(&mut self, job: &str) -> f64 {
         writeln!(self.jobs, "{job}").expect("Python reads");
         let mut answer = String::new();
         self.answers.read_line(&mut answer).expect("Python answers");

@@ -8,14 +8,14 @@ use portent::series::Grid;
 use portent::series::Window;
 
 /// Distance of two points.
-pub const STEP_S: i64 = 1800;
+pub(crate) const STEP_S: i64 = 1800;
 /// 2023-01-01T00:00:00Z, a Sunday.
 const START_S: i64 = 1_672_531_200;
 /// Points of a day.
 const DAY: usize = 48;
 
 /// `n` points, preprocessed as `traffic` is: on a log scale, centred, scaled; NaN is a gap.
-pub fn window(n: usize) -> Window {
+pub(crate) fn window(n: usize) -> Window {
     let mut dice = Dice(7);
     let mut bytes: Vec<f64> = usual(n, &mut dice);
     // A port fails or is flooded about once in ten days, for one to six hours.
@@ -70,7 +70,7 @@ fn scaled(bytes: &[f64]) -> Vec<f64> {
 }
 
 /// Gaps on the line between their neighbours, for what knows no gaps.
-pub fn filled(values: &[f64]) -> Vec<f64> {
+pub(crate) fn filled(values: &[f64]) -> Vec<f64> {
     let known: Vec<usize> = (0..values.len()).filter(|&i| !values[i].is_nan()).collect();
     let fill = |i: usize| {
         let next = known.partition_point(|&k| k < i);
@@ -82,7 +82,7 @@ pub fn filled(values: &[f64]) -> Vec<f64> {
 }
 
 /// What Python reads: time, value (empty where there is a gap), value with gaps filled.
-pub fn to_csv(window: &Window) -> String {
+pub(crate) fn to_csv(window: &Window) -> String {
     let values = window.column(0);
     let mut text = String::from("t,y,filled\n");
     for (i, (value, filled)) in values.iter().zip(filled(&values)).enumerate() {

@@ -122,8 +122,6 @@ fn ourselves() {
     own.reload(false, 1_795_370_500);
     own.pass_failed("ports", "source");
     own.training("ports", "promoted", 12.5);
-    own.training_progress("ports", 0.25, Some(std::time::Duration::from_secs(90)));
-    own.training_progress("coredns", 0.0, None);
     own.promotion("ports", "promoted");
     own.labels(&[(Verdict::Normal, "cli".to_string(), 9)]);
     own.labels(&[(Verdict::Anomaly, "api".to_string(), 2)]);
@@ -158,13 +156,6 @@ fn ourselves() {
         # TYPE portent_training_duration_seconds summary
         portent_training_duration_seconds_sum{watch="ports"} 12.5
         portent_training_duration_seconds_count{watch="ports"} 1
-        # HELP portent_training_progress_ratio Share of the entities that the newest training is done with, 0 to 1; 1 when it has ended. Absent where it failed.
-        # TYPE portent_training_progress_ratio gauge
-        portent_training_progress_ratio{watch="coredns"} 0
-        portent_training_progress_ratio{watch="ports"} 0.25
-        # HELP portent_training_remaining_seconds Estimated time until the running training is done with all entities, in seconds; 0 when it has ended. Absent before its first entity.
-        # TYPE portent_training_remaining_seconds gauge
-        portent_training_remaining_seconds{watch="ports"} 90
         # HELP portent_labels Number of intervals that people have labelled, by verdict and by where it was said.
         # TYPE portent_labels gauge
         portent_labels{verdict="anomaly",source="api"} 2
@@ -180,6 +171,23 @@ fn ourselves() {
         # EOF
     "##]]
     .assert_eq(&text);
+}
+
+#[test]
+fn how_far_a_training_is() {
+    let board = Board::new();
+    let own = board.own();
+    own.training_progress("ports", 0.25, Some(std::time::Duration::from_secs(90)));
+    own.training_progress("coredns", 0.0, None);
+    own.training_progress("failed", f64::NAN, None);
+    expect![[r#"
+        # TYPE portent_training_progress_ratio gauge
+        portent_training_progress_ratio{watch="coredns"} 0
+        portent_training_progress_ratio{watch="ports"} 0.25
+        # TYPE portent_training_remaining_seconds gauge
+        portent_training_remaining_seconds{watch="ports"} 90
+    "#]]
+    .assert_eq(&shown(&board, Format::Text));
 }
 
 #[test]

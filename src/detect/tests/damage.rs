@@ -44,7 +44,7 @@ fn damaged_numbers_are_no_panic() {
             let n = tensor.numbers.len();
             // The first, the last and some in between, or all.
             let places = (0..n).step_by((n / 5).max(1)).chain(n.checked_sub(1));
-            let sets = places.map(|at| at..at + 1).chain([0..n]);
+            let sets = places.map(|at| at..at + 1).chain(std::iter::once(0..n));
             for set in sets {
                 for with in [0.0, -1.0, 3.0, 255.0, 65_535.0, 1e30, -1e30, f64::NAN, f64::INFINITY]
                 {

@@ -63,7 +63,8 @@ fn scores_are_numbers(model: &dyn Model, rows: &Window) -> Result<(), String> {
         let full = i.checked_sub(model.lookback());
         let should = full.is_some_and(|from| gap_at.is_none_or(|gap| gap < from));
         let is = raw.value.is_finite() && raw.value >= 0.0;
-        if (should && !is) || (!is && !raw.value.is_nan()) {
+        let unknown = raw.value.is_nan() && !should;
+        if !is && !unknown {
             return Err(format!("row {i}, {}: {raw:?}", rows.values[i]));
         }
         if rows.values[i].is_nan() && is {
