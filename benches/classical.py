@@ -61,11 +61,11 @@ class Data:
         return features[old], self.y[old], features[new]
 
 
-def sarimax(data, order, seasonal, exog):
+def sarimax(data, y, order, seasonal, exog):
     old, new = (exog[:data.train], exog[data.train:]) if exog is not None else (None, None)
-    fitted = SARIMAX(data.y[:data.train], exog=old, order=order, seasonal_order=seasonal).fit(disp=False)
+    fitted = SARIMAX(y[:data.train], exog=old, order=order, seasonal_order=seasonal).fit(disp=False)
     forecast = fitted.get_forecast(data.n - data.train, exog=new)
-    return np.abs(data.y[data.train:] - forecast.predicted_mean) / np.sqrt(forecast.var_pred_mean)
+    return np.abs(y[data.train:] - forecast.predicted_mean) / np.sqrt(forecast.var_pred_mean)
 
 
 def forest(data, seed, **settings):
@@ -87,8 +87,9 @@ JOBS = {
     'stl_48': lambda data, seed: STL(data.filled, period=DAY).fit(),
     'stl_336': lambda data, seed: STL(data.filled, period=WEEK).fit(),
     'stl_336_robust': lambda data, seed: STL(data.filled, period=WEEK, robust=True).fit(),
-    'sarimax_fourier': lambda data, seed: sarimax(data, (2, 0, 1), (0, 0, 0, 0), data.fourier),
-    'sarimax_48': lambda data, seed: sarimax(data, (1, 0, 1), (1, 0, 1, DAY), None),
+    'sarimax_fourier': lambda data, seed: sarimax(data, data.y, (2, 0, 1), (0, 0, 0, 0), data.fourier),
+    'sarimax_48': lambda data, seed: sarimax(data, data.y, (1, 0, 1), (1, 0, 1, DAY), None),
+    'sarimax_48_filled': lambda data, seed: sarimax(data, data.filled, (1, 0, 1), (1, 0, 1, DAY), None),
     'random_forest': forest,
     'random_forest_small': lambda data, seed: forest(data, seed, min_samples_leaf=5, max_features=0.5),
     'isolation_forest': isolation,

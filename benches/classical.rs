@@ -87,7 +87,12 @@ enum Work {
     Stl { period: usize, robust: bool },
     /// Four fifths learnt, the last fifth scored; settings as in a configuration file.
     Detector(Value),
+    /// The same on points whose gaps are filled.
+    WithoutGaps(Value),
 }
+
+const SEASONAL: &str = "SARIMAX (1,0,1)(1,0,1,48), gaps filled";
+const SEASONAL_GAPS: &str = "SARIMAX (1,0,1)(1,0,1,48), gaps as gaps";
 
 fn lines() -> Vec<Line> {
     let stl = |job, title, period, robust, aim| Line {
@@ -119,9 +124,11 @@ fn lines() -> Vec<Line> {
         ),
         // Half a minute a round in Python.
         Line {
+            work: Work::WithoutGaps(seasonal.clone()),
             rounds: 2,
-            ..detector("sarimax_48", "SARIMAX (1,0,1)(1,0,1,48)", seasonal, Some(250.0))
+            ..detector("sarimax_48_filled", SEASONAL, Value::Null, Some(250.0))
         },
+        Line { rounds: 2, ..detector("sarimax_48", SEASONAL_GAPS, seasonal, None) },
         detector("random_forest", "Random forest", json!({"random_forest": {}}), Some(25.0)),
         detector(
             "random_forest_small",
@@ -193,11 +200,15 @@ fn job(work: &Work, window: &Window) -> Result<Box<dyn FnMut()>, String> {
                 black_box(decompose::stl(&values, period, robust, &|| true));
             }))
         }
-        Work::Detector(settings) => {
+        Work::Detector(settings) | Work::WithoutGaps(settings) => {
             let config: Config =
                 serde_json::from_value(settings.clone()).map_err(|error| error.to_string())?;
             let train = window.grid.len * 4 / 5;
-            let (old, window) = (window.slice(0, train), window.clone());
+            let mut window = window.clone();
+            if matches!(work, Work::WithoutGaps(_)) {
+                window.values = traffic::filled(&window.values);
+            }
+            let old = window.slice(0, train);
             fit(&config, &old).map_err(|error| error.to_string())?;
             Ok(Box::new(move || {
                 let model = fit(&config, &old).unwrap();
