@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help test install fmt deny lint doc unit figures
+.PHONY: help test install fmt deny lint doc unit figures bench
 
 # One profile for everything, so the dependencies are built once.
 CARGO_TEST := cargo test --locked --release
@@ -33,3 +33,14 @@ unit: ## all tests, on real servers where there is one
 
 figures: install ## the table of figures in the README, some minutes on an idle machine
 	cargo bench --locked --bench figures
+
+# In target/, which git ignores.
+BENCH_VENV := target/bench-venv
+
+bench: $(BENCH_VENV)/.done ## the classical detectors against statsmodels and scikit-learn, some minutes on an idle machine
+	PORTENT_BENCH_PYTHON=$(BENCH_VENV)/bin/python cargo bench --locked --bench classical
+
+$(BENCH_VENV)/.done: benches/classical-requirements.txt
+	python3 -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --only-binary :all: -r $<
+	touch $@

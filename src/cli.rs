@@ -10,6 +10,7 @@ use clap::Subcommand;
 
 use crate::app;
 use crate::app::Error;
+use crate::app::Inputs;
 use crate::app::Options;
 use crate::app::Said;
 use crate::app::WebOptions;
@@ -48,6 +49,8 @@ struct LogArgs {
 enum Command {
     /// The sidecar: read, score, train, serve
     Serve(ServeArgs),
+    /// One training of every watch, then the end: for a CronJob
+    Train(TrainArgs),
     /// The sidecar on a simulated cluster with faults: no server needed
     Demo(DemoArgs),
     /// Is this configuration right? Every problem at once, with its path and line
@@ -86,7 +89,7 @@ impl WebArgs {
 }
 
 #[derive(Debug, Args)]
-struct ServeArgs {
+struct InputArgs {
     /// Configuration; without it, CoreDNS and ports are watched where Prometheus has them
     #[arg(long = "config.file", value_name = "FILE")]
     config_file: Option<PathBuf>,
@@ -95,8 +98,30 @@ struct ServeArgs {
     prometheus_url: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
+}
+
+impl InputArgs {
+    fn inputs(self) -> Inputs {
+        let InputArgs { config_file, prometheus_url, store } = self;
+        Inputs { config_file, prometheus_url, store_path: store.path }
+    }
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    inputs: InputArgs,
     #[command(flatten)]
     web: WebArgs,
+}
+
+#[derive(Debug, Args)]
+struct TrainArgs {
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// Show on stderr how far it is: a bar on a terminal, else a line every 10 s
+    #[arg(long)]
+    progress: bool,
 }
 
 #[derive(Debug, Args)]
@@ -283,12 +308,10 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Error> {
     match command {
-        Command::Serve(args) => run_async(app::serve(Options {
-            config_file: args.config_file,
-            prometheus_url: args.prometheus_url,
-            store_path: args.store.path,
-            web: args.web.options(),
-        })),
+        Command::Serve(args) => {
+            run_async(app::serve(Options { inputs: args.inputs.inputs(), web: args.web.options() }))
+        }
+        Command::Train(args) => run_async(app::train(args.inputs.inputs(), args.progress)),
         Command::Demo(args) => run_async(app::demo(args.listen)),
         Command::Check(args) => {
             let path = args.config_file.or(args.file).unwrap_or_default();

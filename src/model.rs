@@ -304,6 +304,11 @@ impl Model {
         })
     }
 
+    /// The numbers of the fit: a place to start from for the next one.
+    pub fn parts(&self) -> Parts {
+        self.fitted.parts()
+    }
+
     /// The file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let parts = self.fitted.parts();
@@ -408,10 +413,14 @@ fn held_out(
 ) -> Result<Vec<f64>, FitError> {
     let n = rows.grid.len;
     let mut scores = Vec::new();
+    // The fit of the rows before is a place to start from that has not seen these either, which the
+    // champion has; where a fit is of the rows around them, there is none.
+    let mut before = None;
     for (from, to) in stretches(detector, n) {
         let few = detector.joint() && n <= FEW_ROWS;
         let known = if few { without(rows, from, to) } else { rows.slice(0, from) };
-        let fitted = match detector.fit(&known, context) {
+        let blind = FitContext { previous: before.as_ref(), ..*context };
+        let fitted = match detector.fit(&known, &blind) {
             Ok(fitted) => fitted,
             // A season needs to be seen twice: until then there is nobody to score the stretch.
             Err(FitError::TooFewRows { .. }) => continue,
@@ -419,6 +428,7 @@ fn held_out(
         };
         let scored = in_pieces(fitted.as_ref(), rows, from..to, context.keep_going);
         scores.extend(scored.ok_or(FitError::Stopped)?.iter().map(|raw| raw.value));
+        before = (!detector.joint()).then(|| fitted.parts());
     }
     Ok(scores)
 }

@@ -132,6 +132,30 @@ pub(super) async fn find(
     }
 }
 
+/// The watches that there is something for now, for who does not wait.
+///
+/// # Errors
+/// The source does not say what it knows.
+pub(super) async fn at_once(
+    source: &Arc<dyn Source>,
+    candidates: Vec<Candidate>,
+) -> Result<Vec<Watch>, SourceError> {
+    let (mut watches, later) = settle(candidates, &[]);
+    if later.is_empty() {
+        return Ok(watches);
+    }
+    let native = knows_native_histograms(source).await?;
+    for candidate in later {
+        let watch = candidate.suits(Some(native)).cloned();
+        if let Some(watch) = watch
+            && is_there(&candidate, source).await
+        {
+            watches.push(watch);
+        }
+    }
+    Ok(watches)
+}
+
 /// The watches that the store has models in use for.
 async fn with_models(store: Store) -> BTreeSet<String> {
     let read = tokio::task::spawn_blocking(move || store.models_in_use(None)).await;

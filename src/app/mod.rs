@@ -1,12 +1,15 @@
 //! Construction and life: build, spawn, reload, drain. The only module that knows them all.
 
+mod bar;
 mod board;
 mod counted;
 mod demo;
 mod due;
 mod finding;
+mod inputs;
 mod labels;
 mod offline;
+mod once;
 mod serve;
 mod training;
 mod watching;
@@ -17,12 +20,14 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 pub use demo::demo;
+pub use inputs::Inputs;
 pub use labels::Said;
 pub use labels::add_label;
 pub use labels::list_labels;
 pub use labels::withdraw_label;
 pub use offline::backtest;
 pub use offline::list_models;
+pub use once::train;
 pub use serve::serve;
 
 /// What goes wrong at the top is told to a person, whatever it is.
@@ -31,12 +36,8 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// How the sidecar is started.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The configuration; without one, what is there is watched.
-    pub config_file: Option<PathBuf>,
-    /// The server to read, where the configuration does not say.
-    pub prometheus_url: Option<String>,
-    /// The store's folder, where the configuration does not say.
-    pub store_path: PathBuf,
+    /// What to read, and where models go.
+    pub inputs: Inputs,
     /// Where to listen.
     pub web: WebOptions,
 }

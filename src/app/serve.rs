@@ -18,7 +18,6 @@ use super::board::Served;
 use super::cores;
 use super::counted::counted;
 use super::finding;
-use super::finding::Candidate;
 use super::labels;
 use super::now_s;
 use super::watching::Register;
@@ -29,7 +28,6 @@ use crate::export::Board;
 use crate::schedule;
 use crate::source;
 use crate::source::Source;
-use crate::source::prometheus;
 use crate::store::LOCK_NAME;
 use crate::store::Lock;
 use crate::store::Store;
@@ -59,11 +57,11 @@ const LOCK_PATIENCE_S: u64 = 30;
 /// # Errors
 /// The configuration, the store or an address cannot be used.
 pub async fn serve(options: Options) -> Result<(), Error> {
-    let config = load(&options)?;
+    let config = options.inputs.load()?;
     let board = Board::new();
     board.own().reload(true, now_s());
     let listeners = web::bind(&options.web.listen).await?;
-    let folder = store_folder(&config, &options).to_path_buf();
+    let folder = options.inputs.store_folder(&config).to_path_buf();
     // Once, before anything is waited for: a second listener would not hear what came before it.
     let mut terminations = schedule::Terminations::new()?;
     let hangups = schedule::Hangups::new()?;
@@ -152,8 +150,8 @@ impl Sidecar {
     /// Starts what the configuration says. Waits for nothing: neither a signal nor a reload has to wait
     /// for a source that hangs.
     fn start(&self, config: &Config, before: Option<&Running>) -> Result<Running, Error> {
-        let source = counted(source(config, &self.options)?, &self.board);
-        let candidates = self.candidates(config)?;
+        let source = counted(self.options.inputs.source(config)?, &self.board);
+        let candidates = self.options.inputs.candidates(config)?;
         tracing::info!(source = source.describe(), "reading");
         let trainer = Trainer {
             source: source::patient(&source, TRAININGS_AT_ONCE),
@@ -176,31 +174,13 @@ impl Sidecar {
         Ok(Running { watching, names, found, source: patient, tasks })
     }
 
-    /// What is to be watched, with the queries for either kind of server.
-    fn candidates(&self, config: &Config) -> Result<Vec<Candidate>, Error> {
-        let Some(watches) = &config.watches else { return Ok(Candidate::discoverable()) };
-        let classic = match &self.options.config_file {
-            // In a CSV file there is no PromQL that anyone could refuse.
-            Some(path) if !matches!(config.source, Some(source::Config::Csv(_))) => {
-                config::load_for(path, false)?.watches.unwrap_or_default()
-            }
-            _ => watches.clone(),
-        };
-        let both = |native: &Watch| {
-            // The file may have changed between the two looks; a reload follows then.
-            let classic = classic.iter().find(|watch| watch.name == native.name);
-            Candidate::configured(native.clone(), classic.unwrap_or(native).clone())
-        };
-        Ok(watches.iter().map(both).collect())
-    }
-
     /// Loads the file again; the old configuration stays where the new one is wrong.
     fn reload(
         &self,
         running: &mut Running,
         requests: &Arc<tokio::sync::Mutex<mpsc::Receiver<web::LabelRequest>>>,
     ) -> Result<(), String> {
-        let reloaded = load(&self.options).and_then(|config| {
+        let reloaded = self.options.inputs.load().and_then(|config| {
             self.keeps_store(&config)?;
             Ok((self.start(&config, Some(running))?, config))
         });
@@ -226,7 +206,7 @@ impl Sidecar {
 
     /// What runs keeps its store; to say that another one is in use would be a lie.
     fn keeps_store(&self, config: &Config) -> Result<(), Error> {
-        let wanted = store_folder(config, &self.options);
+        let wanted = self.options.inputs.store_folder(config);
         match wanted == self.folder {
             true => Ok(()),
             false => Err(format!(
@@ -256,7 +236,7 @@ impl Sidecar {
 
     fn watch_files(&self, changes: mpsc::Sender<()>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        if let Some(file) = self.options.config_file.clone() {
+        if let Some(file) = self.options.inputs.config_file.clone() {
             tasks.spawn(schedule::watch_content(vec![file], LOOK_AT_FILES, move |_| {
                 let changes = changes.clone();
                 async move {
@@ -329,10 +309,6 @@ fn status(source: &str, register: &Register) -> Vec<(String, String)> {
     rows
 }
 
-fn store_folder<'a>(config: &'a Config, options: &'a Options) -> &'a Path {
-    config.store.as_deref().unwrap_or(&options.store_path)
-}
-
 /// Takes the store. In a rollout the old sidecar may need some seconds to end.
 async fn lock(folder: &Path) -> Result<Lock, Error> {
     for waited_s in 0..LOCK_PATIENCE_S {
@@ -348,24 +324,4 @@ async fn lock(folder: &Path) -> Result<Lock, Error> {
     let what =
         "another sidecar has it, as its lock says; wanted a store of its own for each sidecar";
     Err(format!("store {}: {what}", folder.join(LOCK_NAME).display()).into())
-}
-
-fn load(options: &Options) -> Result<Config, Error> {
-    match &options.config_file {
-        Some(path) => Ok(config::load(path)?),
-        None => Ok(config::parse("no configuration file", "{}")?),
-    }
-}
-
-fn source(config: &Config, options: &Options) -> Result<Arc<dyn Source>, Error> {
-    match (&config.source, &options.prometheus_url) {
-        (Some(config), _) => Ok(config.open()?),
-        (None, Some(url)) => {
-            let config = prometheus::Config::new(url);
-            Ok(source::Config::Prometheus(Box::new(config)).open()?)
-        }
-        (None, None) => Err("no source; wanted --prometheus.url=URL, or \
-            `source: {prometheus: {url: …}}` or `source: {csv: {file: …}}` in --config.file"
-            .into()),
-    }
 }

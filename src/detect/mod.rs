@@ -180,7 +180,8 @@ impl<'a> FitContext<'a> {
 
 /// A fitted detector. It cannot exist unfitted, so scoring cannot fail on that account.
 pub trait Model: Send + Sync {
-    /// Rows before the scored one that are read; a row with fewer before it has an unknown raw score.
+    /// Rows before the scored one that are read; a row with fewer before it may have an unknown raw
+    /// score.
     fn lookback(&self) -> usize;
 
     /// Raw scores of the rows `first..` of `window`, in order; a row's score is computed from rows
@@ -248,3 +249,6 @@ pub enum FitError {
     #[error("stopped")]
     Stopped,
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use super::Format;
 use super::lock;
@@ -61,6 +62,8 @@ enum Family {
     PassFailures,
     Trainings,
     TrainingDuration,
+    TrainingProgress,
+    TrainingLeft,
     Labels,
     Promotions,
     Precision,
@@ -92,6 +95,8 @@ impl Family {
             Family::PassFailures => ("portent_pass_failures", Type::Counter),
             Family::Trainings => ("portent_trainings", Type::Counter),
             Family::TrainingDuration => ("portent_training_duration_seconds", Type::Summary),
+            Family::TrainingProgress => ("portent_training_progress_ratio", Type::Gauge),
+            Family::TrainingLeft => ("portent_training_remaining_seconds", Type::Gauge),
             Family::Labels => ("portent_labels", Type::Gauge),
             Family::Promotions => ("portent_promotions", Type::Counter),
             Family::Precision => ("portent_labelled_precision_ratio", Type::Gauge),
@@ -125,6 +130,14 @@ impl Family {
             Family::PassFailures => "Number of passes of scoring that failed, by reason.",
             Family::Trainings => "Number of trainings that ended, by result.",
             Family::TrainingDuration => "Time that trainings took, in seconds.",
+            Family::TrainingProgress => {
+                "Share of the entities that the newest training is done with, 0 to 1; \
+                 1 when it has ended. Absent where it failed."
+            }
+            Family::TrainingLeft => {
+                "Estimated time until the running training is done with all entities, in seconds; \
+                 0 when it has ended. Absent before its first entity."
+            }
             Family::Labels => {
                 "Number of intervals that people have labelled, by verdict and by where it was said."
             }
@@ -177,6 +190,14 @@ impl Own {
     pub fn training(&self, watch: &str, result: &'static str, seconds: f64) {
         self.add(Family::Trainings, &[("watch", watch), ("result", result)], 1.0);
         self.add(Family::TrainingDuration, &[("watch", watch)], seconds);
+    }
+
+    /// A training is done with this share of its entities; NaN where it ended without. `left`: what it
+    /// may take still.
+    pub fn training_progress(&self, watch: &str, ratio: f64, left: Option<Duration>) {
+        let left_s = left.map_or(f64::NAN, |left| left.as_secs_f64());
+        self.set(Family::TrainingProgress, &[("watch", watch)], ratio);
+        self.set(Family::TrainingLeft, &[("watch", watch)], left_s);
     }
 
     /// A trained model was judged. `result` is from a closed set.

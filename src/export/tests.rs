@@ -174,6 +174,23 @@ fn ourselves() {
 }
 
 #[test]
+fn how_far_a_training_is() {
+    let board = Board::new();
+    let own = board.own();
+    own.training_progress("ports", 0.25, Some(std::time::Duration::from_secs(90)));
+    own.training_progress("coredns", 0.0, None);
+    own.training_progress("failed", f64::NAN, None);
+    expect![[r#"
+        # TYPE portent_training_progress_ratio gauge
+        portent_training_progress_ratio{watch="coredns"} 0
+        portent_training_progress_ratio{watch="ports"} 0.25
+        # TYPE portent_training_remaining_seconds gauge
+        portent_training_remaining_seconds{watch="ports"} 90
+    "#]]
+    .assert_eq(&shown(&board, Format::Text));
+}
+
+#[test]
 fn compressed_says_the_same() {
     let board = Board::new();
     board.publish("ports", samples("b", 0.5), 100);

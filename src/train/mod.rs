@@ -7,6 +7,7 @@ mod gate;
 mod history;
 mod jury;
 mod leaving;
+mod progress;
 mod quality;
 mod reading;
 mod succession;
@@ -46,6 +47,8 @@ use succession::Champions;
 use told::Told;
 
 pub use gate::Decision;
+pub use progress::Listener;
+pub use progress::Progress;
 
 /// Versions kept per model, besides the promoted one.
 const KEEP_VERSIONS: usize = 5;
@@ -143,20 +146,44 @@ impl Trainer {
         which: &Which,
         now_s: i64,
     ) -> Result<Outcome, TrainError> {
+        self.train_before(&mut progress::Log::of(&watch.name), watch, which, now_s).await
+    }
+
+    /// As [`Trainer::train`], before the eyes of somebody: who says so instead of the log.
+    ///
+    /// # Errors
+    /// As [`Trainer::train`].
+    pub async fn train_before(
+        &self,
+        listener: &mut dyn Listener,
+        watch: &Watch,
+        which: &Which,
+        now_s: i64,
+    ) -> Result<Outcome, TrainError> {
         let started = Instant::now();
-        let outcome = self.try_train(watch, which, now_s).await;
+        let own = self.board.own();
+        let mut told = |progress: Progress| {
+            own.training_progress(&watch.name, progress.ratio(), progress.left());
+            listener.tell(progress);
+        };
+        told(Progress::default());
+        let outcome = self.try_train(&mut told, watch, which, now_s).await;
+        if outcome.is_err() {
+            own.training_progress(&watch.name, f64::NAN, None);
+        }
         let result = match &outcome {
             Err(_) => "failed",
             Ok(outcome) if !outcome.failed.is_empty() => "failed",
             Ok(outcome) if outcome.n_promoted + outcome.rejected.len() == 0 => "waiting",
             Ok(_) => "trained",
         };
-        self.board.own().training(&watch.name, result, started.elapsed().as_secs_f64());
+        own.training(&watch.name, result, started.elapsed().as_secs_f64());
         outcome
     }
 
     async fn try_train(
         &self,
+        listener: &mut dyn Listener,
         watch: &Watch,
         which: &Which,
         now_s: i64,
@@ -168,7 +195,9 @@ impl Trainer {
         let absent = told.keys().filter(|entity| which.wants(entity));
         outcome.absent = absent.filter(|entity| !windows.contains_key(entity)).cloned().collect();
         let mut in_use = self.in_use(watch).await?;
-        for (entity, rows) in windows {
+        let (total, started) = (windows.len(), Instant::now());
+        for (done, (entity, rows)) in windows.into_iter().enumerate() {
+            listener.tell(Progress { done, total, elapsed: started.elapsed() });
             let span_s = history::span_s(&rows);
             outcome.seen.insert(entity.clone(), span_s);
             let wanted_s = watch.train.min_history_s;
@@ -207,6 +236,7 @@ impl Trainer {
             self.retire(watch, seen, now_s).await?;
         }
         self.prune(watch).await?;
+        listener.tell(Progress { done: total, total, elapsed: started.elapsed() });
         Ok(outcome)
     }
 
@@ -363,7 +393,6 @@ fn fit_entity(
     turn: &Turn,
 ) -> Result<Trained, TrainError> {
     let keep_going = || turn.keep_going();
-    let context = FitContext::new(0, &keep_going);
     let mut members = Members::new();
     let mut refused = String::from("no detector");
     for (detector, feature) in watch.members() {
@@ -384,6 +413,10 @@ fn fit_entity(
             block_s: watch.block_s(),
             pages_per_week: watch.pages_per_week,
         };
+        // Of the same settings: what a model of others learnt is no place to start from.
+        let yesterday = champions.members.get(&key).map(Model::parts);
+        let context =
+            FitContext { previous: yesterday.as_ref(), ..FitContext::new(0, &keep_going) };
         match Model::train(&recipe, &rows.select(&columns), &context) {
             Ok(model) => drop(members.insert(key, model)),
             Err(FitError::Stopped) => return Err(TrainError::Stopped),

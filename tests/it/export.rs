@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
+use std::time::Duration;
 
 use portent::export::Board;
 use portent::export::Format;
@@ -38,6 +39,7 @@ fn full_board(entity: &Entity) -> Board {
         own.pass(watch, 0.25);
         own.pass_failed(watch, "timeout");
         own.training(watch, "promoted", 12.5);
+        own.training_progress(watch, 0.25, Some(Duration::from_secs(90)));
         own.promotion(watch, "promoted");
         own.quality(watch, Quality { precision: 0.5, recall: 0.5, detection_delay_s: 90.0 });
     }

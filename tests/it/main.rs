@@ -23,4 +23,5 @@ mod rules;
 mod serve;
 mod source;
 mod store;
+mod train;
 mod web;

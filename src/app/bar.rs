@@ -1,0 +1,115 @@
+//! How far a training is, for who waits at a terminal or reads a Job's output.
+
+use std::io::IsTerminal;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+
+use crate::math::duration::format_duration;
+use crate::train::Progress;
+
+/// How often a terminal is drawn.
+const DRAW_EVERY: Duration = Duration::from_millis(250);
+/// How often a line is written elsewhere.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Characters of the bar.
+const WIDTH: usize = 30;
+
+/// The progress of one watch's training on stderr.
+pub(super) struct Bar {
+    watch: String,
+    newest: Arc<Mutex<Progress>>,
+    started: Instant,
+    on_terminal: bool,
+    ticks: JoinSet<()>,
+}
+
+impl Bar {
+    /// Begins to show, from within the runtime.
+    pub(super) fn start(watch: &str) -> Bar {
+        let on_terminal = std::io::stderr().is_terminal();
+        let newest = Arc::new(Mutex::new(Progress::default()));
+        let mut ticks = JoinSet::new();
+        let (name, shown) = (watch.to_string(), Arc::clone(&newest));
+        ticks.spawn(async move {
+            loop {
+                if !on_terminal {
+                    tokio::time::sleep(LINE_EVERY).await;
+                }
+                let progress = *shown.lock().unwrap_or_else(PoisonError::into_inner);
+                match on_terminal {
+                    true => write(&format!("\r\x1b[K{}", drawn(&name, progress))),
+                    false => write(&format!("{}\n", line(&name, progress))),
+                }
+                if on_terminal {
+                    tokio::time::sleep(DRAW_EVERY).await;
+                }
+            }
+        });
+        Bar { watch: watch.to_string(), newest, started: Instant::now(), on_terminal, ticks }
+    }
+
+    /// Who hears of the training's progress.
+    pub(super) fn listener(&self) -> impl FnMut(Progress) + Send + use<> {
+        let newest = Arc::clone(&self.newest);
+        move |progress| *newest.lock().unwrap_or_else(PoisonError::into_inner) = progress
+    }
+
+    /// The last line, in place of the bar.
+    pub(super) async fn end(mut self) {
+        self.ticks.shutdown().await;
+        let progress = *self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let took = format_duration(self.started.elapsed().as_secs_f64().ceil() as i64);
+        let Progress { done, total, .. } = progress;
+        let before = if self.on_terminal { "\r\x1b[K" } else { "" };
+        write(&format!("{before}{}: {done} of {total} entities in {took}\n", self.watch));
+    }
+}
+
+/// A stderr that is gone stops no training.
+fn write(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+}
+
+fn drawn(watch: &str, progress: Progress) -> String {
+    if progress.total == 0 {
+        return line(watch, progress);
+    }
+    let full = (progress.ratio() * WIDTH as f64) as usize;
+    let (full, empty) = ("#".repeat(full), "-".repeat(WIDTH - full));
+    let percent = (100.0 * progress.ratio()).floor();
+    let (Progress { done, total, .. }, left) = (progress, progress.left_in_words());
+    format!("{watch} [{full}{empty}] {percent} %, {done} of {total} entities, ETA {left}")
+}
+
+fn line(watch: &str, progress: Progress) -> String {
+    match progress {
+        Progress { total: 0, .. } => format!("{watch}: reading history"),
+        Progress { done, total, .. } => {
+            format!("{watch}: {done} of {total} entities, ETA {}", progress.left_in_words())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_says_how_far_and_how_long() {
+        let at = |done| Progress { done, total: 8, elapsed: Duration::from_secs(60) };
+        assert_eq!(drawn("ports", Progress::default()), "ports: reading history");
+        let none = "ports [------------------------------] 0 %, 0 of 8 entities, ETA unknown";
+        assert_eq!(drawn("ports", at(0)), none);
+        let half = "ports [###############---------------] 50 %, 4 of 8 entities, ETA 1m";
+        assert_eq!(drawn("ports", at(4)), half);
+        assert_eq!(line("ports", at(2)), "ports: 2 of 8 entities, ETA 3m");
+        assert_eq!(drawn("ports", at(8)).matches('#').count(), WIDTH);
+    }
+}
