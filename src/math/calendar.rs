@@ -3,6 +3,7 @@
 //! Owns: the way from unix seconds to local ones. Does not own: what is made of them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -78,6 +79,14 @@ impl Calendar {
         }
         let day = |at: Timestamp| at.to_zoned(self.zone.clone()).date();
         Timestamp::from_second(time_s).is_ok_and(|at| self.holidays.contains(&day(at)))
+    }
+}
+
+/// The zone's name and the holidays, in order.
+impl fmt::Display for Calendar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        self.holidays.iter().try_for_each(|day| write!(f, " {day}"))
     }
 }
 

@@ -352,7 +352,7 @@ fn fit_entity(
     turn: &Turn,
 ) -> Result<Trained, TrainError> {
     let keep_going = || turn.keep_going();
-    let context = FitContext::new(0, &keep_going);
+    let context = FitContext { calendar: &watch.calendar, ..FitContext::new(0, &keep_going) };
     let mut members = Members::new();
     let mut refused = String::from("no detector");
     for (detector, feature) in watch.members() {
