@@ -550,7 +550,8 @@ mod tests {
                 let to = raw.grid.index(point.time_s).unwrap() + model.point_s() as usize / 300;
                 let newest = model.score(&raw.slice(to - n, to), point.time_s);
                 assert_eq!(newest.len(), 1);
-                let bits = |point: &Point| (point.time_s, point.raw.to_bits(), point.score.to_bits());
+                let bits =
+                    |point: &Point| (point.time_s, point.raw.to_bits(), point.score.to_bits());
                 assert_eq!(bits(&newest[0]), bits(point), "{:?}", recipe.preprocess.steps);
             }
         }

@@ -125,7 +125,8 @@ fn coredns(cluster: &Cluster) -> Watch {
     let preset = Preset::named("coredns").and_then(|preset| preset.watch());
     let known = preset.map(|watch| watch.features).unwrap_or_default();
     let scale = |name: &str| {
-        let usual = FeatureConfig { transform: Transform::Identity, floor: 0.03, ..Default::default() };
+        let usual =
+            FeatureConfig { transform: Transform::Identity, floor: 0.03, ..Default::default() };
         known.iter().find(|f| f.name == name).map_or(usual, |f| f.scale)
     };
     let features = cluster.features(simulate::COREDNS).iter();

@@ -57,6 +57,19 @@ impl Calendar {
         Ok(Calendar { name: name.to_string(), zone, holidays })
     }
 
+    /// The same with other holidays.
+    pub fn with_holidays(self, holidays: BTreeSet<Date>) -> Calendar {
+        Calendar { holidays, ..self }
+    }
+
+    /// The same holidays in another zone, by its IANA name.
+    ///
+    /// # Errors
+    /// There is no zone of this name.
+    pub fn in_zone(&self, name: &str) -> Result<Calendar, String> {
+        Calendar::new(name, self.holidays.clone())
+    }
+
     /// Seconds since 1970 on the wall's clock at `time_s` unix seconds. An hour may come twice, or
     /// not at all.
     pub fn local_s(&self, time_s: i64) -> i64 {

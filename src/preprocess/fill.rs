@@ -54,7 +54,9 @@ impl Fill {
                 let filled = match self {
                     Fill::Gap => f64::NAN,
                     Fill::Zero => 0.0,
-                    Fill::Previous(rows) => before(&values, i, rows).map_or(f64::NAN, |p| values[p]),
+                    Fill::Previous(rows) => {
+                        before(&values, i, rows).map_or(f64::NAN, |p| values[p])
+                    }
                     Fill::Interpolate(rows) => {
                         between(&values, i, rows, horizon.last(raw.grid, i)).unwrap_or(f64::NAN)
                     }

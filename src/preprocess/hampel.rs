@@ -67,7 +67,8 @@ impl Hampel {
     /// Of each row that is an outlier, the median of its window.
     fn outliers(&self, logs: &[f64]) -> Vec<Option<f64>> {
         let mut buffer = Vec::new();
-        let outlier = |i: usize| self.outlier(&logs[(i + 1).saturating_sub(self.window)..=i], &mut buffer);
+        let outlier =
+            |i: usize| self.outlier(&logs[(i + 1).saturating_sub(self.window)..=i], &mut buffer);
         (0..logs.len()).map(outlier).collect()
     }
 

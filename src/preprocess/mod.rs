@@ -82,8 +82,7 @@ impl fmt::Debug for FeatureConfig {
 impl Config {
     /// Learns limits and scales from training rows; those without a value are left out.
     pub fn fit(&self, train: &Window) -> Fitted {
-        let mut fitted =
-            Fitted { config: self.clone(), columns: Vec::new(), limits: Vec::new() };
+        let mut fitted = Fitted { config: self.clone(), columns: Vec::new(), limits: Vec::new() };
         let mut rows = train.clone();
         for (step, horizon) in self.in_order() {
             match step {
@@ -260,7 +259,8 @@ mod tests {
     }
 
     fn traffic() -> Config {
-        let feature = FeatureConfig { transform: Transform::Log1p, floor: 0.1, ..Default::default() };
+        let feature =
+            FeatureConfig { transform: Transform::Log1p, floor: 0.1, ..Default::default() };
         Config { bucket_s: Some(1800), features: vec![feature; 2], ..Default::default() }
     }
 

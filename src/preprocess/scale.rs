@@ -117,9 +117,8 @@ mod tests {
 
     #[test]
     fn scale_is_a_standard_deviation_of_gaussian_noise_and_not_below_the_floor() {
-        let fit = |values: &[f64], floor| {
-            Scaling::fit(Scaler::Robust, values.iter().copied(), floor)
-        };
+        let fit =
+            |values: &[f64], floor| Scaling::fit(Scaler::Robust, values.iter().copied(), floor);
         let line: Vec<f64> = (0..=1000).map(|i| f64::from(i) / 1000.0).collect();
         let scaling = fit(&line, 0.0);
         assert_eq!(scaling.centre, 0.5);

@@ -134,7 +134,8 @@ mod tests {
         let line = Step::Fill(Fill::Interpolate(3));
         assert_eq!(problems(&[line, mask, hampel, bucket, Step::Transform, Step::Scale]), []);
         assert_eq!(problems(&[bucket, mask, hampel, hampel]), []);
-        let which = |steps: &[Step]| problems(steps).into_iter().map(|(i, _)| i).collect::<Vec<_>>();
+        let which =
+            |steps: &[Step]| problems(steps).into_iter().map(|(i, _)| i).collect::<Vec<_>>();
         assert_eq!(which(&[bucket, bucket, Step::Scale, Step::Scale, hampel]), [1, 3, 4]);
         assert_eq!(which(&[Step::Transform, bucket, mask, hampel]), [1, 2, 3]);
         assert_eq!(which(&[bucket, line]), [1]);
