@@ -270,20 +270,31 @@ fn check_names(watch: &Watch, at: &str, found: &mut Vec<Found>) {
     }
 }
 
+/// The short form; a bucket among steps was looked at there.
+fn check_bucket(watch: &Watch, at: &str, found: &mut Vec<Found>) {
+    let Some(bucket_s) = watch.bucket_s.filter(|_| watch.steps.is_empty()) else { return };
+    let what = match (bucket_s > 0, watch.step_s > 0 && bucket_s % watch.step_s != 0) {
+        (false, _) => "must be longer than zero".to_string(),
+        (true, true) => {
+            format!("must be a whole number of steps ({})", format_duration(watch.step_s))
+        }
+        (true, false) => return,
+    };
+    found.push((format!("{at}.bucket"), what));
+}
+
 /// What the values say together.
 fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
     check_names(watch, at, found);
+    check_bucket(watch, at, found);
     let mut problem = |field: &str, what: String| found.push((format!("{at}.{field}"), what));
     if watch.features.is_empty() {
         problem("queries", "none; wanted a preset or at least one named query".into());
     }
-    // One among steps was looked at there.
-    let short_bucket_s = watch.bucket_s.filter(|_| watch.steps.is_empty());
     let durations = [
         ("step", watch.step_s),
         ("score.every", watch.score_every_s),
         ("train.every", watch.train.every_s),
-        ("bucket", short_bucket_s.unwrap_or(1)),
     ];
     for (field, value) in durations {
         if value <= 0 {
@@ -292,10 +303,6 @@ fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
     }
     if watch.step_s <= 0 {
         return;
-    }
-    if short_bucket_s.is_some_and(|bucket_s| bucket_s % watch.step_s != 0) {
-        let step = format_duration(watch.step_s);
-        problem("bucket", format!("must be a whole number of steps ({step})"));
     }
     for name in watch.entity.iter().filter(|name| !is_label_name(name)) {
         problem("entity", format!("{name:?} is not a label name"));
