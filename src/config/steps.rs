@@ -256,12 +256,15 @@ pub(super) fn resolve(
         }
         (None, None) => return short(section, base, step_s, at, found),
     };
+    let n_found = found.len();
     let steps = each(&list, step_s, &format!("{at}.preprocess"), found);
+    // In short, what is wrong would be found again, at settings that nobody wrote.
+    let steps = if found.len() > n_found { in_full(steps) } else { in_short(steps) };
     let last = |step: fn(&StepSection) -> bool| list.iter().rfind(|entry| step(entry));
     Steps {
         transform: last(|entry| entry.transform.is_some()).and_then(|entry| entry.transform),
         scaler: last(|entry| entry.scale.is_some()).and_then(|entry| entry.scale),
-        ..in_short(steps)
+        ..steps
     }
 }
 
@@ -329,18 +332,23 @@ fn in_short(mut steps: Vec<Step>) -> Steps {
     let is_last = |step: &Step| matches!(step, Step::Transform | Step::Scale);
     let core = steps.iter().take_while(|step| !is_last(step)).count();
     let ends = steps[core..].iter().all(is_last);
-    let bucket_s = steps.iter().find_map(|step| match step {
-        Step::Bucket(bucket_s) => Some(*bucket_s),
-        _ => None,
-    });
     let despike = match &steps[..core] {
         [] | [Step::Bucket(_)] if ends => None,
         [Step::Despike(despike)] | [Step::Despike(despike), Step::Bucket(_)] if ends => {
             Some(*despike)
         }
-        _ => return Steps { bucket_s, steps, ..Steps::default() },
+        _ => return in_full(steps),
     };
-    Steps { bucket_s, despike, ..Steps::default() }
+    Steps { despike, steps: Vec::new(), ..in_full(steps) }
+}
+
+/// The list as it is.
+fn in_full(steps: Vec<Step>) -> Steps {
+    let bucket_s = steps.iter().find_map(|step| match step {
+        Step::Bucket(bucket_s) => Some(*bucket_s),
+        _ => None,
+    });
+    Steps { bucket_s, steps, ..Steps::default() }
 }
 
 #[cfg(test)]

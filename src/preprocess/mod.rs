@@ -39,8 +39,8 @@ use crate::series::Window;
 pub struct Config {
     /// Length of a bucket, a multiple of the step; none keeps the step.
     pub bucket_s: Option<i64>,
-    /// Takes single spikes out before anything else. Off by default: it eats the first rows of
-    /// real events and a part of every morning.
+    /// Takes single spikes out before anything else. Off by default: it needs the rows inside of
+    /// buckets, and eats the first rows of real events and a part of every morning.
     pub despike: Option<Despike>,
     /// One entry per column; columns beyond have the default.
     pub features: Vec<FeatureConfig>,
