@@ -146,9 +146,10 @@ fn preprocess(known: &Window, bucket_s: Option<i64>) -> preprocess::Config {
         let spread = at(0.01) > 0.0 && (at(0.99) > 3.0 * at(0.5) || at(0.5) > 3.0 * at(0.01));
         if spread { Transform::Log1p } else { Transform::Identity }
     };
-    let feature = |c: usize| preprocess::FeatureConfig { transform: transform(c), floor: 0.0 };
+    let feature =
+        |c: usize| preprocess::FeatureConfig { transform: transform(c), ..Default::default() };
     let features = (0..known.n_features).map(feature).collect();
-    preprocess::Config { bucket_s, despike: None, features }
+    preprocess::Config { bucket_s, features, ..Default::default() }
 }
 
 /// Combined scores of the rows `from..to`, by row.

@@ -376,6 +376,8 @@ mod tests {
             lag_s: 0,
             bucket_s: Some(1_800),
             despike: None,
+            steps: Vec::new(),
+            calendar: Default::default(),
             detectors: Vec::new(),
             consecutive: 4,
             pages_per_week: 1.0,

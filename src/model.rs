@@ -134,7 +134,7 @@ impl Model {
         context: &FitContext<'_>,
     ) -> Result<Model, FitError> {
         let preprocess = recipe.preprocess.fit(history);
-        let rows = preprocess.apply(history);
+        let rows = preprocess.apply_measured(history);
         // A watch that has just begun has no rows before that: its first stretch is not the empty one.
         let has_data = |i: &usize| rows.row(*i).iter().any(|v| !v.is_nan());
         let first = (0..rows.grid.len).find(has_data).unwrap_or(0);
@@ -216,8 +216,7 @@ impl Model {
 
     /// Raw rows, up to and including the scored point's, that a score needs.
     pub fn n_raw_rows(&self) -> usize {
-        let per_point = self.point_s() / self.head.step_s;
-        (self.fitted.lookback() + 1) * per_point.max(1) as usize
+        self.head.preprocess.n_raw_rows(self.fitted.lookback() + 1, self.head.step_s)
     }
 
     /// Distance of two points, in seconds: the bucket where there is one.
@@ -532,6 +531,54 @@ mod tests {
             let fitted = detector.fit(&long, &context).unwrap();
             long = long.slice(0, 2 * PIECE_ROWS + 9);
             pieces_are_the_whole(fitted.as_ref(), &long);
+        }
+    }
+
+    /// Five-minute traffic of a week, with bursts and gaps.
+    fn traffic() -> Window {
+        let value = |i: usize| match (i % 97, i % 41) {
+            (3..6, _) => f64::NAN,
+            (_, 7) => 60_000.0,
+            _ => 1000.0 + 900.0 * (i as f64 / 288.0 * 6.3).sin() + (i * 7919 % 101) as f64,
+        };
+        let n = 8 * 288;
+        Window::single(Grid { start_s: 0, step_s: 300, len: n }, (0..n).map(value).collect())
+    }
+
+    #[test]
+    fn as_they_come_points_score_as_in_all_of_history() {
+        use preprocess::Step;
+        let despike = preprocess::Despike { window: 24, threshold: 2.0 };
+        let hampel = preprocess::Hampel { window: 25, threshold: 4.0, run: 3 };
+        let previous = Step::Fill(preprocess::Fill::Previous(3));
+        for steps in [
+            vec![Step::Bucket(1800)],
+            vec![Step::Despike(despike), Step::Bucket(1800)],
+            vec![previous, Step::Hampel(hampel), Step::Bucket(1800)],
+            vec![Step::Despike(despike)],
+        ] {
+            let raw = traffic();
+            let recipe = Recipe {
+                features: vec!["in".into()],
+                detector: detect::Config::seasonal(86_400).remove(0),
+                preprocess: preprocess::Config { steps, ..Default::default() },
+                step_s: 300,
+                block_s: 7200,
+                pages_per_week: 1.0,
+                fingerprint: String::new(),
+            };
+            let history = raw.slice(0, 6 * 288);
+            let model = Model::train(&recipe, &history, &FitContext::new(0, &|| true)).unwrap();
+            let (n, all) = (model.n_raw_rows(), model.score(&raw, 6 * 86_400));
+            assert!(all.iter().filter(|point| point.score > 0.0).count() > 20);
+            for point in &all {
+                let to = raw.grid.index(point.time_s).unwrap() + model.point_s() as usize / 300;
+                let newest = model.score(&raw.slice(to - n, to), point.time_s);
+                assert_eq!(newest.len(), 1);
+                let bits =
+                    |point: &Point| (point.time_s, point.raw.to_bits(), point.score.to_bits());
+                assert_eq!(bits(&newest[0]), bits(point), "{:?}", recipe.preprocess.steps);
+            }
         }
     }
 

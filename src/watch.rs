@@ -9,6 +9,7 @@ use sha2::Digest;
 use sha2::Sha256;
 
 use crate::detect;
+use crate::math::calendar::Calendar;
 use crate::preprocess;
 use crate::score;
 
@@ -64,6 +65,10 @@ pub struct Watch {
     pub bucket_s: Option<i64>,
     /// Removal of outliers before resampling.
     pub despike: Option<preprocess::Despike>,
+    /// All steps of preprocessing where the two above do not say it all; then the bucket is here, too.
+    pub steps: Vec<preprocess::Step>,
+    /// Local time and holidays of whoever makes the traffic.
+    pub calendar: Calendar,
     /// What judges.
     pub detectors: Vec<detect::Config>,
     /// Points in a row above 1 that make an anomaly.
@@ -98,6 +103,16 @@ impl Watch {
             bucket_s: self.bucket_s,
             despike: self.despike,
             features: features.iter().map(|&f| self.features[f].scale).collect(),
+            steps: self.steps.clone(),
+        }
+    }
+
+    /// The bucket, where whole buckets are all that the other steps need to see of raw rows.
+    pub fn early_bucket_s(&self) -> Option<i64> {
+        match self.steps.first() {
+            Some(preprocess::Step::Bucket(bucket_s)) => Some(*bucket_s),
+            Some(_) => None,
+            None => self.bucket_s.filter(|_| self.despike.is_none()),
         }
     }
 
@@ -114,11 +129,24 @@ impl Watch {
 
     /// Names everything that a member's model depends on: with other settings it is another model.
     pub fn fingerprint(&self, detector: &detect::Config, feature: Option<usize>) -> String {
+        let settings = self.settings(detector, feature);
+        Sha256::digest(settings).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The text of a fingerprint. What came later is in it only where it is used: else everyone would
+    /// train again for nothing.
+    fn settings(&self, detector: &detect::Config, feature: Option<usize>) -> String {
         let features: Vec<&Feature> =
             self.columns(feature).into_iter().map(|f| &self.features[f]).collect();
         let scale = (self.step_s, self.bucket_s, self.despike, self.pages_per_week);
-        let settings = format!("{detector:?} {features:?} {scale:?} {:?}", self.checks);
-        Sha256::digest(settings).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        let mut settings = format!("{detector:?} {features:?} {scale:?} {:?}", self.checks);
+        if !self.steps.is_empty() {
+            settings += &format!(" {:?}", self.steps);
+        }
+        if self.calendar != Calendar::default() {
+            settings += &format!(" {}", self.calendar);
+        }
+        settings
     }
 
     /// The fingerprint of each member, by its feature's and its detector's name.
@@ -133,5 +161,83 @@ impl Watch {
     /// The columns of one member.
     pub fn columns(&self, feature: Option<usize>) -> Vec<usize> {
         feature.map_or_else(|| (0..self.features.len()).collect(), |f| vec![f])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preprocess::Despike;
+    use crate::preprocess::FeatureConfig;
+    use crate::preprocess::Fill;
+    use crate::preprocess::Scaler;
+    use crate::preprocess::Step;
+    use crate::preprocess::Transform;
+
+    fn watch() -> Watch {
+        let scale =
+            FeatureConfig { transform: Transform::Log1p, floor: 0.1, ..FeatureConfig::default() };
+        Watch {
+            name: "ports".into(),
+            entity: vec!["port".into()],
+            features: vec![Feature { name: "in".into(), query: "in".into(), scale }],
+            checks: Checks::default(),
+            step_s: 300,
+            lag_s: 0,
+            bucket_s: Some(1800),
+            despike: Some(Despike { window: 24, threshold: 2.0 }),
+            steps: Vec::new(),
+            calendar: Calendar::default(),
+            detectors: Vec::new(),
+            consecutive: 4,
+            pages_per_week: 1.0,
+            train: Training { every_s: 86_400, history_s: 86_400, min_history_s: 3_600 },
+            score_every_s: 60,
+        }
+    }
+
+    fn fingerprint(watch: &Watch) -> String {
+        watch.fingerprint(&detect::Config::SeasonalMedian(Default::default()), Some(0))
+    }
+
+    /// The text of before there were steps, calendars and scalers; with another, all would train again.
+    #[test]
+    fn who_says_nothing_new_keeps_the_fingerprint() {
+        let detector = detect::Config::SeasonalMedian(Default::default());
+        let wanted = " [Feature { name: \"in\", query: \"in\", scale: FeatureConfig { transform: Log1p, \
+            floor: 0.1 } }] (300, Some(1800), Some(Despike { window: 24, threshold: 2.0 }), 1.0) \
+            Checks { up: None, limit: None, restarted: None }";
+        let settings = watch().settings(&detector, Some(0));
+        assert_eq!(settings, format!("{detector:?}{wanted}"));
+    }
+
+    #[test]
+    fn what_a_model_depends_on_changes_the_fingerprint() {
+        let usual = fingerprint(&watch());
+        let mut scaled = watch();
+        scaled.features[0].scale.scaler = Scaler::Standard;
+        let rome = Calendar::new("Europe/Rome", Default::default()).unwrap();
+        let holidays = ["2026-12-25".parse().unwrap()].into();
+        let christmas = Calendar::new("Europe/Rome", holidays).unwrap();
+        let steps = vec![Step::Fill(Fill::Zero), Step::Bucket(1800)];
+        let others = [
+            scaled,
+            Watch { steps, ..watch() },
+            Watch { calendar: rome, ..watch() },
+            Watch { calendar: christmas, ..watch() },
+        ];
+        let mut seen = std::collections::BTreeSet::from([usual]);
+        assert!(others.iter().all(|watch| seen.insert(fingerprint(watch))));
+        assert_eq!(fingerprint(&Watch { lag_s: 30, ..watch() }), fingerprint(&watch()));
+    }
+
+    #[test]
+    fn whole_buckets_are_enough_only_where_nothing_looks_inside() {
+        let bucket = Step::Bucket(1800);
+        let early = |steps: Vec<Step>| Watch { steps, ..watch() }.early_bucket_s();
+        assert_eq!(early(vec![bucket, Step::Fill(Fill::Zero)]), Some(1800));
+        assert_eq!(early(vec![Step::Fill(Fill::Zero), bucket]), None);
+        assert_eq!(early(Vec::new()), None);
+        assert_eq!(Watch { despike: None, ..watch() }.early_bucket_s(), Some(1800));
     }
 }

@@ -125,7 +125,8 @@ fn coredns(cluster: &Cluster) -> Watch {
     let preset = Preset::named("coredns").and_then(|preset| preset.watch());
     let known = preset.map(|watch| watch.features).unwrap_or_default();
     let scale = |name: &str| {
-        let usual = FeatureConfig { transform: Transform::Identity, floor: 0.03 };
+        let usual =
+            FeatureConfig { transform: Transform::Identity, floor: 0.03, ..Default::default() };
         known.iter().find(|f| f.name == name).map_or(usual, |f| f.scale)
     };
     let features = cluster.features(simulate::COREDNS).iter();
@@ -146,7 +147,7 @@ fn coredns(cluster: &Cluster) -> Watch {
 }
 
 fn ports(cluster: &Cluster) -> Watch {
-    let scale = FeatureConfig { transform: Transform::Log1p, floor: 0.1 };
+    let scale = FeatureConfig { transform: Transform::Log1p, floor: 0.1, ..Default::default() };
     let features = cluster.features(simulate::PORTS).iter();
     Watch {
         name: simulate::PORTS.into(),
@@ -175,6 +176,8 @@ fn usual() -> Watch {
         lag_s: 0,
         bucket_s: None,
         despike: None,
+        steps: Vec::new(),
+        calendar: Default::default(),
         detectors: Vec::new(),
         consecutive: 3,
         pages_per_week: 1.0,

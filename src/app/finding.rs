@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::now_s;
 use crate::config::Preset;
 use crate::export::Board;
+use crate::math::calendar::Calendar;
 use crate::source::Source;
 use crate::source::SourceError;
 use crate::store::Store;
@@ -41,9 +42,10 @@ impl Candidate {
     }
 
     /// The presets that are watched where nothing else is said.
-    pub(super) fn discoverable() -> Vec<Candidate> {
+    pub(super) fn discoverable(calendar: &Calendar) -> Vec<Candidate> {
         let candidate = |preset: Preset| {
-            let (native, classic) = (preset.watch()?, preset.classic()?.watch()?);
+            let there = |watch: Watch| Watch { calendar: calendar.clone(), ..watch };
+            let (native, classic) = (there(preset.watch()?), there(preset.classic()?.watch()?));
             Some(Candidate { native, classic, present: Some(preset.present) })
         };
         Preset::discoverable().into_iter().filter_map(candidate).collect()

@@ -8,12 +8,14 @@ use serde_yaml::Value;
 use super::Config;
 use super::Problem;
 use super::Problems;
+use super::calendar;
 use super::places::Places;
 use super::places::join;
 use super::sources;
 use super::typed;
 use super::typed::Sections;
 use super::watches;
+use crate::math::calendar::Calendar;
 use crate::source;
 
 /// No file has more problems than anyone will read.
@@ -104,12 +106,14 @@ impl Reading<'_> {
             section.native_histograms.get_or_insert(self.native_histograms);
         }
         let source = sources::resolve(raw.source, self.folder, &mut found);
-        let watches = self.watches(source.as_ref(), sections, &mut found);
+        let calendar =
+            calendar::resolve(&raw.calendar, &Calendar::default(), "calendar", &mut found);
+        let watches = self.watches(source.as_ref(), sections, &calendar, &mut found);
         let (store, labels_api) = (raw.store.path, raw.web.labels_api);
         if store.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
             found.push(("store.path".into(), "empty; wanted a folder".into()));
         }
-        let config = Config { source, watches, store, labels_api };
+        let config = Config { source, watches, calendar, store, labels_api };
         if self.with_files {
             sources::check_files(&config, &mut found);
         }
@@ -125,12 +129,13 @@ impl Reading<'_> {
         &self,
         source: Option<&source::Config>,
         mut sections: Sections,
+        calendar: &Calendar,
         found: &mut Vec<Found>,
     ) -> Option<Vec<crate::watch::Watch>> {
         if let Some(source::Config::Csv(_)) = source {
             sources::suit_csv(&mut sections, found);
         }
-        sections.map(|sections| watches::resolve(&sections, found))
+        sections.map(|sections| watches::resolve(&sections, calendar, found))
     }
 
     fn fail(&self, what: String) -> Result<Config, Problems> {

@@ -3,18 +3,21 @@
 //! Owns: the file's shape, defaults across parts, every problem at once with its path and line.
 //! Does not own: what a setting means; its type lives beside what it sets.
 
+mod calendar;
 mod load;
 mod places;
 mod presets;
 mod problems;
 mod raw;
 mod sources;
+mod steps;
 mod typed;
 mod watches;
 
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::math::calendar::Calendar;
 use crate::source;
 use crate::watch::Watch;
 use crate::web;
@@ -34,6 +37,8 @@ pub struct Config {
     pub source: Option<source::Config>,
     /// What is watched; `None` where the file leaves it to what the source has.
     pub watches: Option<Vec<Watch>>,
+    /// Of watches that the file does not name; a watch of the file has its own.
+    pub calendar: Calendar,
     /// The store's folder.
     pub store: Option<PathBuf>,
     /// Whether people may send labels over HTTP.

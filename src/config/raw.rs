@@ -9,6 +9,9 @@ use serde::Deserializer;
 use serde::de;
 use serde::de::value::MapAccessDeserializer;
 
+use super::calendar::CalendarSection;
+use super::steps::DespikeSection;
+use super::steps::StepSection;
 use crate::detect;
 use crate::math::duration::parse_duration_s;
 use crate::preprocess;
@@ -20,6 +23,7 @@ pub(super) struct File {
     pub(super) source: SourceSection,
     /// Each is a [`WatchSection`] if it can be read as one.
     pub(super) watches: Option<Vec<serde_yaml::Value>>,
+    pub(super) calendar: CalendarSection,
     pub(super) store: StoreSection,
     pub(super) web: WebSection,
 }
@@ -59,6 +63,8 @@ pub(super) struct WatchSection {
     pub(super) rate_window: Option<Seconds>,
     pub(super) bucket: Option<Seconds>,
     pub(super) despike: Option<DespikeSection>,
+    pub(super) preprocess: Option<Vec<StepSection>>,
+    pub(super) calendar: CalendarSection,
     pub(super) window: Option<usize>,
     pub(super) detectors: Option<Detectors>,
     pub(super) consecutive: Option<u32>,
@@ -89,20 +95,13 @@ pub(super) struct ChecksSection {
     pub(super) restarted: Option<String>,
 }
 
-/// Outliers before resampling: a z-score over a window of time.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct DespikeSection {
-    pub(super) window: Seconds,
-    pub(super) threshold: f64,
-}
-
 /// A query, or a query with the scale of its values.
 #[derive(Debug, Clone)]
 pub(super) struct Query {
     pub(super) query: String,
     pub(super) transform: Option<preprocess::Transform>,
     pub(super) floor: Option<f64>,
+    pub(super) scale: Option<preprocess::Scaler>,
 }
 
 impl<'de> Deserialize<'de> for Query {
@@ -113,23 +112,24 @@ impl<'de> Deserialize<'de> for Query {
             query: String,
             transform: Option<preprocess::Transform>,
             floor: Option<f64>,
+            scale: Option<preprocess::Scaler>,
         }
         struct Visitor;
         impl<'de> de::Visitor<'de> for Visitor {
             type Value = Query;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a PromQL query, or {query, transform, floor}")
+                f.write_str("a PromQL query, or {query, transform, scale, floor}")
             }
 
             fn visit_str<E: de::Error>(self, query: &str) -> Result<Query, E> {
-                Ok(Query { query: query.to_string(), transform: None, floor: None })
+                Ok(Query { query: query.to_string(), transform: None, floor: None, scale: None })
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Query, A::Error> {
-                let Long { query, transform, floor } =
+                let Long { query, transform, floor, scale } =
                     Long::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Query { query, transform, floor })
+                Ok(Query { query, transform, floor, scale })
             }
         }
         deserializer.deserialize_any(Visitor)

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::Config;
 use super::load::Found;
 use super::places::join;
+use super::presets::Preset;
 use super::raw::SourceSection;
 use super::raw::WatchSection;
 use super::typed::Sections;
@@ -57,7 +58,10 @@ pub(super) fn suit_csv(sections: &mut Sections, found: &mut Vec<Found>) {
     for (i, section) in sections.iter_mut().flatten().enumerate() {
         let Some(WatchSection { preset, entity, .. }) = section else { continue };
         let mut problem = |field, what: String| found.push((format!("watches[{i}].{field}"), what));
-        if let Some(preset) = preset {
+        // One without queries only says how those of the entry are treated.
+        let in_promql =
+            |name: &str| Preset::read(name, true).is_none_or(|p| p.section.queries.is_some());
+        if let Some(preset) = preset.as_deref().filter(|name| in_promql(name)) {
             let what =
                 format!("{preset:?} is in PromQL and needs source.prometheus; wanted queries");
             problem("preset", what + " that name columns, such as {traffic: traffic}");

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use super::calendar;
 use super::load::Found;
 use super::presets::Preset;
 use super::raw::Detectors;
 use super::raw::Query;
 use super::raw::Seconds;
 use super::raw::WatchSection;
+use super::steps;
+use super::steps::Steps;
 use crate::detect;
+use crate::math::calendar::Calendar;
 use crate::math::duration::format_duration;
 use crate::model;
 use crate::preprocess;
-use crate::preprocess::Despike;
 use crate::watch::Checks;
 use crate::watch::Feature;
 use crate::watch::Training;
@@ -28,7 +31,11 @@ macro_rules! pick {
 }
 
 /// All watches; what is wrong with them goes to `found`.
-pub(super) fn resolve(sections: &[Option<WatchSection>], found: &mut Vec<Found>) -> Vec<Watch> {
+pub(super) fn resolve(
+    sections: &[Option<WatchSection>],
+    usual: &Calendar,
+    found: &mut Vec<Found>,
+) -> Vec<Watch> {
     if sections.is_empty() {
         let what = "empty; wanted at least one, or no `watches` at all to watch what is there";
         found.push(("watches".into(), what.into()));
@@ -38,7 +45,9 @@ pub(super) fn resolve(sections: &[Option<WatchSection>], found: &mut Vec<Found>)
     for (i, section) in sections.iter().enumerate() {
         let Some(section) = section else { continue };
         let at = format!("watches[{i}]");
-        let watch = one(section, &at, found);
+        let mut watch = one(section, &at, found);
+        watch.calendar =
+            calendar::resolve(&section.calendar, usual, &format!("{at}.calendar"), found);
         if let Some(first) = names.get(&watch.name).filter(|_| !watch.name.is_empty()) {
             let what = format!("{:?} is already the name of watches[{first}]", watch.name);
             found.push((format!("{at}.name"), what));
@@ -95,7 +104,8 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
     let seconds = |value: Option<Seconds>| value.map(|s| s.0);
     let fill = Placeholders::of(section, base);
     let step_s = fill.step_s;
-    let bucket_s = seconds(pick!(section, base, bucket));
+    let preprocess = steps::resolve(section, base, step_s, at, found);
+    let bucket_s = preprocess.bucket_s;
     let point_s = bucket_s.unwrap_or(step_s).max(1);
     let window = pick!(section, base, window).unwrap_or(32);
     let entity = pick!(section, base, entity).unwrap_or_default();
@@ -107,7 +117,7 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
     let consecutive = pick!(section, base, consecutive);
     Watch {
         name: section.name.clone().unwrap_or_default(),
-        features: features(section, base, &fill, bucket_s),
+        features: features(section, base, &fill, &preprocess),
         entity,
         checks: Checks {
             up: filled(checks.up),
@@ -117,7 +127,9 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
         step_s,
         lag_s: seconds(pick!(section, base, lag)).unwrap_or(step_s.min(30)),
         bucket_s,
-        despike: despike(section, base, step_s, at, found),
+        despike: preprocess.despike,
+        steps: preprocess.steps,
+        calendar: Calendar::default(),
         detectors: detectors(pick!(section, base, detectors), bucket_s, window, at, found),
         consecutive: consecutive.unwrap_or(if bucket_s.is_some() { 4 } else { 3 }),
         pages_per_week: pick!(section, base, page_budget).map_or(1.0, |budget| budget.0),
@@ -171,35 +183,22 @@ fn features(
     section: &WatchSection,
     base: &WatchSection,
     fill: &Placeholders,
-    bucket_s: Option<i64>,
+    steps: &Steps,
 ) -> Vec<Feature> {
     let queries = pick!(section, base, queries).unwrap_or_default();
     let feature = |(name, query): (String, Query)| {
         // Traffic is multiplicative: an hour twice as busy is one step up, at 3 a.m. as at noon.
-        let usual = match bucket_s {
+        let usual = match steps.bucket_s {
             Some(_) => preprocess::Transform::Log1p,
             None => preprocess::Transform::Identity,
         };
-        let transform = query.transform.unwrap_or(usual);
+        let transform = query.transform.or(steps.transform).unwrap_or(usual);
+        let scaler = query.scale.or(steps.scaler).unwrap_or_default();
         let floor = query.floor.unwrap_or(0.0);
-        let scale = preprocess::FeatureConfig { transform, floor };
+        let scale = preprocess::FeatureConfig { transform, floor, scaler };
         Feature { name, query: fill.fill(&query.query), scale }
     };
     queries.into_iter().map(feature).collect()
-}
-
-fn despike(
-    section: &WatchSection,
-    base: &WatchSection,
-    step_s: i64,
-    at: &str,
-    found: &mut Vec<Found>,
-) -> Option<Despike> {
-    let setting = pick!(section, base, despike)?;
-    let window = (setting.window.0 / step_s.max(1)).max(0) as usize;
-    let despike = Despike { window, threshold: setting.threshold };
-    found.extend(despike.problem().map(|what| (format!("{at}.despike"), what)));
-    Some(despike)
 }
 
 fn detectors(
@@ -273,9 +272,23 @@ fn check_names(watch: &Watch, at: &str, found: &mut Vec<Found>) {
     }
 }
 
+/// The short form; a bucket among steps was looked at there.
+fn check_bucket(watch: &Watch, at: &str, found: &mut Vec<Found>) {
+    let Some(bucket_s) = watch.bucket_s.filter(|_| watch.steps.is_empty()) else { return };
+    let what = match (bucket_s > 0, watch.step_s > 0 && bucket_s % watch.step_s != 0) {
+        (false, _) => "must be longer than zero".to_string(),
+        (true, true) => {
+            format!("must be a whole number of steps ({})", format_duration(watch.step_s))
+        }
+        (true, false) => return,
+    };
+    found.push((format!("{at}.bucket"), what));
+}
+
 /// What the values say together.
 fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
     check_names(watch, at, found);
+    check_bucket(watch, at, found);
     let mut problem = |field: &str, what: String| found.push((format!("{at}.{field}"), what));
     if watch.features.is_empty() {
         problem("queries", "none; wanted a preset or at least one named query".into());
@@ -284,7 +297,6 @@ fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
         ("step", watch.step_s),
         ("score.every", watch.score_every_s),
         ("train.every", watch.train.every_s),
-        ("bucket", watch.bucket_s.unwrap_or(1)),
     ];
     for (field, value) in durations {
         if value <= 0 {
@@ -293,10 +305,6 @@ fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
     }
     if watch.step_s <= 0 {
         return;
-    }
-    if watch.bucket_s.is_some_and(|bucket_s| bucket_s % watch.step_s != 0) {
-        let step = format_duration(watch.step_s);
-        problem("bucket", format!("must be a whole number of steps ({step})"));
     }
     for name in watch.entity.iter().filter(|name| !is_label_name(name)) {
         problem("entity", format!("{name:?} is not a label name"));

@@ -3,6 +3,7 @@
 //! Owns: the way from unix seconds to local ones. Does not own: what is made of them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -56,6 +57,19 @@ impl Calendar {
         Ok(Calendar { name: name.to_string(), zone, holidays })
     }
 
+    /// The same with other holidays.
+    pub fn with_holidays(self, holidays: BTreeSet<Date>) -> Calendar {
+        Calendar { holidays, ..self }
+    }
+
+    /// The same holidays in another zone, by its IANA name.
+    ///
+    /// # Errors
+    /// There is no zone of this name.
+    pub fn in_zone(&self, name: &str) -> Result<Calendar, String> {
+        Calendar::new(name, self.holidays.clone())
+    }
+
     /// Seconds since 1970 on the wall's clock at `time_s` unix seconds. An hour may come twice, or
     /// not at all.
     pub fn local_s(&self, time_s: i64) -> i64 {
@@ -78,6 +92,14 @@ impl Calendar {
         }
         let day = |at: Timestamp| at.to_zoned(self.zone.clone()).date();
         Timestamp::from_second(time_s).is_ok_and(|at| self.holidays.contains(&day(at)))
+    }
+}
+
+/// The zone's name and the holidays, in order.
+impl fmt::Display for Calendar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        self.holidays.iter().try_for_each(|day| write!(f, " {day}"))
     }
 }
 

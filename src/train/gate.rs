@@ -246,6 +246,8 @@ mod tests {
             lag_s: 0,
             bucket_s: None,
             despike: None,
+            steps: Vec::new(),
+            calendar: Default::default(),
             detectors: detect::Config::named("seasonal_median").into_iter().collect(),
             consecutive: 3,
             pages_per_week: 1.0,

@@ -415,8 +415,11 @@ fn fit_entity(
         };
         // Of the same settings: what a model of others learnt is no place to start from.
         let yesterday = champions.members.get(&key).map(Model::parts);
-        let context =
-            FitContext { previous: yesterday.as_ref(), ..FitContext::new(0, &keep_going) };
+        let context = FitContext {
+            calendar: &watch.calendar,
+            previous: yesterday.as_ref(),
+            ..FitContext::new(0, &keep_going)
+        };
         match Model::train(&recipe, &rows.select(&columns), &context) {
             Ok(model) => drop(members.insert(key, model)),
             Err(FitError::Stopped) => return Err(TrainError::Stopped),

@@ -154,13 +154,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Outliers are judged among their raw neighbours; else only buckets are learnt from.
-fn early_bucket_s(watch: &Watch) -> Option<i64> {
-    watch.bucket_s.filter(|_| watch.despike.is_none())
-}
-
+/// Only buckets are learnt from, unless a step looks at the rows inside.
 fn keep(watch: &Watch, rows: Window) -> Window {
-    early_bucket_s(watch).map_or_else(|| rows.clone(), |bucket_s| buckets(&rows, bucket_s))
+    watch.early_bucket_s().map_or_else(|| rows.clone(), |bucket_s| buckets(&rows, bucket_s))
 }
 
 #[cfg(test)]
@@ -218,6 +214,8 @@ pub(super) mod tests {
             lag_s: 0,
             bucket_s: Some(60),
             despike: None,
+            steps: Vec::new(),
+            calendar: Default::default(),
             detectors: Vec::new(),
             consecutive: 4,
             pages_per_week: 1.0,
@@ -247,12 +245,5 @@ pub(super) mod tests {
                 assert!(read[&entity].values.iter().zip(&wanted.values).all(same), "{entity}");
             }
         }
-    }
-
-    #[test]
-    fn outliers_are_looked_for_before_buckets() {
-        let despike = Some(preprocess::Despike { window: 30, threshold: 3.0 });
-        assert_eq!(early_bucket_s(&Watch { despike, ..watch() }), None);
-        assert_eq!(early_bucket_s(&watch()), Some(60));
     }
 }

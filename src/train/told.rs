@@ -103,6 +103,8 @@ mod tests {
             lag_s: 0,
             bucket_s,
             despike: None,
+            steps: Vec::new(),
+            calendar: Default::default(),
             detectors: Vec::new(),
             consecutive: 3,
             pages_per_week: 1.0,
