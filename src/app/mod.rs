@@ -7,9 +7,11 @@ mod due;
 mod finding;
 mod labels;
 mod offline;
+mod plot;
 mod serve;
 mod training;
 mod watching;
+mod workshop;
 
 use std::io::ErrorKind;
 use std::io::Write;
@@ -23,7 +25,13 @@ pub use labels::list_labels;
 pub use labels::withdraw_label;
 pub use offline::backtest;
 pub use offline::list_models;
+pub use plot::Picture;
+pub use plot::Replay;
+pub use plot::plot_components;
+pub use plot::plot_scatter;
+pub use plot::plot_traffic;
 pub use serve::serve;
+pub use workshop::workshop;
 
 /// What goes wrong at the top is told to a person, whatever it is.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
