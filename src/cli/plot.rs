@@ -69,8 +69,8 @@ pub(super) struct WorkshopArgs {
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// svg or png
-    #[arg(long, default_value = "svg", value_name = "FORMAT", value_parser = format)]
-    format: Format,
+    #[arg(long = "format", default_value = "svg", value_name = "FORMAT", value_parser = format)]
+    picture: Format, // not `format`: that is the log's
 }
 
 fn format(text: &str) -> Result<Format, String> {
@@ -96,8 +96,8 @@ pub(super) fn plot(command: PlotCommand) -> Result<(), Error> {
             app::plot_components(&args.file.picture(), args.season)?;
             tell(&args.file)
         }
-        PlotCommand::Workshop(WorkshopArgs { folder, output, format }) => {
-            app::say(&app::workshop(folder.as_deref(), &output, format)?)
+        PlotCommand::Workshop(WorkshopArgs { folder, output, picture }) => {
+            app::say(&app::workshop(folder.as_deref(), &output, picture)?)
         }
     }
 }

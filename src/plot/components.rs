@@ -63,6 +63,7 @@ pub fn components(parts: &Components) -> Scene {
     for (i, (class, name, values, colour)) in panels.into_iter().enumerate() {
         let top = TOP + i as f64 * (PANEL + GAP);
         let (low, high) = frame::ends(values.iter().copied());
+        let beyond = frame::beyond(values.iter().copied(), (low, high));
         let frame = Frame {
             left: frame::LEFT,
             right: frame::WIDTH - frame::RIGHT,
@@ -73,7 +74,13 @@ pub fn components(parts: &Components) -> Scene {
             low,
             high,
         };
-        scene.text("caption", (frame.left, top - 10.0), Anchor::Start, LABEL, name);
+        scene.text(
+            "caption",
+            (frame.left, top - 10.0),
+            Anchor::Start,
+            LABEL,
+            format!("{name}{beyond}"),
+        );
         frame.draw(&mut scene, 4, class == "residual");
         if low < 0.0 && high > 0.0 {
             let zero = vec![(frame.left, frame.y(0.0)), (frame.right, frame.y(0.0))];

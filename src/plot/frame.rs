@@ -13,6 +13,7 @@ use super::scene::Place;
 use super::scene::SUBTITLE;
 use super::scene::Scene;
 use super::scene::TITLE;
+use crate::math::stats;
 
 /// Width of every picture.
 pub(super) const WIDTH: f64 = 1200.0;
@@ -166,19 +167,34 @@ pub(super) fn legend(scene: &mut Scene, right: f64, top: f64, entries: &[(Sample
 }
 
 /// The ends of an axis that shows these values: from zero where they are a quantity, with some room
-/// above. Always two different numbers.
-pub(super) fn ends(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+/// above. Always two different numbers. A few values far beyond all others, such as a counter's
+/// reset, do not press the rest flat: they are left beyond the axis ([`beyond`]).
+pub(super) fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
     // Larger ones would overflow where they are subtracted.
-    let known = || values.clone().filter(|v| v.is_finite()).map(|v| v.clamp(-1e300, 1e300));
-    let (low, high) =
-        (known().fold(f64::INFINITY, f64::min), known().fold(-f64::INFINITY, f64::max));
-    if low > high {
-        return (0.0, 1.0);
-    }
+    let known = values.filter(|v| v.is_finite()).map(|v| v.clamp(-1e300, 1e300));
+    let known = stats::sorted(known);
+    let (Some(&low), Some(&high)) = (known.first(), known.last()) else { return (0.0, 1.0) };
+    let [usual_low, usual_high] = [0.005, 0.995].map(|q| stats::quantile(&known, q));
+    let usual = usual_high - usual_low;
+    let far = |distance: f64| usual > 0.0 && distance > FAR * usual;
+    let high = if far(high - usual_high) { usual_high + 0.5 * usual } else { high };
+    let low = if far(usual_low - low) { usual_low - 0.5 * usual } else { low };
     let low = if low >= 0.0 && low < 0.7 * high { 0.0 } else { low };
     let room = (0.04 * (high - low)).max(1e-9 * high.abs()).max(1e-300);
     let below = if low == 0.0 { 0.0 } else { room };
     (low - below, if high == low { high + room.max(1.0) } else { high + room })
+}
+
+/// Spans of the middle 99 % beyond which a value is left beyond the axis.
+const FAR: f64 = 6.0;
+
+/// What is said of values beyond the ends of an axis.
+pub(super) fn beyond(values: impl Iterator<Item = f64>, (low, high): (f64, f64)) -> String {
+    match values.filter(|value| *value < low || *value > high).count() {
+        0 => String::new(),
+        1 => " (1 value lies beyond the axis)".to_string(),
+        n => format!(" ({n} values lie beyond the axis)"),
+    }
 }
 
 #[cfg(test)]
@@ -196,6 +212,10 @@ mod tests {
             let (low, high) = ends(hostile.into_iter());
             assert!(low < high && (high - low).is_finite(), "{hostile:?}: {low} {high}");
         }
+        let resets = |i: i32| if i % 300 == 7 { 1e12 } else { f64::from(i % 10) };
+        let axis = ends((0..2_000).map(resets));
+        assert!(axis.1 < 20.0, "{axis:?}");
+        assert_eq!(beyond((0..2_000).map(resets), axis), " (7 values lie beyond the axis)");
         assert!(ends([300.0, 301.0].into_iter()).0 > 299.0, "no quantity from zero");
     }
 

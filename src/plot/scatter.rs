@@ -45,7 +45,8 @@ pub fn scatter(scored: &Scored) -> Scene {
     let plain = Scored { points: scored.points.iter().map(plain).collect(), ..scored.clone() };
     let frame = axes(&plain, BOTTOM, BAR_LEFT - 28.0);
     frame::head(&mut scene, &scored.subtitle);
-    frame::caption(&mut scene, TOP, &scored.quantity);
+    let beyond = frame::beyond(scored.points.iter().map(|p| p.observed), (frame.low, frame.high));
+    frame::caption(&mut scene, TOP, &format!("{}{beyond}", scored.quantity));
     frame.draw(&mut scene, 6, true);
     let times: Vec<i64> = plain.points.iter().map(|p| p.time_s).collect();
     let values: Vec<f64> = plain.points.iter().map(|p| p.observed).collect();

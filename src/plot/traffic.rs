@@ -44,7 +44,8 @@ pub fn traffic(scored: &Scored) -> Scene {
     let mut scene = Scene::new(frame::WIDTH, HEIGHT, &scored.title, description);
     let frame = axes(scored, HEIGHT - 64.0, frame::WIDTH - frame::RIGHT);
     frame::head(&mut scene, &scored.subtitle);
-    frame::caption(&mut scene, TOP, &scored.quantity);
+    let beyond = frame::beyond(scored.points.iter().map(|p| p.observed), (frame.low, frame.high));
+    frame::caption(&mut scene, TOP, &format!("{}{beyond}", scored.quantity));
     let entries = legend(scored, n_yellow, n_red);
     frame::legend(&mut scene, frame.right, TOP, &entries);
     bands(&mut scene, &frame, &scored.points);
@@ -74,8 +75,10 @@ pub(super) fn axes(scored: &Scored, bottom: f64, right: f64) -> Frame {
         points.iter().flat_map(|p| [p.observed, p.band.map_or(f64::NAN, |b| b.expected)]);
     let (low, high) = frame::ends(measured);
     let most = high.abs() * MOST_BAND;
+    // Of a quantity there is never less than nothing.
+    let least = if low == 0.0 { 0.0 } else { low - most };
     let banded = points.iter().filter_map(|p| p.band);
-    let banded = banded.flat_map(|b| [b.lower.max(low - most), b.upper.min(high.max(most))]);
+    let banded = banded.flat_map(|b| [b.lower.max(least), b.upper.min(high.max(most))]);
     let (low, high) = frame::ends(banded.chain([low, high]));
     let from_s = points.first().map_or(0, |p| p.time_s);
     let to_s = points.last().map_or(0, |p| p.time_s).saturating_add(scored.step_s);
