@@ -1,6 +1,7 @@
 //! Where an axis has its ticks, and what they say.
 //!
-//! Owns: round numbers and round times (UTC). Does not own: where they lie in the picture (`frame`).
+//! Owns: round numbers and round times (UTC).
+//! Does not own: where they lie in the picture (`frame`).
 
 use jiff::Timestamp;
 use jiff::civil::Date;

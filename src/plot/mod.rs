@@ -3,8 +3,8 @@
 //! Owns: what the pictures look like, and their two formats. Letters are built in (`letters`): an
 //! image without fonts draws them, too. Does not own: where the numbers come from (`app`).
 //!
-//! A kind of picture (`traffic`, `scatter`, `components`) places shapes (`scene`) in axes (`frame`);
-//! `svg` and `png` write any scene.
+//! A kind of picture (`traffic`, `scatter`, `components`) places shapes (`scene`) in axes (`frame`),
+//! and `svg` and `png` write any scene.
 
 mod axis;
 mod components;

@@ -145,8 +145,8 @@ fn stroke(pixmap: &mut Pixmap, path: &Path, colour: Colour, width: f64) {
 /// The file's first bytes.
 const SIGNATURE: [u8; 8] = [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n'];
 
-/// Rows of RGB as a PNG file. Each row is told as its difference from the one above (filter 2), since
-/// most of a plot is the same there.
+/// Rows of RGB as a PNG file. Each row is told as its difference from the one above (filter 2): most
+/// of a plot is the same there.
 fn encode(width: u32, height: u32, rgb: &[u8]) -> std::io::Result<Vec<u8>> {
     let row = 3 * width as usize;
     let mut above = vec![0; row];

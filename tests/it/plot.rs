@@ -188,7 +188,7 @@ fn long_files_make_small_pictures() {
     for kind in ["traffic", "scatter"] {
         let more = ["--train-rows", "20000", "--detectors", "seasonal_median"];
         let svg = plot(&lab, kind, &input, &more, "long.svg");
-        assert!(svg.len() < 900_000, "{kind}: {} bytes", svg.len());
+        assert!(svg.len() < 400_000, "{kind}: {} bytes", svg.len());
     }
 }
 
