@@ -126,18 +126,21 @@ fn scored(picture: &Picture<'_>, file: &CsvFile, replay: &Replay) -> Result<Scor
     let replayed = backtest::run(&names, &rows, &settings)
         .map_err(|error| format!("{}: {error}", input.display()))?;
     let points = points(&rows, bucket_s, &replayed);
-    let names = match &replay.detectors[..] {
-        [] => "seasonal_median, stl".to_string(),
-        some => some.iter().map(detect::Config::name).collect::<Vec<_>>().join(", "),
+    let (names, forecaster) = match &replay.detectors[..] {
+        [] => ("seasonal_median, stl".to_string(), "seasonal_median"),
+        [only] => (only.name().to_string(), only.name()),
+        some => {
+            let names: Vec<&str> = some.iter().map(detect::Config::name).collect();
+            (names.join(", "), "the first that forecasts")
+        }
     };
     let forecast = points.iter().any(|point: &Point| point.band.is_some());
-    let forecaster = names.split(", ").next().filter(|_| forecast).map(String::from);
     let learnt = plural(train_rows, "row");
     Ok(Scored {
         title: file_name(input),
-        subtitle: format!("{names}: scored after {learnt}, learnt again from what followed"),
+        subtitle: format!("{names}: first learnt from {learnt}, each score from rows before it"),
         quantity: quantity(name, bucket_s),
-        forecaster,
+        forecaster: forecast.then(|| forecaster.to_string()),
         step_s: bucket_s.unwrap_or(file.step_s),
         points,
     })

@@ -13,7 +13,8 @@ const COLOURS: [Colour; 33] = [
 
 /// The colour at `part`, 0..=1 from blue to yellow.
 pub(super) fn colour(part: f64) -> Colour {
-    let at = part.max(0.0).min(1.0) * (COLOURS.len() - 1) as f64;
+    let part = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) };
+    let at = part * (COLOURS.len() - 1) as f64;
     let low = (at as usize).min(COLOURS.len() - 2);
     let (from, to) = (COLOURS[low].to_be_bytes(), COLOURS[low + 1].to_be_bytes());
     let part = at - low as f64;
