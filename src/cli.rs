@@ -1,5 +1,7 @@
 //! Arguments and exit codes.
 
+mod plot;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -57,6 +59,9 @@ enum Command {
     Check(CheckArgs),
     /// Causal replay of a CSV file: scores and bands
     Backtest(BacktestArgs),
+    /// Pictures of a CSV file, as SVG or PNG
+    #[command(subcommand)]
+    Plot(plot::PlotCommand),
     /// What people said: add, withdraw, list
     #[command(subcommand)]
     Labels(LabelsCommand),
@@ -332,6 +337,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
             let n_rows = app::backtest(&args.input, &args.output, &settings)?;
             app::say(&format!("{}: {n_rows} rows\n", args.output.display()))
         }
+        Command::Plot(command) => plot::plot(command),
         Command::Labels(command) => labels(command),
         Command::Models(ModelsCommand::List(args)) => app::say(&app::list_models(&args.folder()?)?),
     }

@@ -34,6 +34,7 @@ pub mod gather;
 // 4: each touches exactly one outside thing
 pub mod export;
 pub mod labels;
+pub mod plot;
 pub mod simulate;
 pub mod source;
 pub mod store;

@@ -10,9 +10,11 @@ mod inputs;
 mod labels;
 mod offline;
 mod once;
+mod plot;
 mod serve;
 mod training;
 mod watching;
+mod workshop;
 
 use std::io::ErrorKind;
 use std::io::Write;
@@ -28,7 +30,13 @@ pub use labels::withdraw_label;
 pub use offline::backtest;
 pub use offline::list_models;
 pub use once::train;
+pub use plot::Picture;
+pub use plot::Replay;
+pub use plot::plot_components;
+pub use plot::plot_scatter;
+pub use plot::plot_traffic;
 pub use serve::serve;
+pub use workshop::workshop;
 
 /// What goes wrong at the top is told to a person, whatever it is.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

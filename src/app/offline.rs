@@ -50,12 +50,11 @@ pub fn backtest(
         Some(backtest::Row { time_s: *time_s, ..*row })
     };
     let rows: Vec<backtest::Row> = wanted.iter().filter_map(row).collect();
-    write_whole(output, &backtest::to_csv(&rows))
-        .map_err(|error| format!("{}: {error}", output.display()))?;
+    write_whole(output, backtest::to_csv(&rows).as_bytes())?;
     Ok(rows.len())
 }
 
-fn check_settings(
+pub(super) fn check_settings(
     input: &Path,
     file: &CsvFile,
     settings: &backtest::Settings,
@@ -68,14 +67,18 @@ fn check_settings(
         let what = format!("--train-rows: {train_rows}; wanted fewer than the {n_rows} rows");
         return Err(format!("{what} of {}", input.display()).into());
     }
-    if settings.bucket_s.is_some_and(|bucket_s| bucket_s % file.step_s != 0) {
+    check_bucket(file, settings.bucket_s)
+}
+
+pub(super) fn check_bucket(file: &CsvFile, bucket_s: Option<i64>) -> Result<(), Error> {
+    if bucket_s.is_some_and(|bucket_s| bucket_s % file.step_s != 0) {
         let step = format_duration(file.step_s);
         return Err(format!("--bucket: must be a whole number of the file's steps ({step})").into());
     }
     Ok(())
 }
 
-fn check_output(input: &Path, output: &Path) -> Result<(), Error> {
+pub(super) fn check_output(input: &Path, output: &Path) -> Result<(), Error> {
     let same = |path: &Path| path.canonicalize().ok();
     if same(input).is_some() && same(input) == same(output) {
         return Err(format!("{}: the output would replace the input", output.display()).into());
@@ -93,12 +96,14 @@ fn check_output(input: &Path, output: &Path) -> Result<(), Error> {
 }
 
 /// Writes a file that is whole or not there; what is no file, such as a pipe, is written to as it is.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    if is_special(path) {
-        return std::fs::write(path, text);
-    }
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let written = if is_special(path) { std::fs::write(path, bytes) } else { replace(path, bytes) };
+    written.map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = temporary(path)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.persist(path)?;
     Ok(())
 }

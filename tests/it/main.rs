@@ -18,6 +18,7 @@ mod helm;
 mod image;
 mod layers;
 mod life;
+mod plot;
 mod presets;
 mod rules;
 mod serve;
