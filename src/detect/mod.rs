@@ -8,6 +8,7 @@
 #[cfg(feature = "deep")]
 pub mod deep;
 mod parts;
+pub mod random_forest;
 pub mod seasonal_median;
 pub mod stl;
 
@@ -34,6 +35,8 @@ pub enum Config {
     SeasonalMedian(seasonal_median::Config),
     /// Distance to a seasonal-trend decomposition's forecast.
     Stl(stl::Config),
+    /// Distance to a random forest's forecast from seasonal lags and the calendar.
+    RandomForest(random_forest::Config),
     /// Reconstruction error of a convolutional autoencoder over the window.
     #[cfg(feature = "deep")]
     Autoencoder(deep::autoencoder::Config),
@@ -44,6 +47,7 @@ impl Config {
     pub const NAMES: &[&str] = &[
         "seasonal_median",
         "stl",
+        "random_forest",
         #[cfg(feature = "deep")]
         "autoencoder",
     ];
@@ -53,6 +57,7 @@ impl Config {
         match name {
             "seasonal_median" => Some(Config::SeasonalMedian(Default::default())),
             "stl" => Some(Config::Stl(Default::default())),
+            "random_forest" => Some(Config::RandomForest(Default::default())),
             #[cfg(feature = "deep")]
             "autoencoder" => Some(Config::Autoencoder(Default::default())),
             _ => None,
@@ -73,6 +78,7 @@ impl Config {
         match self {
             Config::SeasonalMedian(_) => "seasonal_median",
             Config::Stl(_) => "stl",
+            Config::RandomForest(_) => "random_forest",
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => "autoencoder",
         }
@@ -81,7 +87,7 @@ impl Config {
     /// Whether one model sees all features of an entity at once; otherwise there is one per feature.
     pub fn joint(&self) -> bool {
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) => false,
+            Config::SeasonalMedian(_) | Config::Stl(_) | Config::RandomForest(_) => false,
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => true,
         }
@@ -90,7 +96,7 @@ impl Config {
     /// Points of history without which a fit is refused.
     pub fn min_rows(&self) -> usize {
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) => 8,
+            Config::SeasonalMedian(_) | Config::Stl(_) | Config::RandomForest(_) => 8,
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => 2 * config.window,
         }
@@ -101,7 +107,7 @@ impl Config {
         #[cfg(not(feature = "deep"))]
         let _ = window;
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) => {}
+            Config::SeasonalMedian(_) | Config::Stl(_) | Config::RandomForest(_) => {}
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.window = window,
         }
@@ -111,6 +117,7 @@ impl Config {
     pub fn problem(&self) -> Option<String> {
         match self {
             Config::SeasonalMedian(_) | Config::Stl(_) => None,
+            Config::RandomForest(config) => config.problem(),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.problem(),
         }
@@ -128,6 +135,7 @@ impl Config {
         match self {
             Config::SeasonalMedian(config) => seasonal_median::fit(config, train),
             Config::Stl(config) => stl::fit(config, train, context),
+            Config::RandomForest(config) => random_forest::fit(config, train, context),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => deep::autoencoder::fit(config, train, context),
         }
@@ -141,6 +149,7 @@ impl Config {
         match self {
             Config::SeasonalMedian(_) => seasonal_median::restore(parts),
             Config::Stl(_) => stl::restore(parts),
+            Config::RandomForest(_) => random_forest::restore(parts),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => deep::autoencoder::restore(config, parts),
         }

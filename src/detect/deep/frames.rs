@@ -4,7 +4,7 @@
 
 use crate::series::Window;
 
-use super::random::Random;
+use crate::math::random::Random;
 
 /// Largest input and training target. A wilder value says nothing more about the other features.
 pub(super) const NEAR: f32 = 10.0;

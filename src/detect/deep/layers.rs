@@ -17,7 +17,7 @@ use burn::tensor::ops::PadMode;
 
 use crate::detect;
 
-use super::random::Random;
+use crate::math::random::Random;
 
 /// Where the numbers of a new layer come from.
 pub(super) trait Weights {

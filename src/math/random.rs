@@ -1,18 +1,19 @@
 //! Random numbers that are the same everywhere for the same seed.
 //!
-//! burn's own generator is one per process and weights are drawn from it at first use, so two
-//! fits at once would disturb each other. Nothing here draws from it.
+//! Owns: the generator that every seeded fit draws from. A generator of the process, such as burn's,
+//! is shared: two fits at once would disturb each other. Nothing here draws from one.
 
 /// `SplitMix64` (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// A stream of its own for every seed.
-    pub(super) fn new(seed: u64) -> Random {
+    pub fn new(seed: u64) -> Random {
         Random(seed)
     }
 
+    #[inline(always)]
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -22,17 +23,18 @@ impl Random {
     }
 
     /// Uniform in 0..1; 24 bits, all that an `f32` holds.
-    pub(super) fn unit(&mut self) -> f32 {
+    pub fn unit(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1u64 << 24) as f32
     }
 
     /// Uniform in `0..n`, for `n` far below 2³²; 0 if `n` is 0.
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    #[inline(always)]
+    pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
 
     /// Fisher and Yates.
-    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));
         }
