@@ -113,12 +113,11 @@ pub(in crate::detect) fn fit(
     let bins = Bins::of(&lesson.columns);
     let row = |i: usize| bins.row(&lesson.columns.each_ref().map(|column| column[i]));
     let rows: Vec<_> = (0..lesson.targets.len()).map(row).collect();
-    let columns = bins.varying();
-    let plan = config.plan(rows.len(), columns.len());
+    let plan = config.plan(rows.len(), bins.varying().len());
     let grown = Forest::fit(
         &rows,
         &lesson.targets,
-        &columns,
+        &bins,
         (config.trees, plan),
         context.seed,
         context.keep_going,
@@ -214,3 +213,6 @@ struct Meta {
     detector: String,
     times: Times,
 }
+
+#[cfg(test)]
+mod tests;

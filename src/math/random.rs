@@ -1,7 +1,7 @@
 //! Random numbers that are the same everywhere for the same seed.
 //!
 //! Owns: the generator that every seeded fit draws from. A generator of the process, such as burn's,
-//! is shared: two fits at once would disturb each other. Nothing here draws from one.
+//! is shared: two fits at once would disturb each other. Does not own: seeds, which are the callers'.
 
 /// `SplitMix64` (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
 #[derive(Debug, Clone)]
@@ -13,8 +13,9 @@ impl Random {
         Random(seed)
     }
 
-    #[inline(always)]
-    fn next(&mut self) -> u64 {
+    /// 64 random bits.
+    #[inline]
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -22,15 +23,22 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Uniform in 0..1; 24 bits, all that an `f32` holds.
-    pub fn unit(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1u64 << 24) as f32
+    /// Uniform in 0..1, with the 53 bits that an `f64` holds.
+    #[inline]
+    pub fn unit(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Uniform in `0..n`, for `n` far below 2³²; 0 if `n` is 0.
-    #[inline(always)]
+    /// Uniform in 0..1, with the 24 bits that an `f32` holds.
+    #[inline]
+    pub fn unit_f32(&mut self) -> f32 {
+        (self.next_u64() >> 40) as f32 / (1u64 << 24) as f32
+    }
+
+    /// Uniform in `0..n`; 0 if `n` is 0.
+    #[inline]
     pub fn below(&mut self, n: usize) -> usize {
-        ((u128::from(self.next()) * n as u128) >> 64) as usize
+        ((u128::from(self.next_u64()) * n as u128) >> 64) as usize
     }
 
     /// Fisher and Yates.
@@ -46,7 +54,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn same_seed_same_stream_and_a_shuffle_loses_nothing() {
+    fn same_seed_same_stream_and_uniform() {
+        // The reference implementation's first numbers of seed 1234567.
+        let mut random = Random::new(1_234_567);
+        let first = [random.next_u64(), random.next_u64(), random.next_u64()];
+        let reference =
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        assert_eq!(first, reference);
+        let mut random = Random::new(1);
+        let mean = (0..4000).map(|_| random.unit()).sum::<f64>() / 4000.0;
+        assert!((mean - 0.5).abs() < 0.02, "{mean}");
+        let mut counts = [0; 10];
+        (0..10_000).for_each(|_| counts[random.below(10)] += 1);
+        assert!(counts.iter().all(|n| (850..1150).contains(n)), "{counts:?}");
+        assert_eq!(random.below(0), 0);
+    }
+
+    #[test]
+    fn a_shuffle_loses_nothing() {
         let mut items: Vec<usize> = (0..100).collect();
         let mut again = items.clone();
         Random::new(7).shuffle(&mut items);
@@ -55,9 +80,5 @@ mod tests {
         assert_ne!(items[..5], [0, 1, 2, 3, 4]);
         items.sort_unstable();
         assert!(items.iter().enumerate().all(|(i, &item)| i == item));
-        let mut random = Random::new(1);
-        let mean = (0..4000).map(|_| random.unit()).sum::<f32>() / 4000.0;
-        assert!((mean - 0.5).abs() < 0.02, "{mean}");
-        assert_eq!(random.below(0), 0);
     }
 }

@@ -8,6 +8,7 @@ use crate::detect::Tensors;
 use crate::math::random::Random;
 
 use super::bins::BINS;
+use super::bins::Bins;
 use super::bins::Row;
 use super::grow::Grower;
 use super::grow::Plan;
@@ -17,6 +18,8 @@ use super::tree::walk;
 
 /// Trees grown between two questions whether to go on.
 const PIECE: usize = 32;
+/// Rows that are forecast by trees that have not seen them: enough for a scale by hour of the day.
+const JUDGED: usize = 2_048;
 /// Stands for a leaf where a column is stored.
 const LEAF: u8 = u8::MAX;
 
@@ -30,20 +33,21 @@ pub(super) struct Forest {
 }
 
 impl Forest {
-    /// Grows `n_trees`, and forecasts each row by the trees that have not seen it (NaN where all have).
-    /// None where `keep_going` said no, or there are no rows.
+    /// Grows `n_trees`, and forecasts rows by the trees that have not seen them: all rows, or some drawn
+    /// at random; the others are NaN. None where `keep_going` said no, or there are no rows.
     pub(super) fn fit(
         rows: &[Row],
         targets: &[f64],
-        columns: &[u8],
+        bins: &Bins,
         (n_trees, plan): (usize, Plan),
         seed: u64,
         keep_going: &(dyn Fn() -> bool + Sync),
     ) -> Option<(Forest, Vec<f64>)> {
         let whole = Targets::of(targets, plan.draws);
-        let mut grower = Grower::new(plan, rows, &whole, columns.to_vec());
+        let mut grower = Grower::new(plan, bins, rows, &whole);
         let mut random = Random::new(seed);
         let mut forest = Forest::default();
+        let judged = judged(rows.len(), &mut random);
         let mut unseen = vec![(0.0, 0.0); rows.len()];
         for tree in 0..n_trees {
             if rows.is_empty() || tree % PIECE == 0 && !keep_going() {
@@ -53,7 +57,9 @@ impl Forest {
             forest.trees.push((node as u32, leaf as u32));
             grower.tree(&mut random, &mut forest.nodes, &mut forest.leaves);
             let leaves = &forest.leaves[leaf..];
-            walk(&forest.nodes[node..], rows, &grower.out_of_bag, |row, leaf| {
+            let out_of_bag: Vec<u32> =
+                judged.iter().copied().filter(|&row| grower.unseen(row)).collect();
+            walk(&forest.nodes[node..], rows, &out_of_bag, |row, leaf| {
                 let (sum, n) = &mut unseen[row as usize];
                 *sum += f64::from(leaves[usize::from(leaf)]);
                 *n += 1.0;
@@ -131,4 +137,15 @@ impl Forest {
     pub(super) fn n_trees(&self) -> usize {
         self.trees.len()
     }
+}
+
+/// Some of the rows, in order.
+fn judged(n: usize, random: &mut Random) -> Vec<u32> {
+    let mut rows: Vec<u32> = (0..n as u32).collect();
+    if n > JUDGED {
+        random.shuffle(&mut rows);
+        rows.truncate(JUDGED);
+        rows.sort_unstable();
+    }
+    rows
 }

@@ -13,6 +13,7 @@
 use crate::math::random::Random;
 
 use super::bins::BINS;
+use super::bins::Bins;
 use super::bins::COLUMNS;
 use super::bins::Row;
 use super::tree::Node;
@@ -91,8 +92,6 @@ pub(super) struct Grower<'a> {
     bag: Vec<Bagged>,
     aside: Vec<Bagged>,
     todo: Vec<Todo>,
-    /// Rows that the last tree has not seen.
-    pub(super) out_of_bag: Vec<u32>,
 }
 
 /// A node to be: its rows, their sum, and the node that it is the right child of.
@@ -104,17 +103,17 @@ struct Todo {
 }
 
 impl<'a> Grower<'a> {
-    /// For rows of these bins and targets, split by these columns.
+    /// For rows of these bins and targets.
     pub(super) fn new(
         plan: Plan,
+        bins: &Bins,
         rows: &'a [Row],
         targets: &'a Targets,
-        columns: Vec<u8>,
     ) -> Grower<'a> {
         let aside = vec![Bagged::default(); rows.len()];
         let (counts, bag) = (vec![0; rows.len()], Vec::with_capacity(rows.len()));
-        let out_of_bag = Vec::with_capacity(rows.len());
-        Grower { plan, rows, targets, columns, counts, bag, aside, todo: Vec::new(), out_of_bag }
+        let columns = bins.varying();
+        Grower { plan, rows, targets, columns, counts, bag, aside, todo: Vec::new() }
     }
 
     /// Appends the nodes and the leaves of one tree; nodes and leaves are numbered from its first.
@@ -146,6 +145,11 @@ impl<'a> Grower<'a> {
         }
     }
 
+    /// Whether the last tree has not seen this row.
+    pub(super) fn unseen(&self, row: u32) -> bool {
+        self.counts[row as usize] == 0
+    }
+
     /// Draws the sample, with replacement.
     fn draw(&mut self, random: &mut Random) -> i64 {
         self.counts.fill(0);
@@ -153,12 +157,9 @@ impl<'a> Grower<'a> {
             self.counts[random.below(self.rows.len())] += 1;
         }
         self.bag.clear();
-        self.out_of_bag.clear();
         let mut total = 0;
         for (i, &count) in self.counts.iter().enumerate() {
-            if count == 0 {
-                self.out_of_bag.push(i as u32);
-            } else {
+            if count > 0 {
                 let word = self.targets.words[i] * i64::from(count) + 1;
                 self.bag.push(Bagged { bins: self.rows[i], word });
                 total += word;
