@@ -132,11 +132,6 @@ impl Forest {
         }
         Ok(Forest { leaves, ..forest })
     }
-
-    /// How many trees there are.
-    pub(super) fn n_trees(&self) -> usize {
-        self.trees.len()
-    }
 }
 
 /// Some of the rows, in order.
