@@ -9,6 +9,7 @@
 pub mod deep;
 mod parts;
 pub mod sarimax;
+pub mod random_forest;
 pub mod seasonal_median;
 pub mod stl;
 
@@ -37,6 +38,8 @@ pub enum Config {
     Stl(stl::Config),
     /// Distance to the forecast of a regression whose errors are an ARMA.
     Sarimax(sarimax::Config),
+    /// Distance to a random forest's forecast from seasonal lags and the calendar.
+    RandomForest(random_forest::Config),
     /// Reconstruction error of a convolutional autoencoder over the window.
     #[cfg(feature = "deep")]
     Autoencoder(deep::autoencoder::Config),
@@ -48,6 +51,7 @@ impl Config {
         "seasonal_median",
         "stl",
         "sarimax",
+        "random_forest",
         #[cfg(feature = "deep")]
         "autoencoder",
     ];
@@ -58,6 +62,7 @@ impl Config {
             "seasonal_median" => Some(Config::SeasonalMedian(Default::default())),
             "stl" => Some(Config::Stl(Default::default())),
             "sarimax" => Some(Config::Sarimax(Default::default())),
+            "random_forest" => Some(Config::RandomForest(Default::default())),
             #[cfg(feature = "deep")]
             "autoencoder" => Some(Config::Autoencoder(Default::default())),
             _ => None,
@@ -79,6 +84,7 @@ impl Config {
             Config::SeasonalMedian(_) => "seasonal_median",
             Config::Stl(_) => "stl",
             Config::Sarimax(_) => "sarimax",
+            Config::RandomForest(_) => "random_forest",
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => "autoencoder",
         }
@@ -87,7 +93,7 @@ impl Config {
     /// Whether one model sees all features of an entity at once; otherwise there is one per feature.
     pub fn joint(&self) -> bool {
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) | Config::Sarimax(_) => false,
+            Config::SeasonalMedian(_) | Config::Stl(_) | Config::Sarimax(_) | Config::RandomForest(_) => false,
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => true,
         }
@@ -96,7 +102,7 @@ impl Config {
     /// Points of history without which a fit is refused.
     pub fn min_rows(&self) -> usize {
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) | Config::Sarimax(_) => 8,
+            Config::SeasonalMedian(_) | Config::Stl(_) | Config::Sarimax(_) | Config::RandomForest(_) => 8,
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => 2 * config.window,
         }
@@ -107,7 +113,7 @@ impl Config {
         #[cfg(not(feature = "deep"))]
         let _ = window;
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) | Config::Sarimax(_) => {}
+            Config::SeasonalMedian(_) | Config::Stl(_) | Config::Sarimax(_) | Config::RandomForest(_) => {}
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.window = window,
         }
@@ -119,6 +125,7 @@ impl Config {
             Config::SeasonalMedian(config) => config.problem(),
             Config::Stl(config) => config.problem(),
             Config::Sarimax(config) => config.problem(),
+            Config::RandomForest(config) => config.problem(),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.problem(),
         }
@@ -137,6 +144,7 @@ impl Config {
             Config::SeasonalMedian(config) => seasonal_median::fit(config, train, context),
             Config::Stl(config) => stl::fit(config, train, context),
             Config::Sarimax(config) => sarimax::fit(config, train, context),
+            Config::RandomForest(config) => random_forest::fit(config, train, context),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => deep::autoencoder::fit(config, train, context),
         }
@@ -151,6 +159,7 @@ impl Config {
             Config::SeasonalMedian(_) => seasonal_median::restore(parts),
             Config::Stl(_) => stl::restore(parts),
             Config::Sarimax(_) => sarimax::restore(parts),
+            Config::RandomForest(_) => random_forest::restore(parts),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => deep::autoencoder::restore(config, parts),
         }

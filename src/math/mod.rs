@@ -4,6 +4,7 @@ pub mod calendar;
 pub mod decompose;
 pub mod duration;
 pub mod loess;
+pub mod random;
 pub mod simd;
 pub mod statespace;
 pub mod stats;

@@ -23,9 +23,9 @@ use super::frames::NEAR;
 use super::frames::TAIL;
 use super::net::Net;
 use super::net::Shape;
-use super::random::Random;
 use super::stored;
 use super::train;
+use crate::math::random::Random;
 
 /// Features whose errors make up a raw score: the largest ones, so that one exploding feature
 /// among fifty is not diluted, and many mild ones still add up.

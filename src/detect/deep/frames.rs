@@ -4,7 +4,7 @@
 
 use crate::series::Window;
 
-use super::random::Random;
+use crate::math::random::Random;
 
 /// Largest input and training target. A wilder value says nothing more about the other features.
 pub(super) const NEAR: f32 = 10.0;
@@ -126,11 +126,11 @@ impl Frames {
         let mut out = Batch::default();
         for &end in ends {
             let features: Vec<bool> =
-                (0..self.features).map(|_| random.unit() < HIDDEN_FEATURES).collect();
-            let late = random.unit() < LATE_STARTS;
+                (0..self.features).map(|_| random.unit_f32() < HIDDEN_FEATURES).collect();
+            let late = random.unit_f32() < LATE_STARTS;
             let start = if late { random.below(self.length / 2 + 1) } else { 0 };
             for (i, row) in self.window(end).enumerate() {
-                let hide = i < start || random.unit() < HIDDEN_ROWS;
+                let hide = i < start || random.unit_f32() < HIDDEN_ROWS;
                 self.push_input(row, |f| hide || features[f], &mut out.input);
                 self.push_target(row, 1.0, &mut out);
             }

@@ -17,7 +17,7 @@ use burn::tensor::ops::PadMode;
 
 use crate::detect;
 
-use super::random::Random;
+use crate::math::random::Random;
 
 /// Where the numbers of a new layer come from.
 pub(super) trait Weights {
@@ -40,7 +40,7 @@ impl Weights for Random {
 
     fn tensor(&mut self, _: &str, shape: &[usize], fan_in: usize) -> Result<Vec<f32>, Infallible> {
         let bound = if fan_in == 0 { 0.0 } else { (3.0 / fan_in as f32).sqrt() };
-        Ok((0..shape.iter().product()).map(|_| (2.0 * self.unit() - 1.0) * bound).collect())
+        Ok((0..shape.iter().product()).map(|_| (2.0 * self.unit_f32() - 1.0) * bound).collect())
     }
 }
 

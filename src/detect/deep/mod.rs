@@ -11,6 +11,5 @@ pub mod device;
 mod frames;
 mod layers;
 pub mod net;
-mod random;
 mod stored;
 pub mod train;

@@ -20,7 +20,7 @@ use super::layers::Weights;
 use super::layers::linear;
 use super::layers::save;
 use super::layers::values;
-use super::random::Random;
+use crate::math::random::Random;
 
 /// The sizes of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

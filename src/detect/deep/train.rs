@@ -17,7 +17,7 @@ pub use super::frames::Batch;
 use super::frames::Frames;
 use super::layers::values;
 use super::net::Net;
-use super::random::Random;
+use crate::math::random::Random;
 
 /// Windows of one step.
 const BATCH: usize = 64;

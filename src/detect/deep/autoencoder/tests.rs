@@ -9,7 +9,7 @@ use super::*;
 /// wanderings, noise. Every seventh is quiet but for rare counts, every eleventh is dead.
 fn server(rows: usize, features: usize, seed: u64) -> Window {
     let mut random = Random::new(seed);
-    let mut normal = move || (0..12).map(|_| f64::from(random.unit())).sum::<f64>() - 6.0;
+    let mut normal = move || (0..12).map(|_| f64::from(random.unit_f32())).sum::<f64>() - 6.0;
     let loads: Vec<[f64; 4]> =
         (0..features).map(|_| [normal(), normal(), normal(), 0.3 + 0.2 * normal().abs()]).collect();
     let grid = Grid { start_s: 0, step_s: 1, len: rows };
@@ -63,7 +63,8 @@ fn waves(rows: usize) -> Window {
     for i in 0..rows {
         for (f, cell) in window.row_mut(i).iter_mut().enumerate() {
             let phase = i as f64 * 0.35 + f as f64 * 0.7;
-            *cell = if f == 7 { 0.0 } else { 1.4 * phase.sin() + 0.2 * f64::from(random.unit()) };
+            *cell =
+                if f == 7 { 0.0 } else { 1.4 * phase.sin() + 0.2 * f64::from(random.unit_f32()) };
         }
     }
     window
