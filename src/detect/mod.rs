@@ -7,7 +7,10 @@
 
 #[cfg(feature = "deep")]
 pub mod deep;
+pub mod isolation_forest;
+pub mod one_class_svm;
 mod parts;
+mod residuals;
 pub mod seasonal_median;
 pub mod stl;
 
@@ -34,6 +37,10 @@ pub enum Config {
     SeasonalMedian(seasonal_median::Config),
     /// Distance to a seasonal-trend decomposition's forecast.
     Stl(stl::Config),
+    /// How few random cuts set the residuals apart.
+    IsolationForest(isolation_forest::Config),
+    /// Distance from the support of the residuals.
+    OneClassSvm(one_class_svm::Config),
     /// Reconstruction error of a convolutional autoencoder over the window.
     #[cfg(feature = "deep")]
     Autoencoder(deep::autoencoder::Config),
@@ -44,6 +51,8 @@ impl Config {
     pub const NAMES: &[&str] = &[
         "seasonal_median",
         "stl",
+        "isolation_forest",
+        "one_class_svm",
         #[cfg(feature = "deep")]
         "autoencoder",
     ];
@@ -53,6 +62,8 @@ impl Config {
         match name {
             "seasonal_median" => Some(Config::SeasonalMedian(Default::default())),
             "stl" => Some(Config::Stl(Default::default())),
+            "isolation_forest" => Some(Config::IsolationForest(Default::default())),
+            "one_class_svm" => Some(Config::OneClassSvm(Default::default())),
             #[cfg(feature = "deep")]
             "autoencoder" => Some(Config::Autoencoder(Default::default())),
             _ => None,
@@ -73,6 +84,8 @@ impl Config {
         match self {
             Config::SeasonalMedian(_) => "seasonal_median",
             Config::Stl(_) => "stl",
+            Config::IsolationForest(_) => "isolation_forest",
+            Config::OneClassSvm(_) => "one_class_svm",
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => "autoencoder",
         }
@@ -81,7 +94,10 @@ impl Config {
     /// Whether one model sees all features of an entity at once; otherwise there is one per feature.
     pub fn joint(&self) -> bool {
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) => false,
+            Config::SeasonalMedian(_)
+            | Config::Stl(_)
+            | Config::IsolationForest(_)
+            | Config::OneClassSvm(_) => false,
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => true,
         }
@@ -90,7 +106,10 @@ impl Config {
     /// Points of history without which a fit is refused.
     pub fn min_rows(&self) -> usize {
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) => 8,
+            Config::SeasonalMedian(_)
+            | Config::Stl(_)
+            | Config::IsolationForest(_)
+            | Config::OneClassSvm(_) => 8,
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => 2 * config.window,
         }
@@ -101,7 +120,10 @@ impl Config {
         #[cfg(not(feature = "deep"))]
         let _ = window;
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) => {}
+            Config::SeasonalMedian(_)
+            | Config::Stl(_)
+            | Config::IsolationForest(_)
+            | Config::OneClassSvm(_) => {}
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.window = window,
         }
@@ -111,6 +133,8 @@ impl Config {
     pub fn problem(&self) -> Option<String> {
         match self {
             Config::SeasonalMedian(_) | Config::Stl(_) => None,
+            Config::IsolationForest(config) => config.problem(),
+            Config::OneClassSvm(config) => config.problem(),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.problem(),
         }
@@ -128,6 +152,8 @@ impl Config {
         match self {
             Config::SeasonalMedian(config) => seasonal_median::fit(config, train),
             Config::Stl(config) => stl::fit(config, train, context),
+            Config::IsolationForest(config) => isolation_forest::fit(config, train, context),
+            Config::OneClassSvm(config) => one_class_svm::fit(config, train, context),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => deep::autoencoder::fit(config, train, context),
         }
@@ -141,6 +167,8 @@ impl Config {
         match self {
             Config::SeasonalMedian(_) => seasonal_median::restore(parts),
             Config::Stl(_) => stl::restore(parts),
+            Config::IsolationForest(_) => isolation_forest::restore(parts),
+            Config::OneClassSvm(_) => one_class_svm::restore(parts),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => deep::autoencoder::restore(config, parts),
         }

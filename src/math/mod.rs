@@ -4,5 +4,6 @@ pub mod calendar;
 pub mod decompose;
 pub mod duration;
 pub mod loess;
+pub mod random;
 pub mod simd;
 pub mod stats;
