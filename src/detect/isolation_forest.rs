@@ -142,3 +142,6 @@ impl Model for Isolation {
         Parts { meta: serde_json::to_value(meta).unwrap_or_default(), tensors }
     }
 }
+
+#[cfg(test)]
+mod tests;

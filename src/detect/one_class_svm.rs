@@ -148,3 +148,6 @@ impl Model for Support {
         Parts { meta: serde_json::to_value(meta).unwrap_or_default(), tensors }
     }
 }
+
+#[cfg(test)]
+mod tests;
