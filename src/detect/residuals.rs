@@ -15,7 +15,6 @@ use crate::detect::Tensors;
 use crate::detect::residuals::history::History;
 use crate::detect::seasonal_median::profile;
 use crate::detect::seasonal_median::profile::Slots;
-use crate::math::stats;
 use crate::series::Window;
 
 mod history;
@@ -67,11 +66,12 @@ impl Residuals {
         if have < MIN_ROWS {
             return Err(FitError::TooFewRows { have, want: MIN_ROWS });
         }
-        let (step_s, span_s) = (train.grid.step_s, (end - first) as i64 * train.grid.step_s);
+        let (grid, values) = (train.slice(first, end).grid, &values[first..end]);
+        let (step_s, span_s) = (grid.step_s, grid.len as i64 * grid.step_s);
         let shown_twice = |s: &i64| (2 * step_s..=span_s / 2).contains(s);
         let (slots, fitted) = match season_s.filter(shown_twice).or(profile::season_s(span_s)) {
-            Some(season_s) => History::of(train, &values, first..end, season_s).fit(),
-            None => history::unseasonal(&values),
+            Some(season_s) => History::of(grid, values, season_s).fit(),
+            None => history::unseasonal(values),
         };
         let limit = |v: &f64| v.clamp(-LARGEST, LARGEST);
         let [sharp, smooth] = fitted.residuals;
@@ -142,9 +142,20 @@ impl Residuals {
 
 /// The largest feature that is learnt from.
 fn most(sizes: impl Iterator<Item = f64>) -> f64 {
-    let sorted = stats::sorted(sizes);
-    let usual = USUAL * stats::quantile(&sorted, 0.5);
-    usual.max(stats::quantile(&sorted, 1.0 - LEFT_OUT)).max(1.0)
+    let mut sizes: Vec<f64> = sizes.collect();
+    let Some(last) = sizes.len().checked_sub(1) else {
+        return 1.0;
+    };
+    let nearly_all = ((sizes.len() as f64 * (1.0 - LEFT_OUT)) as usize).min(last);
+    let (lower, &mut most, _) = sizes.select_nth_unstable_by(nearly_all, f64::total_cmp);
+    // Half of nearly all is nearly half of all.
+    let middle = lower.len() / 2;
+    let usual = if lower.is_empty() {
+        most
+    } else {
+        *lower.select_nth_unstable_by(middle, f64::total_cmp).1
+    };
+    most.max(USUAL * usual).max(1.0)
 }
 
 fn relative(y: f64, centre: f64, scale: f64) -> f64 {

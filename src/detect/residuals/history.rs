@@ -2,8 +2,6 @@
 //!
 //! Owns: both forecasts as they are learnt. Does not own: the features made of their residuals.
 
-use std::ops::Range;
-
 use crate::detect::residuals::MIN_SCALE;
 use crate::detect::residuals::relative;
 use crate::detect::seasonal_median::filled;
@@ -12,7 +10,7 @@ use crate::detect::seasonal_median::profile::DAY_S;
 use crate::detect::seasonal_median::profile::Slots;
 use crate::detect::seasonal_median::slot_rows;
 use crate::math::stats;
-use crate::series::Window;
+use crate::series::Grid;
 
 /// Cycles that a median looks back at.
 const CYCLES: usize = 8;
@@ -25,11 +23,10 @@ const STRONGEST: f64 = 3.0;
 
 /// Training rows by cycle and slot.
 pub(super) struct History<'a> {
-    train: &'a Window,
     values: &'a [f64],
     slots: Slots,
-    /// Cycles since 1970 of the first cell.
-    first: i64,
+    /// By row, its cell.
+    cell: Vec<usize>,
     /// Means of the rows of each slot of each cycle, in order of time; NaN is a gap.
     cells: Vec<f64>,
 }
@@ -55,33 +52,22 @@ pub(super) fn unseasonal(values: &[f64]) -> (Slots, Fitted) {
 }
 
 impl<'a> History<'a> {
-    /// The rows with data lie in `rows`.
-    pub(super) fn of(
-        train: &'a Window,
-        values: &'a [f64],
-        rows: Range<usize>,
-        season_s: i64,
-    ) -> History<'a> {
-        let step_s = train.grid.step_s;
-        let slots = Slots { season_s, slot_s: step_s * slot_rows(step_s, season_s) };
-        let cycle = |row: usize| train.grid.time(row).div_euclid(season_s);
-        let (first, last) = (cycle(rows.start), cycle(rows.end - 1));
-        let mut history = History { train, values, slots, first, cells: Vec::new() };
-        let mut cells = vec![(0.0, 0.0); (last - first + 1) as usize * slots.count()];
-        for row in rows.filter(|&row| values[row].is_finite()) {
-            let (mean, n) = &mut cells[history.cell(row)];
+    /// The first and the last row have data.
+    pub(super) fn of(grid: Grid, values: &'a [f64], season_s: i64) -> History<'a> {
+        let slots = Slots { season_s, slot_s: grid.step_s * slot_rows(grid.step_s, season_s) };
+        let cycle = |row: usize| grid.time(row).div_euclid(season_s);
+        let (first, n_slots) = (cycle(0), slots.count());
+        let of = |row: usize| (cycle(row) - first) as usize * n_slots + slots.of(grid.time(row));
+        let cell: Vec<usize> = (0..values.len()).map(of).collect();
+        let n_cycles = cell.last().map_or(1, |last| last / n_slots + 1);
+        let mut cells = vec![(0.0, 0.0); n_cycles * n_slots];
+        for row in (0..values.len()).filter(|&row| values[row].is_finite()) {
+            let (mean, n) = &mut cells[cell[row]];
             *n += 1.0;
             *mean += (values[row] - *mean) / *n; // a running mean: a sum may overflow
         }
         let mean = |(mean, n): (f64, f64)| if n > 0.0 { mean } else { f64::NAN };
-        history.cells = cells.into_iter().map(mean).collect();
-        history
-    }
-
-    fn cell(&self, row: usize) -> usize {
-        let time_s = self.train.grid.time(row);
-        let cycle = time_s.div_euclid(self.slots.season_s) - self.first;
-        cycle as usize * self.slots.count() + self.slots.of(time_s)
+        History { values, slots, cell, cells: cells.into_iter().map(mean).collect() }
     }
 
     /// Both forecasts.
@@ -147,7 +133,7 @@ impl<'a> History<'a> {
     fn errors(&self, expected: &[f64]) -> Vec<f64> {
         let error = |row: usize| {
             let y = self.values[row];
-            if y.is_finite() { y - expected[self.cell(row)] } else { f64::NAN }
+            if y.is_finite() { y - expected[self.cell[row]] } else { f64::NAN }
         };
         (0..self.values.len()).map(error).collect()
     }
@@ -155,7 +141,7 @@ impl<'a> History<'a> {
     fn grouped(&self, errors: &[f64], group: impl Fn(usize) -> usize, n: usize) -> Vec<Vec<f64>> {
         let mut groups = vec![Vec::new(); n];
         for (row, error) in errors.iter().enumerate().filter(|(_, e)| !e.is_nan()) {
-            groups[group(self.cell(row))].push(error.abs());
+            groups[group(self.cell[row])].push(error.abs());
         }
         groups
     }
@@ -164,7 +150,7 @@ impl<'a> History<'a> {
         let n_slots = self.slots.count();
         let of = |(row, error): (usize, &f64)| match error.is_nan() {
             true => f64::NAN,
-            false => relative(*error, 0.0, scale[self.cell(row) % n_slots]),
+            false => relative(*error, 0.0, scale[self.cell[row] % n_slots]),
         };
         errors.iter().enumerate().map(of).collect()
     }
