@@ -63,7 +63,7 @@ pub(in crate::detect) fn fit(
     if features.len() < residuals::MIN_ROWS {
         return Err(FitError::TooFewRows { have: features.len(), want: residuals::MIN_ROWS });
     }
-    let rows: Vec<Row> = features.iter().map(rounded).collect();
+    let rows: Vec<Row> = features.iter().map(sizes).collect();
     let forest = Forest::grow(&rows, config.trees, context.seed, context.keep_going)
         .ok_or(FitError::Stopped)?;
     Ok(Box::new(Isolation { residuals, forest }))
@@ -102,8 +102,9 @@ struct Isolation {
     forest: Forest,
 }
 
-fn rounded(features: &Features) -> Row {
-    features.map(|f| f as f32)
+/// A dip is as strange as a surge: of sizes alone, eight cuts tell more.
+fn sizes(features: &Features) -> Row {
+    features.map(|f| f.abs() as f32)
 }
 
 impl Isolation {
@@ -123,7 +124,7 @@ impl Model for Isolation {
 
     fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
         let features = self.residuals.features(window, first);
-        let rows: Vec<Row> = features.iter().map(rounded).collect();
+        let rows: Vec<Row> = features.iter().map(sizes).collect();
         let raw = |(features, score): (&Features, f64)| match features[0].is_nan() {
             true => Raw::UNKNOWN,
             false => Raw { value: self.raw(score, features), forecast: None },

@@ -114,7 +114,7 @@ impl<'a> History<'a> {
         let settled = ((cycles - 1) / 2).clamp(1, SETTLED);
         let mut known = vec![f64::NAN; self.cells.len()];
         let mut last = vec![f64::NAN; n_slots];
-        for slot in 0..n_slots {
+        for (slot, last) in last.iter_mut().enumerate() {
             let mut recent = Recent::default();
             for cell in (slot..self.cells.len()).step_by(n_slots) {
                 if recent.n >= settled {
@@ -124,7 +124,7 @@ impl<'a> History<'a> {
                     recent.push(self.cells[cell]);
                 }
             }
-            last[slot] = recent.median();
+            *last = recent.median();
         }
         (known, last)
     }
