@@ -176,8 +176,12 @@ fn features(sharp: &[f64], smooth: &[f64], first: usize) -> Vec<Features> {
 /// The mean of the last four residuals without gaps.
 fn mean(residuals: &[f64], i: usize) -> f64 {
     let last = &residuals[i.saturating_sub(LOOKBACK)..=i];
-    let known = || last.iter().filter(|r| !r.is_nan());
-    known().map(|r| r.clamp(-DAMPED, DAMPED)).sum::<f64>() / known().count() as f64
+    let add = |(sum, n): (f64, f64), r: &f64| match r.is_nan() {
+        true => (sum, n),
+        false => (sum + r.clamp(-DAMPED, DAMPED), n + 1.0),
+    };
+    let (sum, n) = last.iter().fold((0.0, 0.0), add);
+    sum / n
 }
 
 #[cfg(test)]

@@ -245,6 +245,16 @@ impl simd::Kernel for Grow<'_> {
                 continue;
             };
             tree.cut[node.place] = cut;
+            if node.depth + 1 == DEPTH {
+                // Nothing below asks which they are, only how many.
+                let n_left = points.iter().filter(|point| is_left(point, cut)).count();
+                let counts = [n_left, points.len() - n_left];
+                let leaves = &mut tree.path[2 * node.place - PLACES..][..2];
+                leaves.iter_mut().zip(counts).for_each(|(leaf, n)| {
+                    *leaf = DEPTH as f32 + self.paths[n];
+                });
+                continue;
+            }
             let middle = node.start + partition(points, cut);
             let (place, depth) = (2 * node.place, node.depth + 1);
             open[n_open] = Node { place, depth, start: node.start, end: middle };
@@ -282,13 +292,18 @@ fn cut(points: &[Keys], random: &mut Random) -> Option<i32> {
     Some(if threshold < high { threshold.max(low) } else { low } | feature as i32)
 }
 
+#[inline(always)]
+fn is_left(point: &Keys, cut: i32) -> bool {
+    point[(cut & NAME) as usize] <= cut
+}
+
 /// Brings the points up to the cut to the front; how many they are.
 #[inline(always)]
 fn partition(points: &mut [Keys], cut: i32) -> usize {
     let mut n_left = 0;
     for i in 0..points.len() {
         // Without a branch: which side it is on cannot be foretold.
-        let left = points[i][(cut & NAME) as usize] <= cut;
+        let left = is_left(&points[i], cut);
         points.swap(i, n_left);
         n_left += usize::from(left);
     }
