@@ -7,9 +7,12 @@
 
 #[cfg(feature = "deep")]
 pub mod deep;
+pub mod isolation_forest;
+pub mod one_class_svm;
 mod parts;
 pub mod sarimax;
 pub mod random_forest;
+mod residuals;
 pub mod seasonal_median;
 pub mod stl;
 
@@ -40,6 +43,10 @@ pub enum Config {
     Sarimax(sarimax::Config),
     /// Distance to a random forest's forecast from seasonal lags and the calendar.
     RandomForest(random_forest::Config),
+    /// How few random cuts set the residuals apart.
+    IsolationForest(isolation_forest::Config),
+    /// Distance from the support of the residuals.
+    OneClassSvm(one_class_svm::Config),
     /// Reconstruction error of a convolutional autoencoder over the window.
     #[cfg(feature = "deep")]
     Autoencoder(deep::autoencoder::Config),
@@ -52,6 +59,8 @@ impl Config {
         "stl",
         "sarimax",
         "random_forest",
+        "isolation_forest",
+        "one_class_svm",
         #[cfg(feature = "deep")]
         "autoencoder",
     ];
@@ -63,6 +72,8 @@ impl Config {
             "stl" => Some(Config::Stl(Default::default())),
             "sarimax" => Some(Config::Sarimax(Default::default())),
             "random_forest" => Some(Config::RandomForest(Default::default())),
+            "isolation_forest" => Some(Config::IsolationForest(Default::default())),
+            "one_class_svm" => Some(Config::OneClassSvm(Default::default())),
             #[cfg(feature = "deep")]
             "autoencoder" => Some(Config::Autoencoder(Default::default())),
             _ => None,
@@ -85,6 +96,8 @@ impl Config {
             Config::Stl(_) => "stl",
             Config::Sarimax(_) => "sarimax",
             Config::RandomForest(_) => "random_forest",
+            Config::IsolationForest(_) => "isolation_forest",
+            Config::OneClassSvm(_) => "one_class_svm",
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => "autoencoder",
         }
@@ -93,18 +106,18 @@ impl Config {
     /// Whether one model sees all features of an entity at once; otherwise there is one per feature.
     pub fn joint(&self) -> bool {
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) | Config::Sarimax(_) | Config::RandomForest(_) => false,
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => true,
+            _ => false,
         }
     }
 
     /// Points of history without which a fit is refused.
     pub fn min_rows(&self) -> usize {
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) | Config::Sarimax(_) | Config::RandomForest(_) => 8,
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => 2 * config.window,
+            _ => 8,
         }
     }
 
@@ -113,9 +126,9 @@ impl Config {
         #[cfg(not(feature = "deep"))]
         let _ = window;
         match self {
-            Config::SeasonalMedian(_) | Config::Stl(_) | Config::Sarimax(_) | Config::RandomForest(_) => {}
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.window = window,
+            _ => {}
         }
     }
 
@@ -126,6 +139,8 @@ impl Config {
             Config::Stl(config) => config.problem(),
             Config::Sarimax(config) => config.problem(),
             Config::RandomForest(config) => config.problem(),
+            Config::IsolationForest(config) => config.problem(),
+            Config::OneClassSvm(config) => config.problem(),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.problem(),
         }
@@ -145,6 +160,8 @@ impl Config {
             Config::Stl(config) => stl::fit(config, train, context),
             Config::Sarimax(config) => sarimax::fit(config, train, context),
             Config::RandomForest(config) => random_forest::fit(config, train, context),
+            Config::IsolationForest(config) => isolation_forest::fit(config, train, context),
+            Config::OneClassSvm(config) => one_class_svm::fit(config, train, context),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => deep::autoencoder::fit(config, train, context),
         }
@@ -160,6 +177,8 @@ impl Config {
             Config::Stl(_) => stl::restore(parts),
             Config::Sarimax(_) => sarimax::restore(parts),
             Config::RandomForest(_) => random_forest::restore(parts),
+            Config::IsolationForest(_) => isolation_forest::restore(parts),
+            Config::OneClassSvm(_) => one_class_svm::restore(parts),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => deep::autoencoder::restore(config, parts),
         }

@@ -97,7 +97,7 @@ pub(in crate::detect) fn restore(parts: Parts) -> Result<Box<dyn Model>, Restore
 }
 
 /// Rows per slot; a slot is never longer than a fourth of the season.
-fn slot_rows(step_s: i64, season_s: i64) -> i64 {
+pub(in crate::detect) fn slot_rows(step_s: i64, season_s: i64) -> i64 {
     let longest = MIN_SLOT_S.min(season_s / 4).max(1);
     (longest / step_s).max(1)
 }
@@ -157,7 +157,7 @@ impl History {
 
 /// Slots without data take the mean of their nearest neighbours within the hour, else the median of
 /// the same time on other days, else `global`.
-fn filled(centre: &[f64], slots: Slots, global: f64) -> Vec<f64> {
+pub(in crate::detect) fn filled(centre: &[f64], slots: Slots, global: f64) -> Vec<f64> {
     let n = centre.len();
     let near = ((NEAR_S / slots.slot_s).max(1) as usize).min(n / 2);
     let per_day = (DAY_S / slots.slot_s).max(1) as usize;

@@ -1,0 +1,311 @@
+//! Random trees that isolate points: few cuts isolate what lies alone.
+//!
+//! Owns: growing, scoring, and the numbers of a forest. Does not own: the features.
+//!
+//! Liu, Ting, Zhou: Isolation Forest (2008), as scikit-learn has it: samples without replacement, a
+//! random feature among those that vary in the node, a cut uniform in its range there, depth at most
+//! ⌈log₂ sample⌉, and the score 2^(−E(h)/c(sample)). A tree is a heap of full depth, so that the way to
+//! a leaf has no branch; below a leaf that is higher up, every place has its path length.
+//!
+//! Numbers are compared as whole ones in the same order. The two lowest bits of a cut name its feature,
+//! those of a value are zero: one comparison, one number to fetch, and 22 bits of a value that count.
+
+use crate::detect::RestoreError;
+use crate::detect::Tensor;
+use crate::detect::Tensors;
+use crate::detect::residuals::FEATURES;
+use crate::math::random::Random;
+use crate::math::simd;
+
+/// Points of a tree.
+pub(super) const SAMPLE: usize = 256;
+/// Cuts on the way to the lowest leaf, and places in a heap: the root is 1, and there are as many leaves.
+const DEPTH: usize = 8;
+const PLACES: usize = 1 << DEPTH;
+/// Rows that are scored by one tree before the next: both fit the nearest cache.
+const BLOCK: usize = 1024;
+/// Rows that go down a tree side by side.
+const LANES: usize = 8;
+
+/// Bits of a cut that name its feature.
+const NAME: i32 = FEATURES as i32 - 1;
+
+/// A point.
+pub(super) type Row = [f32; FEATURES];
+
+/// A point's values as whole numbers.
+type Keys = [i32; FEATURES];
+
+/// One tree.
+#[derive(Debug, Clone, PartialEq)]
+struct Tree {
+    /// The threshold's key and the feature; larger values go right.
+    cut: [i32; PLACES],
+    /// By leaf: cuts on the way, and those that would still isolate the points in it.
+    path: [f32; PLACES],
+}
+
+/// A fitted forest.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Forest {
+    sample: usize,
+    trees: Vec<Tree>,
+}
+
+/// Mean path length of an unsuccessful search in a binary tree of `n` points: c(n).
+pub(super) fn expected_path(n: usize) -> f64 {
+    const EULER: f64 = 0.577_215_664_901_532_9;
+    match n {
+        0 | 1 => 0.0,
+        2 => 1.0,
+        _ => 2.0 * ((n as f64 - 1.0).ln() + EULER) - 2.0 * (n as f64 - 1.0) / n as f64,
+    }
+}
+
+/// The whole number of a value; of two, the larger one's is the larger, or the same.
+#[inline(always)]
+fn key(value: f32) -> i32 {
+    let bits = (value + 0.0).to_bits() as i32; // −0 is 0
+    (bits ^ ((bits >> 31) & i32::MAX)) & !NAME
+}
+
+/// The value of a key, or of a cut.
+#[inline(always)]
+fn value(key: i32) -> f32 {
+    let key = key & !NAME;
+    f32::from_bits((key ^ ((key >> 31) & i32::MAX)) as u32)
+}
+
+impl Forest {
+    /// Grows trees, each on a sample of the rows, of which there is at least one; `None` if it was to
+    /// stop.
+    pub(super) fn grow(
+        rows: &[Row],
+        n_trees: usize,
+        seed: u64,
+        keep_going: &dyn Fn() -> bool,
+    ) -> Option<Forest> {
+        let mut random = Random::new(seed);
+        let sample = rows.len().min(SAMPLE);
+        let paths: Vec<f32> = (0..=SAMPLE).map(|n| expected_path(n) as f32).collect();
+        let keys: Vec<Keys> = rows.iter().map(|row| row.map(key)).collect();
+        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+        let mut points = Vec::with_capacity(sample);
+        let mut trees = Vec::with_capacity(n_trees);
+        for _ in 0..n_trees {
+            if trees.len() % 64 == 0 && !keep_going() {
+                return None;
+            }
+            points.clear();
+            for i in 0..sample {
+                // Fisher and Yates, whatever order the last tree left.
+                order.swap(i, i + random.below(rows.len() - i));
+                points.push(keys[order[i] as usize]);
+            }
+            trees.push(simd::widest(Grow {
+                points: &mut points,
+                random: &mut random,
+                paths: &paths,
+            }));
+        }
+        Some(Forest { sample, trees })
+    }
+
+    /// scikit-learn's score of each row, in 0..1; about ½ is usual, near 1 lies alone.
+    pub(super) fn scores(&self, rows: &[Row]) -> Vec<f64> {
+        let usual = self.trees.len() as f64 * expected_path(self.sample).max(1.0);
+        let score = |path: f32| (-f64::from(path) / usual).exp2();
+        let keys: Vec<Keys> = rows.iter().map(|row| row.map(key)).collect();
+        let mut paths = vec![0.0; rows.len()];
+        for (rows, paths) in keys.chunks(BLOCK).zip(paths.chunks_mut(BLOCK)) {
+            simd::widest(Descend { trees: &self.trees, rows, paths });
+        }
+        paths.into_iter().map(score).collect()
+    }
+
+    /// Points of each tree.
+    pub(super) fn sample(&self) -> usize {
+        self.sample
+    }
+
+    /// What has to be stored.
+    pub(super) fn tensors(&self) -> Vec<Tensor> {
+        let trees = &self.trees;
+        let cuts = || trees.iter().flat_map(|tree| tree.cut);
+        vec![
+            Tensor::flat("feature", cuts().map(|cut| (cut & NAME) as u8).collect()),
+            Tensor::flat("threshold", cuts().map(value).collect()),
+            Tensor::flat("path", trees.iter().flat_map(|t| t.path).collect()),
+        ]
+    }
+
+    /// The forest that the tensors came from.
+    ///
+    /// # Errors
+    /// They are not those of a forest.
+    pub(super) fn restore(sample: usize, tensors: &mut Tensors) -> Result<Forest, RestoreError> {
+        let fail = |what: &str| RestoreError(format!("isolation forest: {what}"));
+        let feature = tensors.take_flat::<u8>("feature")?;
+        let n = feature.len();
+        let (threshold, path) =
+            (tensors.take::<f32>("threshold", &[n])?, tensors.take::<f32>("path", &[n])?);
+        if n == 0 || !n.is_multiple_of(PLACES) || !(1..=SAMPLE).contains(&sample) {
+            return Err(fail("wanted whole trees, on a sample of 1 to 256"));
+        }
+        if feature.iter().any(|&f| usize::from(f) >= FEATURES) || path.iter().any(|&p| p < 0.0) {
+            return Err(fail("wanted features 0 to 3, and paths not below zero"));
+        }
+        let cuts: Vec<i32> =
+            threshold.iter().zip(feature).map(|(t, f)| key(*t) | i32::from(f)).collect();
+        let trees = cuts.as_chunks().0.iter().zip(path.as_chunks().0);
+        Ok(Forest {
+            sample,
+            trees: trees.map(|(cut, path)| Tree { cut: *cut, path: *path }).collect(),
+        })
+    }
+}
+
+/// Path lengths of rows, added up over trees.
+struct Descend<'a> {
+    trees: &'a [Tree],
+    rows: &'a [Keys],
+    paths: &'a mut [f32],
+}
+
+impl simd::Kernel for Descend<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let (rows, rows_rest) = self.rows.as_chunks::<LANES>();
+        let (paths, paths_rest) = self.paths.as_chunks_mut::<LANES>();
+        for tree in self.trees {
+            for (rows, paths) in rows.iter().zip(&mut *paths) {
+                descend(tree, rows, paths);
+            }
+            for (row, path) in rows_rest.iter().zip(&mut *paths_rest) {
+                descend(tree, std::array::from_ref(row), std::array::from_mut(path));
+            }
+        }
+    }
+}
+
+/// Rows go down a tree side by side: none waits for its own last step.
+#[inline(always)]
+fn descend<const N: usize>(tree: &Tree, rows: &[Keys; N], paths: &mut [f32; N]) {
+    // The remainders change nothing: they say that no place is outside of the heap.
+    let mut places = [1usize; N];
+    for _ in 0..DEPTH {
+        for (place, row) in places.iter_mut().zip(rows) {
+            let cut = tree.cut[*place % PLACES];
+            let right = row[(cut & NAME) as usize] > cut;
+            *place = 2 * *place + usize::from(right);
+        }
+    }
+    for (path, place) in paths.iter_mut().zip(places) {
+        *path += tree.path[place % PLACES];
+    }
+}
+
+/// Grows one tree, reordering its points.
+struct Grow<'a> {
+    points: &'a mut [Keys],
+    random: &'a mut Random,
+    paths: &'a [f32],
+}
+
+/// Points that are still together, and where.
+#[derive(Clone, Copy)]
+struct Node {
+    place: usize,
+    depth: usize,
+    start: usize,
+    end: usize,
+}
+
+impl simd::Kernel for Grow<'_> {
+    type Output = Tree;
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) -> Tree {
+        let mut tree = Tree { cut: [key(f32::MAX); PLACES], path: [0.0; PLACES] };
+        let root = Node { place: 1, depth: 0, start: 0, end: self.points.len() };
+        let mut open = [root; DEPTH + 2];
+        let mut n_open = 1;
+        while n_open > 0 {
+            n_open -= 1;
+            let node = open[n_open];
+            let points = &mut self.points[node.start..node.end];
+            let cut = if node.depth < DEPTH { cut(points, self.random) } else { None };
+            let Some(cut) = cut else {
+                let path = node.depth as f32 + self.paths[points.len().min(SAMPLE)];
+                let width = 1 << (DEPTH - node.depth);
+                let first = node.place * width - PLACES;
+                tree.path[first..first + width].fill(path);
+                continue;
+            };
+            tree.cut[node.place] = cut;
+            if node.depth + 1 == DEPTH {
+                // Nothing below asks which they are, only how many.
+                let n_left = points.iter().filter(|point| is_left(point, cut)).count();
+                let counts = [n_left, points.len() - n_left];
+                let leaves = &mut tree.path[2 * node.place - PLACES..][..2];
+                leaves.iter_mut().zip(counts).for_each(|(leaf, n)| {
+                    *leaf = DEPTH as f32 + self.paths[n];
+                });
+                continue;
+            }
+            let middle = node.start + partition(points, cut);
+            let (place, depth) = (2 * node.place, node.depth + 1);
+            open[n_open] = Node { place, depth, start: node.start, end: middle };
+            open[n_open + 1] = Node { place: place + 1, depth, start: middle, end: node.end };
+            n_open += 2;
+        }
+        tree
+    }
+}
+
+/// A cut by a feature that varies: at least at its smallest value, below its largest.
+#[inline(always)]
+fn cut(points: &[Keys], random: &mut Random) -> Option<i32> {
+    let (mut low, mut high) = (*points.first()?, *points.first()?);
+    for point in points {
+        for k in 0..FEATURES {
+            low[k] = low[k].min(point[k]);
+            high[k] = high[k].max(point[k]);
+        }
+    }
+    let mut varying = [0; FEATURES];
+    let mut n = 0;
+    for k in 0..FEATURES {
+        varying[n % FEATURES] = k;
+        n += usize::from(high[k] > low[k]);
+    }
+    if n == 0 {
+        return None;
+    }
+    let bits = random.next_u64();
+    let feature = varying[(((bits >> 32) * n as u64) >> 32) as usize % FEATURES];
+    let (low, high) = (low[feature], high[feature]);
+    let unit = (bits as u32 >> 8) as f32 / (1u32 << 24) as f32;
+    let threshold = key(value(low) + unit * (value(high) - value(low)));
+    Some(if threshold < high { threshold.max(low) } else { low } | feature as i32)
+}
+
+#[inline(always)]
+fn is_left(point: &Keys, cut: i32) -> bool {
+    point[(cut & NAME) as usize] <= cut
+}
+
+/// Brings the points up to the cut to the front; how many they are.
+#[inline(always)]
+fn partition(points: &mut [Keys], cut: i32) -> usize {
+    let mut n_left = 0;
+    for i in 0..points.len() {
+        // Without a branch: which side it is on cannot be foretold.
+        let left = is_left(&points[i], cut);
+        points.swap(i, n_left);
+        n_left += usize::from(left);
+    }
+    n_left
+}
