@@ -197,7 +197,11 @@ fn job(work: &Work, window: &Window) -> Result<Box<dyn FnMut()>, String> {
             let (period, robust) = (*period, *robust);
             let values = traffic::filled(&window.column(0));
             Ok(Box::new(move || {
-                black_box(decompose::stl(&values, period, robust, &|| true));
+                black_box(decompose::stl(
+                    &values,
+                    decompose::Settings::new(period, robust),
+                    &|| true,
+                ));
             }))
         }
         Work::Detector(settings) | Work::WithoutGaps(settings) => {

@@ -51,7 +51,9 @@ impl Inputs {
 
     /// What is to be watched, with the queries for either kind of server.
     pub(super) fn candidates(&self, config: &Config) -> Result<Vec<Candidate>, Error> {
-        let Some(watches) = &config.watches else { return Ok(Candidate::discoverable(&config.calendar)) };
+        let Some(watches) = &config.watches else {
+            return Ok(Candidate::discoverable(&config.calendar));
+        };
         let classic = match &self.config_file {
             // In a CSV file there is no PromQL that anyone could refuse.
             Some(path) if !matches!(config.source, Some(source::Config::Csv(_))) => {

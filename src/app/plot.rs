@@ -204,8 +204,8 @@ fn taken_apart(
     if len.saturating_mul(period) > MOST_WORK {
         return wrong(format!("{period} rows in a season of {season}; wanted a longer --bucket"));
     }
-    let filled = filled(&shown.values);
-    let parts = decompose::stl(&filled, period, true, &|| true).ok_or("stopped")?;
+    let settings = decompose::Settings::new(period, true);
+    let parts = decompose::stl(&shown.values, settings, &|| true).ok_or("stopped")?;
     let left = shown.values.iter().zip(&parts.season).zip(&parts.trend);
     Ok(Components {
         title: file_name(picture.input),
@@ -218,32 +218,4 @@ fn taken_apart(
         trend: parts.trend,
         season: parts.season,
     })
-}
-
-/// Gaps on the straight line between their neighbours; there are no residuals of them.
-fn filled(values: &[f64]) -> Vec<f64> {
-    let known: Vec<usize> = (0..values.len()).filter(|&i| values[i].is_finite()).collect();
-    let fill = |i: usize| {
-        let after = known.partition_point(|&k| k < i);
-        match (after.checked_sub(1).map(|before| known[before]), known.get(after)) {
-            (Some(from), Some(&to)) => {
-                let part = (i - from) as f64 / (to - from) as f64;
-                values[from] * (1.0 - part) + values[to] * part
-            }
-            (Some(only), None) | (None, Some(&only)) => values[only],
-            (None, None) => 0.0,
-        }
-    };
-    (0..values.len()).map(|i| if values[i].is_finite() { values[i] } else { fill(i) }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gaps_are_bridged() {
-        let nan = f64::NAN;
-        assert_eq!(filled(&[nan, 1.0, nan, nan, 4.0, nan]), [1.0, 1.0, 2.0, 3.0, 4.0, 4.0]);
-    }
 }

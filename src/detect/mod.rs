@@ -10,9 +10,9 @@ pub mod deep;
 pub mod isolation_forest;
 pub mod one_class_svm;
 mod parts;
-pub mod sarimax;
 pub mod random_forest;
 mod residuals;
+pub mod sarimax;
 pub mod seasonal_median;
 pub mod stl;
 

@@ -127,7 +127,7 @@ pub(in crate::detect) fn fit(
     for ((hour, target), unseen) in lesson.hours.iter().zip(&lesson.targets).zip(unseen) {
         errors[*hour].extend(Some((target - unseen).abs()).filter(|error| error.is_finite()));
     }
-    let scales = profile::scales(&errors).into_iter();
+    let scales = profile::group_scales(&mut errors).into_iter();
     let scale = scales.map(|scale| scale.clamp(MIN_SCALE, MAX_SCALE) as f32).collect();
     Ok(Box::new(Fitted { times, usual, bins, forest, scale }))
 }

@@ -288,7 +288,7 @@ fn finished(
     for ((centre, hour), value) in rows.filter(|(_, value)| value.is_finite()) {
         errors[hour].push((value - centre).abs());
     }
-    let scales = profile::scales(&errors);
+    let scales = profile::group_scales(&mut errors);
     model.scale = scales.into_iter().map(|s| s.clamp(MIN_SCALE, f64::MAX)).collect();
     Ok(model)
 }
@@ -314,7 +314,8 @@ impl Unit {
     fn of(values: &[f64]) -> Unit {
         let sorted = stats::sorted(values.iter().copied());
         let at = |q| stats::quantile(&sorted, q);
-        let spreads = [(at(0.75) - at(0.25)) / 1.349, (at(0.95) - at(0.05)) / 3.29, at(1.0) - at(0.0)];
+        let spreads =
+            [(at(0.75) - at(0.25)) / 1.349, (at(0.95) - at(0.05)) / 3.29, at(1.0) - at(0.0)];
         let scale = spreads.into_iter().find(|&s| s > f64::MIN_POSITIVE).unwrap_or(1.0);
         Unit { centre: at(0.5), scale }
     }

@@ -215,7 +215,8 @@ pub(super) fn learn(
     let mut errors = vec![Vec::new(); 24];
     known().for_each(|i| errors[times.hour(slot(i))].push(off[i].abs()));
     known().next()?;
-    let spread = profile::scales(&errors).iter().map(|s| s.min(MAX_NUMBER) as f32).collect();
+    let spread =
+        profile::group_scales(&mut errors).iter().map(|s| s.min(MAX_NUMBER) as f32).collect();
     let usual = Usual { centre: means.usual(times).iter().map(|&c| c as f32).collect(), spread };
     let odd = |i: usize| off[i].abs() > ODD * f64::from(usual.spread[times.hour(slot(i))]);
     let carried = |at: Option<usize>| {

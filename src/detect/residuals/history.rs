@@ -44,7 +44,7 @@ pub(super) fn unseasonal(values: &[f64]) -> (Slots, Fitted) {
     let centre = stats::median(values.iter().copied());
     let errors: Vec<f64> =
         values.iter().filter(|v| v.is_finite()).map(|v| (v - centre).abs()).collect();
-    let scale = profile::scales(&[errors])[0].max(MIN_SCALE);
+    let scale = profile::group_scales(&mut [errors])[0].max(MIN_SCALE);
     let residuals: Vec<f64> = values.iter().map(|y| relative(*y, centre, scale)).collect();
     let slot = [vec![centre], vec![scale], vec![centre], vec![scale]];
     let slots = Slots { season_s: 1, slot_s: 1 };
@@ -74,9 +74,10 @@ impl<'a> History<'a> {
     pub(super) fn fit(&self) -> (Slots, Fitted) {
         let (known, last) = self.medians();
         let known_errors = self.errors(&known);
-        let by_slot =
+        let mut by_slot =
             self.grouped(&known_errors, |cell| cell % self.slots.count(), self.slots.count());
-        let scale: Vec<f64> = profile::scales(&by_slot).iter().map(|s| s.max(MIN_SCALE)).collect();
+        let scale: Vec<f64> =
+            profile::group_scales(&mut by_slot).iter().map(|s| s.max(MIN_SCALE)).collect();
 
         let smooth = smooth(&known);
         let levels = self.levels(&smooth, stats::median(scale.iter().copied()));
@@ -85,8 +86,9 @@ impl<'a> History<'a> {
         let level_known: Vec<f64> =
             smooth.iter().enumerate().map(|(cell, s)| s + late(cell)).collect();
         let smooth_errors = self.errors(&level_known);
-        let by_hour = self.grouped(&smooth_errors, |cell| self.hour(cell % self.slots.count()), 24);
-        let by_hour = profile::scales(&by_hour);
+        let mut by_hour =
+            self.grouped(&smooth_errors, |cell| self.hour(cell % self.slots.count()), 24);
+        let by_hour = profile::group_scales(&mut by_hour);
         let width: Vec<f64> =
             (0..self.slots.count()).map(|slot| by_hour[self.hour(slot)].max(MIN_SCALE)).collect();
 

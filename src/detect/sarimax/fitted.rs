@@ -148,13 +148,7 @@ impl Fitted {
 
     /// What the ARMA knew one horizon before each of the rows `first..` adds to its forecast.
     /// `errors` are rows less their means; the first is at `start_s`.
-    fn remembered(
-        &self,
-        ready: &Ready,
-        errors: &[f64],
-        start_s: i64,
-        first: usize,
-    ) -> Vec<f64> {
+    fn remembered(&self, ready: &Ready, errors: &[f64], start_s: i64, first: usize) -> Vec<f64> {
         let horizon = self.meta.horizon as i64;
         let anchor = self.anchor_rows() as i64;
         // Rows are counted from 1970: what a row sees does not depend on where the window begins.
@@ -168,7 +162,8 @@ impl Fitted {
             let last = end.min(block + anchor);
             for row in block - anchor..last {
                 // Rows before the window were not seen: there the regression is all that is known.
-                if let Some(&error) = usize::try_from(row - begin).ok().and_then(|i| errors.get(i)) {
+                if let Some(&error) = usize::try_from(row - begin).ok().and_then(|i| errors.get(i))
+                {
                     tracker.step(self.believed(&tracker, error));
                 }
                 if row >= known {
@@ -198,8 +193,7 @@ impl Fitted {
         let moments = moments(&self.meta.calendar, grid, from);
         let means = self.means(ready, &moments);
         let value = |i: usize| window.row(i).first().copied().unwrap_or(f64::NAN);
-        let errors: Vec<f64> =
-            means.iter().zip(from..).map(|(mean, i)| value(i) - mean).collect();
+        let errors: Vec<f64> = means.iter().zip(from..).map(|(mean, i)| value(i) - mean).collect();
         let remembered = self.remembered(ready, &errors, grid.time(from), first - from);
         let hour = |at: &Moment| (at.second_of_week / HOUR_S) as usize % HOURS;
         let rows = means.iter().zip(&moments).skip(first - from).zip(remembered);

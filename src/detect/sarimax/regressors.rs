@@ -130,10 +130,9 @@ mod tests {
 
     #[test]
     fn moments_are_the_calendars_through_a_clock_change() {
-        let calendar: Calendar = serde_json::from_str(
-            r#"{"time_zone": "Europe/Rome", "holidays": ["2024-03-31"]}"#,
-        )
-        .unwrap();
+        let calendar: Calendar =
+            serde_json::from_str(r#"{"time_zone": "Europe/Rome", "holidays": ["2024-03-31"]}"#)
+                .unwrap();
         let grid = Grid { start_s: 1_711_500_000, step_s: 1_800, len: 400 };
         for from in [0, 7, 100] {
             for (i, moment) in moments(&calendar, grid, from).into_iter().enumerate() {

@@ -142,7 +142,8 @@ fn yesterdays_numbers_lead_to_the_same_optimum() {
 fn orders_are_searched_for_and_settings_refused() {
     let config = |text: &str| serde_json::from_str::<detect::Config>(text).unwrap();
     let auto = config(r#"{"sarimax": {"order": "auto"}}"#);
-    let model = auto.fit(&window(1800, wave(1800, 48 * 20)), &FitContext::new(1, &|| true)).unwrap();
+    let model =
+        auto.fit(&window(1800, wave(1800, 48 * 20)), &FitContext::new(1, &|| true)).unwrap();
     let found = model.parts().meta["order"].clone();
     assert!((1..3).contains(&found["p"].as_u64().unwrap()), "{found}");
     assert_eq!(auto.problem(), None);
@@ -168,7 +169,12 @@ fn foreign_parts_are_refused() {
     assert!(spoilt(&|parts| parts.meta["regressors"]["daily"] = (1u64 << 62).into()).is_err());
     assert!(spoilt(&|parts| parts.meta["step_s"] = 0.into()).is_err());
     assert!(spoilt(&|parts| parts.meta["detector"] = "stl".into()).is_err());
-    assert!(spoilt(&|parts| { parts.tensors.pop(); }).is_err());
+    assert!(
+        spoilt(&|parts| {
+            parts.tensors.pop();
+        })
+        .is_err()
+    );
     let unstable = crate::detect::Tensor::flat("parameters", vec![1.5, 0.2, 0.0]);
     assert!(spoilt(&|parts| parts.tensors[0] = unstable.clone()).is_err());
 }

@@ -99,6 +99,12 @@ pub(in crate::detect) fn scales(
 ) -> Vec<f64> {
     let mut groups: Vec<Vec<f64>> = vec![Vec::new(); GROUPS as usize];
     errors.for_each(|(slot, error)| groups[slots.group(slot)].push(error));
+    let by_group = group_scales(&mut groups);
+    (0..slots.count()).map(|slot| by_group[slots.group(slot)]).collect()
+}
+
+/// A scale per group of absolute errors: the group's own, shrunk towards that of everything.
+pub(in crate::detect) fn group_scales(groups: &mut [Vec<f64>]) -> Vec<f64> {
     let sigma = |errors: &mut [f64]| stats::SIGMA_PER_MAD * stats::median_of(errors);
     let global = sigma(&mut groups.concat());
     let global = if global.is_finite() { global } else { 1.0 };
@@ -107,8 +113,7 @@ pub(in crate::detect) fn scales(
         let own = if errors.is_empty() { global } else { sigma(errors) };
         ((n * own + SHRINK * global) / (n + SHRINK)).max(LEAST * global)
     };
-    let by_group: Vec<f64> = groups.iter_mut().map(scale).collect();
-    (0..slots.count()).map(|slot| by_group[slots.group(slot)]).collect()
+    groups.iter_mut().map(scale).collect()
 }
 
 /// The fitted model: centre and scale per slot, rounded as they are stored.

@@ -94,7 +94,7 @@ impl Order {
 }
 
 /// A number without bounds as a partial autocorrelation.
-pub fn squash(x: f64) -> f64 {
+pub(super) fn squash(x: f64) -> f64 {
     x / (1.0 + x * x).sqrt()
 }
 
@@ -157,13 +157,7 @@ impl<T: Real> Arma<T> {
 }
 
 /// `(1 + sign·Σ aᵢ Bⁱ)(1 + sign·Σ bⱼ Bʲˢ) = 1 + sign·Σ cₖ Bᵏ`: c, and where it may not be zero.
-fn product<T: Real>(
-    a: &[T],
-    b: &[T],
-    season: usize,
-    sign: f64,
-    r: usize,
-) -> (Vec<T>, Vec<usize>) {
+fn product<T: Real>(a: &[T], b: &[T], season: usize, sign: f64, r: usize) -> (Vec<T>, Vec<usize>) {
     let mut c = vec![T::splat(0.0); r];
     let mut lags: Vec<usize> = (0..a.len()).collect();
     c[..a.len()].copy_from_slice(a);
@@ -220,7 +214,8 @@ mod tests {
 
     #[test]
     fn factors_multiply_out() {
-        let order = Order { p: 1, q: 1, seasonal_p: 1, seasonal_q: 1, season: 3, ..Order::default() };
+        let order =
+            Order { p: 1, q: 1, seasonal_p: 1, seasonal_q: 1, season: 3, ..Order::default() };
         let arma = Arma::new(&order, &[0.5, 0.4, 0.2, 0.3]);
         assert_eq!(arma.ar, [0.5, 0.0, 0.2, -0.1, 0.0]);
         assert_eq!(arma.ma, [0.4, 0.0, 0.3, 0.12, 0.0]);

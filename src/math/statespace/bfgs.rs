@@ -140,8 +140,8 @@ impl Inverse {
         let weight = (1.0 + dot(change, &moved) / rise) / rise;
         for i in 0..self.n {
             for j in 0..self.n {
-                self.h[i * self.n + j] += weight * step[i] * step[j]
-                    - (moved[i] * step[j] + step[i] * moved[j]) / rise;
+                self.h[i * self.n + j] +=
+                    weight * step[i] * step[j] - (moved[i] * step[j] + step[i] * moved[j]) / rise;
             }
         }
     }

@@ -191,9 +191,11 @@ impl<'a> Search<'a> {
             let arma = Arma::new(self.order, &parameters);
             let errors = simd::widest(Filter { arma: &arma, rows: &self.left });
             let best = errors.best(self.n).0;
-            values.extend(best.iter().take(points.len()).map(|&value| {
-                if value.is_finite() { -value } else { f64::INFINITY }
-            }));
+            values.extend(
+                best.iter()
+                    .take(points.len())
+                    .map(|&value| if value.is_finite() { -value } else { f64::INFINITY }),
+            );
         }
         values
     }

@@ -76,7 +76,11 @@ impl<T: Real> Gains<T> {
         }
         match &mut self.covariance {
             Covariance::Whole(p) => {
-                if seen { seen_whole::<T, FMA>(arma, p) } else { missing_whole::<T>(arma, p) }
+                if seen {
+                    seen_whole::<T, FMA>(arma, p)
+                } else {
+                    missing_whole::<T>(arma, p)
+                }
                 self.row[..arma.n_states()].copy_from_slice(&p[..arma.n_states()]);
                 self.steady = whole_is_steady(arma, p);
             }
@@ -168,7 +172,8 @@ mod tests {
 
     #[test]
     fn the_change_and_the_whole_agree() {
-        let order = Order { p: 1, q: 1, seasonal_p: 1, seasonal_q: 1, season: 6, ..Order::default() };
+        let order =
+            Order { p: 1, q: 1, seasonal_p: 1, seasonal_q: 1, season: 6, ..Order::default() };
         let arma = Arma::new(&order, &[0.7, 0.4, 0.5, 0.3]);
         let (mut fast, mut slow) = (Gains::new(&arma, false), Gains::new(&arma, true));
         for t in 0..400 {

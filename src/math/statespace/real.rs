@@ -53,11 +53,11 @@ impl Real for f64 {
 }
 
 /// How many numbers go side by side.
-pub const LANES: usize = 8;
+pub(super) const LANES: usize = 8;
 
 /// Numbers side by side: one recursion for as many sets of parameters, at hardly the cost of one.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Lanes(pub [f64; LANES]);
+pub(super) struct Lanes(pub [f64; LANES]);
 
 macro_rules! lanewise {
     ($trait:ident, $method:ident, $op:tt) => {

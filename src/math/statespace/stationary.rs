@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn stationary_covariance_is_its_own_next() {
-        let order = Order { p: 2, q: 1, seasonal_p: 1, seasonal_q: 2, season: 4, ..Order::default() };
+        let order =
+            Order { p: 2, q: 1, seasonal_p: 1, seasonal_q: 2, season: 4, ..Order::default() };
         let arma = Arma::new(&order, &[0.5, 0.3, 0.4, -0.6, 0.5, -0.2]);
         let r = arma.n_states();
         let p = whole(&arma, &first_row(&arma));

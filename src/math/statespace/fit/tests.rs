@@ -72,8 +72,7 @@ fn pairs() -> Vec<Pair> {
 fn likelihood_is_statsmodels() {
     assert_eq!(pairs().len(), 10);
     for pair in pairs() {
-        let have =
-            log_likelihood(&pair.rows, &pair.columns, &pair.order, &pair.at, pair.variance);
+        let have = log_likelihood(&pair.rows, &pair.columns, &pair.order, &pair.at, pair.variance);
         let off = (have - pair.log_likelihood).abs();
         assert!(off < 1e-6, "{}: {have} is off by {off:e}", pair.name);
     }
@@ -84,7 +83,6 @@ fn the_optimum_is_no_worse_than_statsmodels() {
     for mut pair in pairs() {
         let fit = fit(&pair.rows, &mut pair.columns, &pair.order, None, &|| true).unwrap();
         let better = fit.log_likelihood - pair.optimum;
-        println!("{better:+.3e} {:?} {}", fit.parameters, pair.name);
         assert!(better > -1e-5, "{}: {better}, {fit:?}", pair.name);
         // It is the likelihood at the parameters that it says.
         let at = Start { parameters: fit.parameters, beta: fit.beta };
