@@ -199,7 +199,7 @@ impl Model {
             let invert = |value| self.head.preprocess.invert(0, value);
             Band {
                 observed: invert(row[0]),
-                expected: invert(self.fitted.expected(time_s, forecast)),
+                expected: invert(forecast.expected),
                 lower: invert(forecast.centre - reach),
                 upper: invert(forecast.centre + reach),
             }

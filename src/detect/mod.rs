@@ -5,6 +5,7 @@
 //!
 //! A new detector is a file, a variant of [`Config`] and its arms below.
 
+mod averaged;
 #[cfg(feature = "deep")]
 pub mod deep;
 pub mod isolation_forest;
@@ -221,12 +222,6 @@ pub trait Model: Send + Sync {
         true
     }
 
-    /// What was expected at a time, where that is not the middle of the band of its row: what lasts
-    /// moves the band, not the expectation.
-    fn expected(&self, _time_s: i64, forecast: Forecast) -> f64 {
-        forecast.centre
-    }
-
     /// Each feature's share of the last row's raw score, summing to 1; joint detectors only.
     fn contributions(&self, _window: &Window) -> Option<Vec<f64>> {
         None
@@ -254,9 +249,26 @@ impl Raw {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Forecast {
     /// What was expected.
+    pub expected: f64,
+    /// The middle of the band; what lasts moves the band, and not what was expected.
     pub centre: f64,
     /// One unit of raw score.
     pub scale: f64,
+}
+
+impl Forecast {
+    /// A forecast in the middle of its band.
+    pub fn new(expected: f64, scale: f64) -> Forecast {
+        Forecast { expected, centre: expected, scale }
+    }
+
+    /// The raw score of `y`, unknown where that is a gap.
+    pub fn judge(self, y: f64) -> Raw {
+        let value = (y - self.centre).abs() / self.scale;
+        // Not min alone, which takes NaN for a number.
+        let value = if value.is_nan() { value } else { value.min(f64::MAX) };
+        Raw { value, forecast: Some(self) }
+    }
 }
 
 /// Why nothing was learnt.

@@ -18,6 +18,8 @@ use crate::detect::Raw;
 use crate::detect::RestoreError;
 use crate::detect::Tensor;
 use crate::detect::Tensors;
+use crate::detect::averaged;
+use crate::detect::averaged::averaged;
 use crate::detect::seasonal_median::profile;
 use crate::detect::seasonal_median::profile::DAY_S;
 use crate::series::Window;
@@ -54,11 +56,20 @@ pub struct Config {
     pub max_features: f64,
     /// Rows drawn for each tree, at most; years of history make no larger model.
     pub max_samples: usize,
+    /// Newest points whose deviations are averaged; 1 judges each by itself. By default 4 where points are
+    /// a quarter of an hour apart or more, else 1.
+    pub mean_of: Option<usize>,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { trees: 100, min_samples_leaf: 5, max_features: 0.5, max_samples: 5_000 }
+        Config {
+            trees: 100,
+            min_samples_leaf: 5,
+            max_features: 0.5,
+            max_samples: 5_000,
+            mean_of: None,
+        }
     }
 }
 
@@ -75,7 +86,7 @@ impl Config {
         } else if !share {
             "max_features: a share above 0 and up to 1".to_string()
         } else {
-            return None;
+            return averaged::problem(self.mean_of);
         };
         Some(format!("{NAME} wants {wanted}"))
     }
@@ -129,7 +140,8 @@ pub(in crate::detect) fn fit(
     }
     let scales = profile::group_scales(&mut errors).into_iter();
     let scale = scales.map(|scale| scale.clamp(MIN_SCALE, MAX_SCALE) as f32).collect();
-    Ok(Box::new(Fitted { times, usual, bins, forest, scale }))
+    let fitted = Fitted { times, usual, bins, forest, scale };
+    Ok(averaged(fitted, config.mean_of, step_s))
 }
 
 /// The model that [`Model::parts`] came from.
@@ -137,6 +149,10 @@ pub(in crate::detect) fn fit(
 /// # Errors
 /// The parts are not those of this detector.
 pub(in crate::detect) fn restore(parts: Parts) -> Result<Box<dyn Model>, RestoreError> {
+    averaged::restore(parts, restored)
+}
+
+fn restored(parts: Parts) -> Result<Fitted, RestoreError> {
     let fail = |what: &str| RestoreError(format!("{NAME}: {what}"));
     let meta: Meta = serde_json::from_value(parts.meta).map_err(|e| fail(&e.to_string()))?;
     if meta.detector != NAME {
@@ -156,7 +172,7 @@ pub(in crate::detect) fn restore(parts: Parts) -> Result<Box<dyn Model>, Restore
     if !scale.iter().all(|&s| s > 0.0) {
         return Err(fail("scales must be above zero"));
     }
-    Ok(Box::new(Fitted { times, usual: Usual { centre, spread }, bins, forest, scale }))
+    Ok(Fitted { times, usual: Usual { centre, spread }, bins, forest, scale })
 }
 
 /// The fitted model, rounded as it is stored.
@@ -185,10 +201,7 @@ impl Model for Fitted {
             let centre = asked.centre + off;
             let scale = f64::from(self.scale[asked.hour]);
             let y = window.row(i).first().copied().unwrap_or(f64::NAN);
-            let value = (y - centre).abs() / scale;
-            // Not `min` alone, which would turn a gap into a number.
-            let value = if value.is_nan() { value } else { value.min(f64::MAX) };
-            Raw { value, forecast: Some(Forecast { centre, scale }) }
+            Forecast::new(centre, scale).judge(y)
         };
         (first..window.grid.len).zip(&asked).zip(forecasts).map(raw).collect()
     }

@@ -19,6 +19,8 @@ use crate::detect::Model;
 use crate::detect::Parts;
 use crate::detect::RestoreError;
 use crate::detect::Tensors;
+use crate::detect::averaged;
+use crate::detect::averaged::averaged;
 use crate::detect::sarimax::fitted::BELIEVED;
 use crate::detect::sarimax::fitted::Fitted;
 use crate::detect::sarimax::fitted::HOURS;
@@ -71,6 +73,9 @@ pub struct Config {
     pub weekend: bool,
     /// How far ahead a row is forecast. Shorter, and an anomaly is expected once it lasts longer.
     pub horizon_s: i64,
+    /// Newest points whose deviations are averaged; 1 judges each by itself. By default 4 where points are
+    /// a quarter of an hour apart or more, else 1.
+    pub mean_of: Option<usize>,
 }
 
 impl Default for Config {
@@ -83,6 +88,7 @@ impl Default for Config {
             weekly: 6,
             weekend: false,
             horizon_s: DAY_S,
+            mean_of: None,
         }
     }
 }
@@ -122,7 +128,10 @@ impl Config {
         if self.season_s <= 0 || self.horizon_s <= 0 {
             return Some("season_s and horizon_s must be above zero".to_string());
         }
-        (self.daily.max(self.weekly) > 100).then(|| "wanted at most 100 harmonics".to_string())
+        if self.daily.max(self.weekly) > 100 {
+            return Some("wanted at most 100 harmonics".to_string());
+        }
+        averaged::problem(self.mean_of)
     }
 
     /// The orders to try, for rows at this step.
@@ -197,7 +206,8 @@ pub(in crate::detect) fn fit(
         step_s: grid.step_s,
         horizon: (config.horizon_s / grid.step_s).max(1) as usize,
     };
-    finished(meta, fit, &unit, train, &values).map(|model| Box::new(model) as Box<dyn Model>)
+    let fitted = finished(meta, fit, &unit, train, &values)?;
+    Ok(averaged(fitted, config.mean_of, grid.step_s))
 }
 
 /// The model that [`Model::parts`] came from.
@@ -205,7 +215,7 @@ pub(in crate::detect) fn fit(
 /// # Errors
 /// The parts are not those of this detector.
 pub(in crate::detect) fn restore(parts: Parts) -> Result<Box<dyn Model>, RestoreError> {
-    Ok(Box::new(Fitted::restore(parts)?))
+    averaged::restore(parts, Fitted::restore)
 }
 
 /// The fit of the best order, the rows that it does not believe left out.

@@ -13,6 +13,8 @@ use crate::detect::FitError;
 use crate::detect::Model;
 use crate::detect::Parts;
 use crate::detect::RestoreError;
+use crate::detect::averaged;
+use crate::detect::averaged::averaged;
 use crate::detect::seasonal_median::profile::DAY_S;
 use crate::detect::seasonal_median::profile::Profile;
 use crate::detect::seasonal_median::profile::Slots;
@@ -48,7 +50,7 @@ pub struct Config {
 impl Config {
     /// What is wrong with the settings, if anything is.
     pub(in crate::detect) fn problem(&self) -> Option<String> {
-        profile::problem(self.mean_of)
+        averaged::problem(self.mean_of)
     }
 }
 
@@ -79,13 +81,8 @@ pub(in crate::detect) fn fit(
     let errors = errors.iter().enumerate().flat_map(|(slot, e)| e.iter().map(move |e| (slot, *e)));
     let scale = profile::scales(slots, errors);
     let centre = filled(&centre, slots, stats::median(history.all()));
-    Ok(Box::new(Profile::new(
-        NAME,
-        (slots, clock),
-        profile::mean_of(config.mean_of, step_s),
-        &centre,
-        &scale,
-    )))
+    let profile = Profile::new(NAME, (slots, clock), &centre, &scale);
+    Ok(averaged(profile, config.mean_of, step_s))
 }
 
 /// The model that [`Model::parts`] came from.
@@ -93,7 +90,7 @@ pub(in crate::detect) fn fit(
 /// # Errors
 /// The parts are not those of this detector.
 pub(in crate::detect) fn restore(parts: Parts) -> Result<Box<dyn Model>, RestoreError> {
-    Ok(Box::new(Profile::restore(NAME, parts)?))
+    averaged::restore(parts, |parts| Profile::restore(NAME, parts))
 }
 
 /// Rows per slot; a slot is never longer than a fourth of the season.

@@ -15,6 +15,8 @@ use crate::detect::FitError;
 use crate::detect::Model;
 use crate::detect::Parts;
 use crate::detect::RestoreError;
+use crate::detect::averaged;
+use crate::detect::averaged::averaged;
 use crate::detect::seasonal_median::profile;
 use crate::detect::seasonal_median::profile::DAY_S;
 use crate::detect::seasonal_median::profile::Profile;
@@ -81,7 +83,7 @@ impl Config {
         if self.span.is_multiple_of(2) || !(3..=MAX_SPAN).contains(&self.span) {
             return Some(format!("span is {}, wanted an odd number, 3 to {MAX_SPAN}", self.span));
         }
-        profile::problem(self.mean_of)
+        averaged::problem(self.mean_of)
     }
 }
 
@@ -112,13 +114,8 @@ pub(in crate::detect) fn fit(
     let centre = forecast(&fitted, &means);
     let scale = profile::scales(slots, errors(&fitted, &means, train, &values));
     let clock = (slots, context.calendar);
-    Ok(Box::new(Profile::new(
-        NAME,
-        clock,
-        profile::mean_of(config.mean_of, step_s),
-        &centre,
-        &scale,
-    )))
+    let profile = Profile::new(NAME, clock, &centre, &scale);
+    Ok(averaged(profile, config.mean_of, step_s))
 }
 
 /// The model that [`Model::parts`] came from.
@@ -126,7 +123,7 @@ pub(in crate::detect) fn fit(
 /// # Errors
 /// The parts are not those of this detector.
 pub(in crate::detect) fn restore(parts: Parts) -> Result<Box<dyn Model>, RestoreError> {
-    Ok(Box::new(Profile::restore(NAME, parts)?))
+    averaged::restore(parts, |parts| Profile::restore(NAME, parts))
 }
 
 /// About 336 slots, or one per row where rows are coarser. Slots are all of one length: where none

@@ -39,7 +39,7 @@ fn three_users_on_real_servers() {
     let mut scene = Scene::start("e2e");
     scene.without_a_configuration_it_finds_coredns_and_ports();
     scene.learns_what_is_normal();
-    scene.ports_have_a_band();
+    scene.ports_have_scores_and_bands();
 
     let servfail = Faults { servfail: 0.5, ..Faults::NONE };
     scene.finds("SERVFAIL 50 %", servfail, &format!("{} > 10", rate_of("SERVFAIL")));
@@ -84,7 +84,7 @@ impl Scene {
             ],
             rules: vec![shipped_rules(&lab)],
             alertmanager: Some(alertmanager.port),
-            history: Some(a_week_of_a_port(ports.0.agent)),
+            history: Some(three_weeks_of_a_port(ports.0.agent)),
         };
         let prometheus = Prometheus::start(&lab, &config);
         let config = lab.write("portent.yml", configuration(&lab, &prometheus.url()));
@@ -133,19 +133,29 @@ impl Scene {
         self.calm();
     }
 
-    /// Both directions of the port with history have a score and a forecast with its band.
-    fn ports_have_a_band(&self) {
-        self.lab.until("a band for both directions of a port", secs(120), || {
+    /// Both directions of the port with history have a score by each detector, and a band by those that forecast.
+    fn ports_have_scores_and_bands(&self) {
+        let forecasters = ["seasonal_median", "stl", "sarimax", "random_forest"];
+        let outliers = ["isolation_forest", "one_class_svm", "combined"];
+        self.lab.until("scores by six detectors for both directions of a port", secs(180), || {
             let metrics = self.portent.metrics();
-            let ordered = |direction| {
-                let labels = [("watch", "ports"), ("feature", direction), ("ifName", "lo")];
-                let lower = metrics.value("portent_expected_lower", &labels)?;
-                let expected = metrics.value("portent_expected", &labels)?;
-                let upper = metrics.value("portent_expected_upper", &labels)?;
-                let score = metrics.value("portent_anomaly_score", &labels)?;
-                Some(lower <= expected && expected <= upper && score >= 0.0)
+            let value = |metric: &str, direction: &str, detector: &str| {
+                let port = [("watch", "ports"), ("feature", direction), ("ifName", "lo")];
+                metrics.value(metric, &[&port[..], &[("detector", detector)]].concat())
             };
-            Some(ordered("in")? && ordered("out")?).filter(|ordered| *ordered)
+            let mut well = true;
+            for direction in ["in", "out"] {
+                for detector in forecasters.iter().chain(&outliers) {
+                    well &= value("portent_anomaly_score", direction, detector)? >= 0.0;
+                }
+                for detector in forecasters {
+                    let lower = value("portent_expected_lower", direction, detector)?;
+                    let expected = value("portent_expected", direction, detector)?;
+                    let upper = value("portent_expected_upper", direction, detector)?;
+                    well &= lower <= expected && expected <= upper;
+                }
+            }
+            Some(()).filter(|()| well)
         });
     }
 
@@ -328,9 +338,9 @@ watches:
     preset: snmp_ports
     step: 5m
     bucket: 30m
-    detectors: [seasonal_median, stl]
+    detectors: [seasonal_median, stl, sarimax, random_forest, isolation_forest, one_class_svm]
     score: {{every: 5s}}
-    train: {{every: 1h, history: 7d, min_history: 2d}}
+    train: {{every: 1h, history: 21d, min_history: 2d}}
 store: {{path: {}}}
 web: {{labels_api: true}}
 ",
@@ -338,15 +348,15 @@ web: {{labels_api: true}}
     )
 }
 
-/// History for the lab's own `lo`, as snmp_exporter names it: a week with days and nights, a sample every two minutes.
-fn a_week_of_a_port(agent: u16) -> String {
+/// History for the lab's own `lo`, as snmp_exporter names it: three weeks with days and nights, a sample every two minutes.
+fn three_weeks_of_a_port(agent: u16) -> String {
     const DAY_S: i64 = 86_400;
     let end_s = now_s() - 60;
     let mut text = String::new();
     for (name, base) in [("ifHCInOctets", 40_000.0), ("ifHCOutOctets", 15_000.0)] {
         writeln!(text, "# TYPE {name} unknown").unwrap();
         let mut octets = 0.0;
-        for time_s in (end_s - 8 * DAY_S..end_s).step_by(120) {
+        for time_s in (end_s - 22 * DAY_S..end_s).step_by(120) {
             let turn = (time_s % DAY_S) as f64 / DAY_S as f64 * std::f64::consts::TAU;
             // A little noise that needs no dice.
             let noise = (time_s as f64 * 0.7).sin() * 0.1;

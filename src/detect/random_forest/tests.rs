@@ -74,8 +74,9 @@ fn errors_are_those_of_scikit_learns_seeds() {
     }
 }
 
+/// Each point by itself.
 fn config() -> Config {
-    Config::named(NAME).unwrap()
+    Config::RandomForest(super::Config { mean_of: Some(1), ..Default::default() })
 }
 
 fn fit(train: &Window) -> Result<Box<dyn Model>, FitError> {

@@ -228,11 +228,8 @@ impl Model for Fitted {
 
     fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
         let raw = |((centre, hour), i): ((f64, usize), usize)| {
-            let scale = self.scale[hour];
             let y = window.row(i).first().copied().unwrap_or(f64::NAN);
-            let value =
-                if y.is_nan() { f64::NAN } else { ((y - centre).abs() / scale).min(f64::MAX) };
-            Raw { value, forecast: Some(Forecast { centre, scale }) }
+            Forecast::new(centre, self.scale[hour]).judge(y)
         };
         self.centres(window, first).into_iter().zip(first..).map(raw).collect()
     }

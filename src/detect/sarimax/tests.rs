@@ -5,8 +5,9 @@ use crate::detect;
 use crate::math::calendar::Calendar;
 use crate::series::Grid;
 
+/// Each point by itself.
 fn named() -> detect::Config {
-    detect::Config::named(NAME).unwrap()
+    detect::Config::Sarimax(Config { mean_of: Some(1), ..Config::default() })
 }
 
 fn fit_of(train: &Window) -> Result<Box<dyn Model>, FitError> {
@@ -141,7 +142,7 @@ fn yesterdays_numbers_lead_to_the_same_optimum() {
 #[test]
 fn orders_are_searched_for_and_settings_refused() {
     let config = |text: &str| serde_json::from_str::<detect::Config>(text).unwrap();
-    let auto = config(r#"{"sarimax": {"order": "auto"}}"#);
+    let auto = config(r#"{"sarimax": {"order": "auto", "mean_of": 1}}"#);
     let model =
         auto.fit(&window(1800, wave(1800, 48 * 20)), &FitContext::new(1, &|| true)).unwrap();
     let found = model.parts().meta["order"].clone();

@@ -3,9 +3,7 @@
 //! Owns: the fitted model of every detector that forecasts by slot; choosing a season.
 //! Does not own: how the numbers are learnt.
 //!
-//! Slots are of local time. A raw score is that of the mean of the newest deviations, each in scales
-//! of its own slot and none counted for more than [`MOST`]: what lasts adds up, noise falls out, and
-//! one wild point is not heard for long.
+//! Slots are of local time.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -31,14 +29,8 @@ const MAX_NUMBER: f64 = 1e30;
 const SHRINK: f64 = 8.0;
 /// A group's scale is at least this part of the global one.
 const LEAST: f64 = 0.1;
-/// Scales of one earlier deviation, at most.
-const MOST: f64 = 10.0;
 /// Groups of a day by which scales are learnt: a slot of the week is seen too rarely.
 const GROUPS: i64 = 48;
-/// Points as far apart as this are averages themselves, and what matters lasts for some of them.
-const BUCKET_S: i64 = 900;
-/// More deviations are not averaged.
-pub(in crate::detect) const MAX_MEAN_OF: usize = 48;
 
 /// Slots of a season, in local time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,17 +63,6 @@ impl Slots {
 /// The season that rows with data over `span_s` seconds can show twice: a week, a day, or none.
 pub(in crate::detect) fn season_s(span_s: i64) -> Option<i64> {
     [7 * DAY_S, DAY_S].into_iter().find(|season_s| span_s >= 2 * season_s)
-}
-
-/// What is wrong with a number of averaged deviations.
-pub(in crate::detect) fn problem(mean_of: Option<usize>) -> Option<String> {
-    let n = mean_of.filter(|n| !(1..=MAX_MEAN_OF).contains(n))?;
-    Some(format!("mean_of is {n}, wanted 1 to {MAX_MEAN_OF}"))
-}
-
-/// How many deviations are averaged of points so far apart.
-pub(in crate::detect) fn mean_of(wanted: Option<usize>, step_s: i64) -> usize {
-    wanted.unwrap_or(if step_s >= BUCKET_S { 4 } else { 1 })
 }
 
 /// First and one past the last row with data, and how many there are.
@@ -124,8 +105,7 @@ pub(in crate::detect) struct Profile {
     scale: Vec<f32>,
 }
 
-/// What is stored beside the tensors. Models of before clocks and means were said are of UTC, and of
-/// one point.
+/// What is stored beside the tensors. Models of before clocks were said are of UTC.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Meta {
@@ -133,30 +113,20 @@ struct Meta {
     slots: Slots,
     #[serde(default)]
     calendar: Calendar,
-    #[serde(default = "one")]
-    mean_of: usize,
-}
-
-fn one() -> usize {
-    1
 }
 
 impl Profile {
-    /// One centre and one scale per slot of the calendar's local time; raw scores of the mean of
-    /// `mean_of` deviations, 1..=[`MAX_MEAN_OF`].
+    /// One centre and one scale per slot of the calendar's local time.
     pub(in crate::detect) fn new(
         detector: &str,
         (slots, calendar): (Slots, &Calendar),
-        mean_of: usize,
         centre: &[f64],
         scale: &[f64],
     ) -> Profile {
         debug_assert_eq!((centre.len(), scale.len()), (slots.count(), slots.count()));
         let centre = centre.iter().map(|c| c.clamp(-MAX_NUMBER, MAX_NUMBER) as f32).collect();
         let scale = scale.iter().map(|s| s.clamp(MIN_SCALE, MAX_NUMBER) as f32).collect();
-        let mean_of = mean_of.clamp(1, MAX_MEAN_OF);
-        let head =
-            Meta { detector: detector.to_string(), slots, calendar: calendar.clone(), mean_of };
+        let head = Meta { detector: detector.to_string(), slots, calendar: calendar.clone() };
         Profile { head, centre, scale }
     }
 
@@ -174,9 +144,6 @@ impl Profile {
         if slots.season_s <= 0 || slots.slot_s <= 0 {
             return Err(fail("season and slot must be longer than zero"));
         }
-        if !(1..=MAX_MEAN_OF).contains(&head.mean_of) {
-            return Err(fail("a mean of too few or too many"));
-        }
         let mut tensors = Tensors::new(parts.tensors)?;
         let mut take = |name: &str| tensors.take::<f32>(name, &[slots.count()]);
         let (centre, scale) = (take("centre")?, take("scale")?);
@@ -190,48 +157,21 @@ impl Profile {
     /// What the season expects of one row by itself.
     fn season(&self, time_s: i64) -> Forecast {
         let slot = self.head.slots.of(self.head.calendar.local_s(time_s));
-        Forecast { centre: f64::from(self.centre[slot]), scale: f64::from(self.scale[slot]) }
-    }
-
-    /// A row's deviation in scales; none at a gap.
-    fn deviation(&self, window: &Window, row: usize) -> Option<f64> {
-        let y = window.row(row).first().copied().filter(|y| !y.is_nan())?;
-        let season = self.season(window.grid.time(row));
-        Some(((y - season.centre) / season.scale).clamp(-MOST, MOST))
+        Forecast::new(f64::from(self.centre[slot]), f64::from(self.scale[slot]))
     }
 }
 
 impl Model for Profile {
     fn lookback(&self) -> usize {
-        self.head.mean_of - 1
+        0
     }
 
     fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
-        let from = first.saturating_sub(self.lookback());
-        let deviations: Vec<Option<f64>> =
-            (from..window.grid.len).map(|row| self.deviation(window, row)).collect();
         let raw = |row: usize| {
-            let season = self.season(window.grid.time(row));
-            let earlier =
-                &deviations[row.saturating_sub(self.lookback()).max(from) - from..row - from];
-            let (sum, n) = earlier.iter().flatten().fold((0.0, 1.0), |(s, n), d| (s + d, n + 1.0));
-            // The mean of all is within a where this row's value is within n·a of what follows.
-            let forecast =
-                Forecast { centre: season.centre - sum * season.scale, scale: n * season.scale };
             let y = window.row(row).first().copied().unwrap_or(f64::NAN);
-            // Not min alone, which takes NaN for a number.
-            let value = if y.is_nan() {
-                f64::NAN
-            } else {
-                ((y - forecast.centre).abs() / forecast.scale).min(f64::MAX)
-            };
-            Raw { value, forecast: Some(forecast) }
+            self.season(window.grid.time(row)).judge(y)
         };
         (first..window.grid.len).map(raw).collect()
-    }
-
-    fn expected(&self, time_s: i64, _forecast: Forecast) -> f64 {
-        self.season(time_s).centre
     }
 
     fn parts(&self) -> Parts {
