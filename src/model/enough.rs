@@ -15,10 +15,15 @@ const MIN_BLOCKS: usize = 7;
 /// The shortest history, in seconds, whose model scores; rows without gaps every `point_s`, and the
 /// usual block.
 pub fn min_history_s(detector: &detect::Config, point_s: i64) -> i64 {
+    let twice =
+        |season_s: i64| (2 * season_s).unsigned_abs().div_ceil(point_s.unsigned_abs()) as usize;
     let fit_rows = match detector {
-        detect::Config::Stl(config) => (2 * config.season_s.unwrap_or(DAY_S))
-            .unsigned_abs()
-            .div_ceil(point_s.unsigned_abs()) as usize,
+        detect::Config::Stl(config) => {
+            let longest_s = config.seasons_s.iter().copied().max();
+            twice(longest_s.or(config.season_s).unwrap_or(DAY_S))
+        }
+        // The first day has no day before it to learn from.
+        detect::Config::Sarimax(_) | detect::Config::RandomForest(_) => twice(DAY_S),
         _ => detector.min_rows(),
     };
     let suffices = |n: &usize| n_blocks(detector, point_s, fit_rows, *n) >= MIN_BLOCKS;
@@ -85,6 +90,9 @@ mod tests {
             all.push((named("seasonal_median"), point_s));
         }
         all.extend([(named("stl"), 300), (named("stl"), 1_800), (hour, 30)]);
+        for name in ["sarimax", "random_forest", "isolation_forest", "one_class_svm"] {
+            all.extend([(named(name), 300), (named(name), 1_800)]);
+        }
         #[cfg(feature = "deep")]
         all.extend([(named("autoencoder"), 1), (named("autoencoder"), 30)]);
         for (detector, point_s) in all {
