@@ -58,6 +58,30 @@ impl Due {
         }
     }
 
+    /// After a restart: when each entity was trained, and on how many points if that is known. Newcomers
+    /// were trained since all were, and who has left before: the one in the middle is of all.
+    pub(super) fn after_restart(
+        watch: &Watch,
+        trained: BTreeMap<Entity, (i64, Option<i64>)>,
+    ) -> Due {
+        let mut due = Due::new(watch, 0);
+        let (every_s, history_s) = (watch.train.every_s, watch.train.history_s);
+        let mut times = Vec::new();
+        for (entity, (trained_s, n_rows)) in trained {
+            let span_s = n_rows.map_or(history_s, |n_rows| n_rows * watch.point_s());
+            let pause_s = due.pause_s(span_s, false);
+            times.push(trained_s + pause_s);
+            if pause_s < every_s {
+                due.sooner.insert(entity, trained_s + pause_s);
+            }
+        }
+        times.sort_unstable();
+        due.all_s = times.get(times.len() / 2).copied().unwrap_or(0);
+        let all_s = due.all_s;
+        due.sooner.retain(|_, due_s| *due_s < all_s);
+        due
+    }
+
     /// A clock that was set back: nothing is further away than it may be, nor was anything done at a
     /// time to come.
     pub(super) fn notice_clock(&mut self, now_s: i64) {
@@ -186,13 +210,6 @@ impl Due {
         self.sooner.values_mut().for_each(|due_s| *due_s = next_s.max(*due_s));
     }
 
-    /// When all of a watch whose models were trained at `trained_s` on `n_rows` points are due, after a
-    /// restart.
-    pub(super) fn after_restart_s(watch: &Watch, trained_s: i64, n_rows: Option<i64>) -> i64 {
-        let span_s = n_rows.map_or(watch.train.history_s, |n_rows| n_rows * watch.point_s());
-        trained_s + Due::new(watch, 0).pause_s(span_s, false)
-    }
-
     /// A model of three minutes is worth replacing after three more, one of two weeks is not: while
     /// there is less history than wanted, it has to double.
     fn pause_s(&self, span_s: i64, waiting: bool) -> i64 {
@@ -270,10 +287,21 @@ mod tests {
         let text =
             "watches: [{name: w, queries: {x: x}, step: 30s, train: {every: 1d, history: 2w}}]";
         let watch = config::parse("test", text).unwrap().watches.unwrap().remove(0);
-        let due_s = |n_rows| Due::after_restart_s(&watch, 1_000_000, n_rows) - 1_000_000;
-        assert_eq!(due_s(Some(120)), HOUR_S, "an hour is worth another one");
-        assert_eq!(due_s(Some(10 * 2_880)), DAY_S);
-        assert_eq!(due_s(None), DAY_S, "one of before this was kept");
+        let due = |rows: &[Option<i64>]| {
+            let trained = rows
+                .iter()
+                .enumerate()
+                .map(|(i, n_rows)| (Entity::new([("pod", i.to_string())]), (1_000_000, *n_rows)));
+            Due::after_restart(&watch, trained.collect())
+        };
+        let after_s = |rows: &[Option<i64>]| due(rows).next_s() - 1_000_000;
+        let (young, old) = (Some(120), Some(10 * 2_880));
+        assert_eq!(after_s(&[young]), HOUR_S, "an hour is worth another one");
+        assert_eq!(after_s(&[old]), DAY_S);
+        assert_eq!(after_s(&[None]), DAY_S, "one of before this was kept");
+        let mixed = due(&[old, young, old]);
+        assert_eq!((mixed.next_s(), mixed.all_s), (1_000_000 + HOUR_S, 1_000_000 + DAY_S));
+        assert_eq!(mixed.which(mixed.next_s()), Which::Only([Entity::new([("pod", "1")])].into()));
     }
 
     #[test]

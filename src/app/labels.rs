@@ -109,6 +109,10 @@ async fn take_one(
     let reading = gather::label_rows(source, &running.watch, &label, now_s(), 0);
     let read = tokio::time::timeout(PATIENCE, reading).await;
     let (rows, warning) = match read.unwrap_or_else(|_| Err(too_late(source))) {
+        // Without a feature that is refused now, they are for the training to judge.
+        Ok(Labelled::Rows(rows)) if rows.features.len() < running.watch.features.len() => {
+            (None, Some("its rows will be fetched later: a query is refused".to_string()))
+        }
         Ok(Labelled::Rows(rows)) => (Some(rows), None),
         Ok(Labelled::Unfinished(at_s)) => {
             let at = rfc3339(at_s);

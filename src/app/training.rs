@@ -66,7 +66,7 @@ pub(super) async fn run(
     mut lacking: Receiver<BTreeSet<Entity>>,
     promoted: Arc<Notify>,
 ) {
-    let mut due = Due::new(&watch, first_due_s(&trainer.store, &watch).await);
+    let mut due = first_due(&trainer.store, &watch).await;
     let (mut known, mut requests) = (Known::default(), Vec::new());
     measure(&trainer, &watch).await;
     loop {
@@ -131,7 +131,7 @@ async fn finish(store: &Store, requests: Vec<i64>) {
 
 /// What was trained before a restart need not be trained again for it; what the settings ask for since
 /// then has to be.
-async fn first_due_s(store: &Store, watch: &Watch) -> i64 {
+async fn first_due(store: &Store, watch: &Watch) -> Due {
     let (store, name) = (store.clone(), watch.name.clone());
     let read = tokio::task::spawn_blocking(move || store.models_in_use(Some(&name))).await;
     let stored = read.ok().and_then(Result::ok).unwrap_or_default();
@@ -142,18 +142,15 @@ async fn first_due_s(store: &Store, watch: &Watch) -> i64 {
         })
     };
     if !watch.fingerprints().iter().all(|(member, fingerprint)| fits(member, fingerprint)) {
-        return 0;
+        return Due::new(watch, 0);
     }
-    // Newcomers were trained since all were, and who has left before: the one in the middle is of all.
-    let mut newest: BTreeMap<&Entity, i64> = BTreeMap::new();
-    for model in &stored {
-        let due_s = Due::after_restart_s(watch, model.trained_s, model.n_rows);
-        let newest_s = newest.entry(&model.key.entity).or_insert(due_s);
-        *newest_s = due_s.max(*newest_s);
+    let mut newest: BTreeMap<Entity, (i64, Option<i64>)> = BTreeMap::new();
+    for model in stored {
+        let known = (model.trained_s, model.n_rows);
+        let newest = newest.entry(model.key.entity).or_insert(known);
+        *newest = known.max(*newest);
     }
-    let mut newest: Vec<i64> = newest.into_values().collect();
-    newest.sort_unstable();
-    newest.get(newest.len() / 2).copied().unwrap_or(0)
+    Due::after_restart(watch, newest)
 }
 
 /// What was said already.

@@ -112,7 +112,13 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
     let checks = pick!(section, base, checks).unwrap_or_default();
     let filled = |query: Option<String>| query.map(|q| fill.fill(&q));
     let every_s = seconds(pick!(section, base, score.every));
-    let history_s = seconds(pick!(section, base, train.history));
+    let history_s = seconds(pick!(section, base, train.history))
+        .unwrap_or(if bucket_s.is_some() { 56 } else { 14 } * DAY_S);
+    // One bucket is lost where history begins or ends within it.
+    let usual_s = match bucket_s {
+        Some(_) if history_s > point_s => (96 * point_s).min(history_s - point_s),
+        _ => 96 * point_s,
+    };
     let min_history_s = seconds(pick!(section, base, train.min_history));
     let consecutive = pick!(section, base, consecutive);
     Watch {
@@ -135,8 +141,8 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
         pages_per_week: pick!(section, base, page_budget).map_or(1.0, |budget| budget.0),
         train: Training {
             every_s: seconds(pick!(section, base, train.every)).unwrap_or(DAY_S),
-            history_s: history_s.unwrap_or(if bucket_s.is_some() { 56 } else { 14 } * DAY_S),
-            min_history_s: min_history_s.unwrap_or(96 * point_s),
+            history_s,
+            min_history_s: min_history_s.unwrap_or(usual_s),
         },
         score_every_s: every_s.unwrap_or(point_s),
     }
@@ -340,10 +346,16 @@ fn history_problems(watch: &Watch) -> Vec<(&'static str, String)> {
     let Training { history_s, min_history_s, .. } = watch.train;
     let history = format_duration(history_s);
     let mut problems = Vec::new();
-    let needed =
-        |d: &detect::Config| (model::min_history_s(d, watch.point_s()), d.joint(), d.name());
-    if let Some((needed_s, joint, name)) = watch.detectors.iter().map(needed).max()
-        && needed_s > history_s
+    let point_s = watch.point_s();
+    if point_s <= 0 || history_s <= 0 {
+        return problems; // which is said elsewhere
+    }
+    // Of buckets only whole ones are learnt from: one is lost where history begins or ends within it.
+    let whole_s = if watch.bucket_s.is_some() { history_s - point_s } else { history_s };
+    let needed = |d: &detect::Config| (model::min_history_s(d, point_s), d.joint(), d.name());
+    let sound = watch.detectors.iter().filter(|detector| detector.problem().is_none());
+    if let Some((needed_s, joint, name)) = sound.map(needed).max()
+        && needed_s > whole_s
     {
         // A network needs it for its window.
         let field = if joint { "window" } else { "train.history" };
@@ -351,8 +363,11 @@ fn history_problems(watch: &Watch) -> Vec<(&'static str, String)> {
         let what = format!("{name} needs {needed} of rows, longer than train.history ({history})");
         problems.push((field, what));
     }
-    if min_history_s > history_s {
-        let what = format!("must not be longer than train.history ({history})");
+    if min_history_s > whole_s {
+        let what = match watch.bucket_s {
+            Some(_) => format!("must be a bucket shorter than train.history ({history}), or more"),
+            None => format!("must not be longer than train.history ({history})"),
+        };
         problems.push(("train.min_history", what));
     }
     problems

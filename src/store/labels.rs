@@ -32,24 +32,28 @@ pub struct LabelRows {
 }
 
 impl LabelRows {
-    /// The time within `interval` of which a feature is known, in seconds.
+    /// The time of rows within `interval`, if only in part, of which a feature is known, in seconds.
     fn known_s(&self, feature: &str, interval: Interval) -> i64 {
         let grid = self.window.grid;
+        let inside = |i: &usize| {
+            let from_s = grid.time(*i);
+            from_s < interval.to_s && from_s + grid.step_s > interval.from_s
+        };
         let column = self.features.iter().position(|name| name == feature);
         let known = |column: usize| {
             let is_known = |i: &usize| !self.window.row(*i)[column].is_nan();
-            (0..grid.len).filter(|i| interval.contains(grid.time(*i))).filter(is_known).count()
+            (0..grid.len).filter(inside).filter(is_known).count()
         };
         column.map_or(0, known) as i64 * grid.step_s
     }
 
-    /// Whether rows of another step say so much less of the interval, of any feature, that these are not
-    /// given up for them.
+    /// Whether rows of another step say so much less of the interval, of any feature that they are of, that
+    /// these are not given up for them. A feature that the watch no longer has is no loss.
     fn is_better_than(&self, other: &LabelRows, interval: Interval) -> bool {
         let less = |feature: &String| {
             other.known_s(feature, interval) * 2 < self.known_s(feature, interval)
         };
-        self.window.grid.step_s != other.window.grid.step_s && self.features.iter().any(less)
+        self.window.grid.step_s != other.window.grid.step_s && other.features.iter().any(less)
     }
 
     /// Both together, where they have the same step; `newer` holds where both know a sample.

@@ -110,6 +110,9 @@ async fn complete_labels(
     let (mut without, mut unread, mut again_s) = (Vec::new(), Vec::new(), None::<i64>);
     for Wanting { stored: StoredLabel { id, label, has_rows, .. }, of_step } in wanting {
         match gather::label_rows(source, watch, &label, now_s, n_known).await {
+            // Another time, with the feature that is refused now: what is kept may have it.
+            Ok(Labelled::Rows(rows))
+                if has_rows && !of_step && rows.features.len() < watch.features.len() => {}
             Ok(Labelled::Rows(rows)) => {
                 let set = move |store: &Store, _: &str| store.set_label_rows(id, &rows);
                 if !with_store(store, watch, set).await? {
