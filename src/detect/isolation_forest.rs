@@ -60,9 +60,6 @@ pub(in crate::detect) fn fit(
     context: &FitContext<'_>,
 ) -> Result<Box<dyn Model>, FitError> {
     let (residuals, features) = Residuals::fit(train, config.season_s)?;
-    if features.len() < residuals::MIN_ROWS {
-        return Err(FitError::TooFewRows { have: features.len(), want: residuals::MIN_ROWS });
-    }
     let rows: Vec<Row> = features.iter().map(sizes).collect();
     let forest = Forest::grow(&rows, config.trees, context.seed, context.keep_going)
         .ok_or(FitError::Stopped)?;

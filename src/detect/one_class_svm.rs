@@ -68,9 +68,6 @@ pub(in crate::detect) fn fit(
     context: &FitContext<'_>,
 ) -> Result<Box<dyn Model>, FitError> {
     let (residuals, features) = Residuals::fit(train, config.season_s)?;
-    if features.len() < residuals::MIN_ROWS {
-        return Err(FitError::TooFewRows { have: features.len(), want: residuals::MIN_ROWS });
-    }
     let rows = reservoir(features, config.rows, context.seed);
     let machine = Machine::fit(&rows, config.nu, context.keep_going).ok_or(FitError::Stopped)?;
     Ok(Box::new(Support { residuals, machine, cap: config.rows }))

@@ -56,7 +56,7 @@ impl Residuals {
     /// before its cycle began; anomalous ones and gaps are left out.
     ///
     /// # Errors
-    /// Fewer than 8 rows have data.
+    /// Fewer than 8 rows have data, or are left of the usual ones.
     pub(in crate::detect) fn fit(
         train: &Window,
         season_s: Option<i64>,
@@ -80,8 +80,12 @@ impl Residuals {
         let limits = (0..FEATURES).map(|k| most(known().map(|f| f[k].abs()))).collect();
         let slot = fitted.slot.map(|values| values.iter().map(limit).collect());
         let residuals = Residuals { slots, slot, limits };
-        let usual = known().filter(|f| residuals.excess(f) == 0.0).copied().collect();
-        Ok((residuals, usual))
+        let usual: Vec<Features> =
+            known().filter(|f| residuals.excess(f) == 0.0).copied().collect();
+        match usual.len() {
+            have if have < MIN_ROWS => Err(FitError::TooFewRows { have, want: MIN_ROWS }),
+            _ => Ok((residuals, usual)),
+        }
     }
 
     /// The features of the rows `first..`.
