@@ -195,13 +195,14 @@ impl Model {
     fn point(&self, time_s: i64, row: &[f64], raw: &Raw) -> Point {
         let surprise = self.head.calibration.surprise(raw.value);
         let band = raw.forecast.map(|forecast| {
-            let reach = self.head.calibration.raw_at(self.head.scale.threshold) * forecast.scale;
+            let (lower, upper) =
+                forecast.band(self.head.calibration.raw_at(self.head.scale.threshold));
             let invert = |value| self.head.preprocess.invert(0, value);
             Band {
                 observed: invert(row[0]),
                 expected: invert(forecast.expected),
-                lower: invert(forecast.centre - reach),
-                upper: invert(forecast.centre + reach),
+                lower: invert(lower),
+                upper: invert(upper),
             }
         });
         Point { time_s, raw: raw.value, surprise, score: self.head.scale.score(surprise), band }

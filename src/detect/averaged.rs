@@ -81,19 +81,16 @@ impl<M: Model> Model for Averaged<M> {
         let y = |row: usize| window.row(row).first().copied().unwrap_or(f64::NAN);
         let single = self.of.score(window, from);
         let deviation = |(i, raw): (usize, &Raw)| {
-            let Forecast { centre, scale, .. } = raw.forecast?;
-            let deviation = ((y(from + i) - centre) / scale).clamp(-MOST, MOST);
+            let deviation = raw.forecast?.deviation(y(from + i)).clamp(-MOST, MOST);
             Some(deviation).filter(|deviation| !deviation.is_nan())
         };
         let deviations: Vec<Option<f64>> = single.iter().enumerate().map(deviation).collect();
         let raw = |i: usize| {
             let Some(own) = single[i].forecast else { return single[i] };
             let earlier = &deviations[(i + 1).saturating_sub(self.mean_of)..i];
-            let (sum, n) = earlier.iter().flatten().fold((0.0, 1.0), |(s, n), d| (s + d, n + 1.0));
-            // The mean of all is within a where this row's value is within n·a of what follows.
-            let centre = own.centre - sum * own.scale;
-            let forecast = Forecast { centre, scale: n * own.scale, ..own };
-            forecast.judge(y(from + i))
+            let (before, of) =
+                earlier.iter().flatten().fold((0.0, 1.0), |(sum, n), d| (sum + d, n + 1.0));
+            Forecast { before, of, ..own }.judge(y(from + i))
         };
         (first - from..single.len()).map(raw).collect()
     }

@@ -245,29 +245,51 @@ impl Raw {
     pub const UNKNOWN: Raw = Raw { value: f64::NAN, forecast: None };
 }
 
-/// A forecast in preprocessed units: the raw score is `|y − centre| / scale`.
+/// A forecast in preprocessed units, and how rows are judged by it.
+///
+/// A row deviates by `(y − expected) / scale`. Its raw score is the mean of its own deviation and those before it
+/// that are taken into account, as far as its own points the same way: what is as expected is never an anomaly,
+/// whatever came before.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Forecast {
     /// What was expected.
     pub expected: f64,
-    /// The middle of the band; what lasts moves the band, and not what was expected.
-    pub centre: f64,
-    /// One unit of raw score.
+    /// One unit of deviation.
     pub scale: f64,
+    /// The sum of the deviations before.
+    pub before: f64,
+    /// How many deviations make the mean, this one among them.
+    pub of: f64,
 }
 
+/// The mean counts for no more than so many of the row's own deviations.
+const OWN: f64 = 4.0;
+
 impl Forecast {
-    /// A forecast in the middle of its band.
+    /// A forecast whose row is judged by itself.
     pub fn new(expected: f64, scale: f64) -> Forecast {
-        Forecast { expected, centre: expected, scale }
+        Forecast { expected, scale, before: 0.0, of: 1.0 }
+    }
+
+    /// How far `y` is from what was expected, in scales.
+    pub fn deviation(&self, y: f64) -> f64 {
+        (y - self.expected) / self.scale
     }
 
     /// The raw score of `y`, unknown where that is a gap.
     pub fn judge(self, y: f64) -> Raw {
-        let value = (y - self.centre).abs() / self.scale;
-        // Not min alone, which takes NaN for a number.
-        let value = if value.is_nan() { value } else { value.min(f64::MAX) };
+        let own = self.deviation(y);
+        // Towards where this row is: negative where those before it outweigh it.
+        let mean = (own.abs() + self.before * own.signum()) / self.of;
+        // Not min and max alone, which take NaN for a number.
+        let value = if own.is_nan() { own } else { mean.min(OWN * own.abs()).clamp(0.0, f64::MAX) };
         Raw { value, forecast: Some(self) }
+    }
+
+    /// Between these the raw score is below `raw`.
+    pub fn band(&self, raw: f64) -> (f64, f64) {
+        let reach = |before: f64| (raw * self.of - before).max(raw / OWN) * self.scale;
+        (self.expected - reach(-self.before), self.expected + reach(self.before))
     }
 }
 

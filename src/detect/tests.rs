@@ -76,7 +76,7 @@ type Bits = (u64, Option<(u64, u64)>);
 
 fn bits(raws: &[Raw]) -> Vec<Bits> {
     let one = |value: f64| if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
-    let bits = |raw: &Raw| (one(raw.value), raw.forecast.map(|f| (one(f.centre), one(f.scale))));
+    let bits = |raw: &Raw| (one(raw.value), raw.forecast.map(|f| (one(f.expected), one(f.scale))));
     raws.iter().map(bits).collect()
 }
 
@@ -169,6 +169,31 @@ fn numbers_with_a_full_look_back_have_a_score_and_gaps_have_none() {
             assert!(raw.forecast.is_none_or(|f| !raw.value.is_finite() || f.scale > 0.0));
         }
         assert!(model.score(&all, all.grid.len).is_empty());
+    }
+}
+
+#[test]
+fn bands_hold_what_was_expected_and_what_leaves_them_scores_more() {
+    for config in singles() {
+        let (train, all) = learnt(&config);
+        let model = fit(&config, &train).unwrap();
+        let scores = model.score(&all, 0);
+        for (i, (raw, y)) in scores.iter().zip(&all.values).enumerate() {
+            let Some(forecast) = raw.forecast else { continue };
+            assert_eq!(forecast.judge(forecast.expected).value, 0.0, "{config:?}: row {i}");
+            for limit in [0.5, 2.0, 8.0] {
+                let (lower, upper) = forecast.band(limit);
+                let inside = (lower..=upper).contains(y);
+                assert!(
+                    lower < forecast.expected && forecast.expected < upper,
+                    "{config:?}: row {i}"
+                );
+                // Within what rounding allows.
+                let (near, known) = (1e-6 * limit, !raw.value.is_nan());
+                assert!(!known || inside || raw.value > limit - near, "{config:?}: row {i}");
+                assert!(!known || !inside || raw.value < limit + near, "{config:?}: row {i}");
+            }
+        }
     }
 }
 

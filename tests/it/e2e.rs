@@ -137,25 +137,31 @@ impl Scene {
     fn ports_have_scores_and_bands(&self) {
         let forecasters = ["seasonal_median", "stl", "sarimax", "random_forest"];
         let outliers = ["isolation_forest", "one_class_svm", "combined"];
-        self.lab.until("scores by six detectors for both directions of a port", secs(180), || {
+        let what = "scores by six detectors for both directions of a port";
+        self.lab.until_ok(what, secs(180), || {
             let metrics = self.portent.metrics();
-            let value = |metric: &str, direction: &str, detector: &str| {
-                let port = [("watch", "ports"), ("feature", direction), ("ifName", "lo")];
-                metrics.value(metric, &[&port[..], &[("detector", detector)]].concat())
-            };
-            let mut well = true;
             for direction in ["in", "out"] {
+                let value = |metric: &str, detector: &str| {
+                    let port = [("watch", "ports"), ("feature", direction), ("ifName", "lo")];
+                    let value =
+                        metrics.value(metric, &[&port[..], &[("detector", detector)]].concat());
+                    value.ok_or_else(|| format!("no {metric} of {direction} by {detector}"))
+                };
                 for detector in forecasters.iter().chain(&outliers) {
-                    well &= value("portent_anomaly_score", direction, detector)? >= 0.0;
+                    let score = value("portent_anomaly_score", detector)?;
+                    let well = score >= 0.0;
+                    well.then_some(()).ok_or_else(|| format!("{detector} scores {score}"))?;
                 }
                 for detector in forecasters {
-                    let lower = value("portent_expected_lower", direction, detector)?;
-                    let expected = value("portent_expected", direction, detector)?;
-                    let upper = value("portent_expected_upper", direction, detector)?;
-                    well &= lower <= expected && expected <= upper;
+                    let lower = value("portent_expected_lower", detector)?;
+                    let expected = value("portent_expected", detector)?;
+                    let upper = value("portent_expected_upper", detector)?;
+                    let well = lower <= expected && expected <= upper;
+                    let wrong = || format!("{detector}: {lower} ≤ {expected} ≤ {upper}");
+                    well.then_some(()).ok_or_else(wrong)?;
                 }
             }
-            Some(()).filter(|()| well)
+            Ok::<(), String>(())
         });
     }
 

@@ -99,7 +99,7 @@ fn traffic(step_s: i64, days: usize) -> Window {
 fn error(model: &dyn Model, window: &Window, first: usize) -> f64 {
     let raws = model.score(window, first);
     let off = raws.iter().zip(&window.values[first..]);
-    let square = |(raw, y): (&Raw, &f64)| (raw.forecast.unwrap().centre - y).powi(2);
+    let square = |(raw, y): (&Raw, &f64)| (raw.forecast.unwrap().expected - y).powi(2);
     (off.map(square).sum::<f64>() / raws.len() as f64).sqrt()
 }
 

@@ -58,8 +58,8 @@ fn the_forecast_explains_the_raw_score() {
         let model = fit(detector, &all).unwrap();
         for (i, raw) in model.score(&all, 0).into_iter().enumerate() {
             let forecast = raw.forecast.unwrap();
-            assert_eq!(raw.value, (all.values[i] - forecast.centre).abs() / forecast.scale);
-            assert!((forecast.centre - all.values[i]).abs() < 1.0, "{detector}");
+            assert_eq!(forecast.judge(all.values[i]), raw);
+            assert!((forecast.expected - all.values[i]).abs() < 1.0, "{detector}");
         }
     }
 }
@@ -94,7 +94,7 @@ fn gaps_in_training_are_skipped() {
         let model = fit(detector, &window(1800, train.clone())).unwrap();
         for raw in model.score(&all, 48 * 21) {
             let forecast = raw.forecast.unwrap();
-            assert!(raw.value < 8.0 && forecast.centre.abs() < 1.5, "{detector}: {raw:?}");
+            assert!(raw.value < 8.0 && forecast.expected.abs() < 1.5, "{detector}: {raw:?}");
         }
     }
 }
@@ -171,7 +171,7 @@ fn a_given_season_is_used() {
     let hourly = (0..600).map(|i| if i % 60 < 10 { 5.0 } else { 0.0 }).collect();
     let train = window(60, hourly);
     let model = config.fit(&train, &context).unwrap();
-    let centre = |i: usize| model.score(&train, i)[0].forecast.unwrap().centre;
+    let centre = |i: usize| model.score(&train, i)[0].forecast.unwrap().expected;
     assert_eq!((centre(3), centre(30)), (5.0, 0.0));
     assert!(serde_json::from_str::<Config>(r#"{"stl":{"period":7}}"#).is_err());
 }

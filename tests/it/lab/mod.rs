@@ -15,6 +15,7 @@ pub(crate) mod process;
 pub(crate) mod prometheus;
 mod tests;
 
+use std::fmt::Display;
 use std::fs;
 use std::net::TcpListener;
 use std::net::UdpSocket;
@@ -87,13 +88,25 @@ impl Lab {
         limit: Duration,
         mut check: impl FnMut() -> Option<T>,
     ) -> T {
+        self.until_ok(what, limit, || check().ok_or(""))
+    }
+
+    /// As [`Lab::until`], for what can say why it is not so yet.
+    pub(crate) fn until_ok<T, Why: Display>(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut check: impl FnMut() -> Result<T, Why>,
+    ) -> T {
         let begin = Instant::now();
         loop {
-            if let Some(found) = check() {
-                self.step(&format!("{what}, after {:.1}s", begin.elapsed().as_secs_f64()));
-                return found;
+            match check() {
+                Ok(found) => {
+                    self.step(&format!("{what}, after {:.1}s", begin.elapsed().as_secs_f64()));
+                    return found;
+                }
+                Err(why) => assert!(begin.elapsed() < limit, "not within {limit:?}: {what} {why}"),
             }
-            assert!(begin.elapsed() < limit, "not within {limit:?}: {what}");
             thread::sleep(Duration::from_millis(100));
         }
     }
