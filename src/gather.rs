@@ -30,7 +30,8 @@ pub use slices::Slices;
 pub enum Problem {
     /// The scrape target does not answer.
     TargetDown,
-    /// Samples are there, but not all that the newest point's score is made of.
+    /// Samples are there, but not all that the newest point's score is made of; or scrapes are missing from
+    /// the window that rates are of.
     Gap,
     /// A counter started again; the rows around it are masked.
     CounterReset,
@@ -189,6 +190,7 @@ enum Role {
     Up,
     Limit,
     Restarted,
+    MissedScrapes,
 }
 
 /// Asks for a watch's rows on `grid`.
@@ -244,6 +246,7 @@ fn queries(watch: &Watch) -> Vec<(Role, &str, &str)> {
         (Role::Up, "checks.up", &watch.checks.up),
         (Role::Limit, "checks.limit", &watch.checks.limit),
         (Role::Restarted, "checks.restarted", &watch.checks.restarted),
+        (Role::MissedScrapes, "checks.missed_scrapes", &watch.checks.missed_scrapes),
     ];
     let checks = checks.into_iter().filter_map(|(r, n, q)| q.as_deref().map(|q| (r, n, q)));
     features.chain(checks).collect()
@@ -338,6 +341,9 @@ fn clean_one(
             Role::Limit => mask(window.row_mut(row), |v| v > value, Problem::AboveLineRate),
             Role::Restarted if value > 0.0 => {
                 mask(window.row_mut(row), |v| !v.is_nan(), Problem::CounterReset)
+            }
+            Role::MissedScrapes if value > 0.0 => {
+                mask(window.row_mut(row), |v| !v.is_nan(), Problem::Gap)
             }
             _ => None,
         };

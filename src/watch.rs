@@ -33,6 +33,8 @@ pub struct Checks {
     pub limit: Option<String>,
     /// Above 0 where a counter started again.
     pub restarted: Option<String>,
+    /// Above 0 where scrapes are missing from the window that rates are of: what they say is too low.
+    pub missed_scrapes: Option<String>,
 }
 
 /// When models are trained.

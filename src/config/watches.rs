@@ -129,6 +129,7 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
             up: filled(checks.up),
             limit: filled(checks.limit),
             restarted: filled(checks.restarted),
+            missed_scrapes: filled(checks.missed_scrapes),
         },
         step_s,
         lag_s: seconds(pick!(section, base, lag)).unwrap_or(step_s.min(30)),
@@ -177,6 +178,8 @@ impl Placeholders {
             }
             selector => query.replace("$selector", selector),
         };
+        let rate_window_s = self.rate_window_s.to_string();
+        let selected = selected.replace("$rate_window_seconds", &rate_window_s);
         let selected = selected.replace("$rate_window", &format_duration(self.rate_window_s));
         let counted = selected.replace("$step_seconds", &self.step_s.to_string());
         let stepped = counted.replace("$step", &format_duration(self.step_s));
