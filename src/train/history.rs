@@ -279,7 +279,7 @@ pub(super) async fn with_store<T: Send + 'static>(
 }
 
 /// Why a task came to nothing: the runtime cancels what is left when the program ends.
-fn lost(error: JoinError) -> TrainError {
+pub(super) fn lost(error: JoinError) -> TrainError {
     if error.is_cancelled() { TrainError::Stopped } else { TrainError::Panicked }
 }
 
