@@ -137,7 +137,7 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
         despike: preprocess.despike,
         steps: preprocess.steps,
         calendar: Calendar::default(),
-        detectors: detectors(pick!(section, base, detectors), bucket_s, window, at, found),
+        detectors: detectors([&section.detectors, &base.detectors], bucket_s, window, at, found),
         consecutive: consecutive.unwrap_or(if bucket_s.is_some() { 4 } else { 3 }),
         pages_per_week: pick!(section, base, page_budget).map_or(1.0, |budget| budget.0),
         train: Training {
@@ -210,16 +210,17 @@ fn features(
     queries.into_iter().map(feature).collect()
 }
 
+/// Where an entry leaves them to us, they are those that its preset lists, else what measures best.
 fn detectors(
-    detectors: Option<Detectors>,
+    [own, preset]: [&Option<Detectors>; 2],
     bucket_s: Option<i64>,
     window: usize,
     at: &str,
     found: &mut Vec<Found>,
 ) -> Vec<detect::Config> {
-    let mut list = match detectors {
-        Some(Detectors::List(list)) => list,
-        Some(Detectors::Auto) | None => automatic(bucket_s),
+    let mut list = match (own, preset) {
+        (Some(Detectors::List(list)), _) | (_, Some(Detectors::List(list))) => list.clone(),
+        _ => automatic(bucket_s),
     };
     if list.is_empty() {
         let what = format!("empty; wanted some of {}", detect::Config::NAMES.join(", "));

@@ -122,6 +122,23 @@ impl Config {
         }
     }
 
+    /// Most rows before the scored one that a model reads which has learnt from `history_s` seconds of
+    /// rows every `step_s`; see [`Model::lookback`].
+    pub fn most_lookback(&self, step_s: i64, history_s: i64) -> usize {
+        let averaged = |mean_of| averaged::mean_of(mean_of, step_s) - 1;
+        match self {
+            Config::SeasonalMedian(config) => averaged(config.mean_of),
+            Config::Stl(config) => averaged(config.mean_of),
+            Config::Sarimax(config) => config.most_lookback(step_s) + averaged(config.mean_of),
+            Config::RandomForest(config) => {
+                random_forest::most_lookback(step_s, history_s) + averaged(config.mean_of)
+            }
+            Config::IsolationForest(_) | Config::OneClassSvm(_) => residuals::LOOKBACK,
+            #[cfg(feature = "deep")]
+            Config::Autoencoder(config) => config.window.saturating_sub(1),
+        }
+    }
+
     /// Sets the length of the window, in rows, of the detectors that have one.
     pub fn set_window(&mut self, window: usize) {
         #[cfg(not(feature = "deep"))]

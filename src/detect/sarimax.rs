@@ -134,6 +134,16 @@ impl Config {
         averaged::problem(self.mean_of)
     }
 
+    /// Most rows before the forecast one that are read, of rows every `step_s`.
+    pub(in crate::detect) fn most_lookback(&self, step_s: i64) -> usize {
+        let seasons = self.orders(step_s).into_iter().map(|order| order.season);
+        fitted::lookback(self.horizon(step_s), seasons.max().unwrap_or(0))
+    }
+
+    fn horizon(&self, step_s: i64) -> usize {
+        (self.horizon_s / step_s).max(1) as usize
+    }
+
     /// The orders to try, for rows at this step.
     fn orders(&self, step_s: i64) -> Vec<Order> {
         let [seasonal_p, _, seasonal_q] = self.seasonal;
@@ -204,7 +214,7 @@ pub(in crate::detect) fn fit(
         regressors,
         calendar: context.calendar.clone(),
         step_s: grid.step_s,
-        horizon: (config.horizon_s / grid.step_s).max(1) as usize,
+        horizon: config.horizon(grid.step_s),
     };
     let fitted = finished(meta, fit, &unit, train, &values)?;
     Ok(averaged(fitted, config.mean_of, grid.step_s))

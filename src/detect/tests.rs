@@ -112,6 +112,22 @@ fn scores_survive_parts_and_the_same_rows_make_the_same_model() {
     }
 }
 
+/// What is kept for a label before there is a model has to suffice for it.
+#[test]
+fn no_model_looks_back_further_than_its_settings_say() {
+    for config in every() {
+        let (train, _) = learnt(&config);
+        let model = fit(&config, &train).unwrap();
+        let history_s = train.grid.len as i64 * STEP_S;
+        let most = config.most_lookback(STEP_S, history_s);
+        // Half of history again: a model may have learnt from less than there is.
+        let longer = config.most_lookback(STEP_S, history_s * 3 / 2);
+        let back = model.lookback();
+        assert!(back <= most && most <= longer, "{config:?}: {back} {most} {longer}");
+        assert!(most <= back + 8, "{config:?}: {most} for {back}");
+    }
+}
+
 #[test]
 fn scores_survive_a_file() {
     for config in every() {

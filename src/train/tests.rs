@@ -267,3 +267,18 @@ async fn rows_of_another_step_are_read_again_or_left_out() {
     assert_eq!(rows(forgotten).grid.step_s, 30, "it is kept all the same");
     assert_eq!(measured(&trainer).await, [""; 0], "neither is called false");
 }
+
+#[tokio::test]
+async fn a_label_gets_what_a_detector_looks_back_at_that_was_named_since() {
+    let (trainer, watch) = (trainer(), watch());
+    let id = say(&trainer, Verdict::Normal, QUIET).await;
+    let since_s = || trainer.store.label_rows(id).unwrap().unwrap().window.grid.start_s;
+    assert_eq!(since_s(), QUIET.from_s - 64 * 60, "as much as anyone may want");
+    let named = ["seasonal_median", "sarimax"].iter();
+    let detectors = named.filter_map(|name| detect::Config::named(name)).collect();
+    let further = Watch { detectors, ..watch };
+    trainer.train(&further, &Which::All, NOW_S).await.unwrap();
+    assert_eq!(since_s(), QUIET.from_s - (1_440 + 64) * 60);
+    let window = trainer.store.label_rows(id).unwrap().unwrap().window;
+    assert_eq!((window.grid.end_s(), window.grid.step_s), (QUIET.to_s, 60));
+}

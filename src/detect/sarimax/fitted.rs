@@ -83,6 +83,16 @@ pub(super) struct Ready {
     table: Vec<f64>,
 }
 
+/// Rows between two anchors, of a season of so many.
+fn anchor_rows(season: usize) -> usize {
+    ANCHOR_ROWS.max(season)
+}
+
+/// Rows before the forecast one that are read.
+pub(super) fn lookback(horizon: usize, season: usize) -> usize {
+    horizon + 2 * anchor_rows(season)
+}
+
 impl Fitted {
     /// The model that [`Model::parts`] came from.
     pub(super) fn restore(parts: Parts) -> Result<Fitted, RestoreError> {
@@ -128,7 +138,7 @@ impl Fitted {
 
     /// Rows between two anchors.
     fn anchor_rows(&self) -> usize {
-        ANCHOR_ROWS.max(self.meta.order.season)
+        anchor_rows(self.meta.order.season)
     }
 
     /// What the regression says of each moment.
@@ -223,7 +233,7 @@ impl Meta {
 
 impl Model for Fitted {
     fn lookback(&self) -> usize {
-        self.meta.horizon + 2 * self.anchor_rows()
+        lookback(self.meta.horizon, self.meta.order.season)
     }
 
     fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
