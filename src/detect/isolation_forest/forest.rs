@@ -5,7 +5,7 @@
 //! Liu, Ting, Zhou: Isolation Forest (2008), as scikit-learn has it: samples without replacement, a
 //! random feature among those that vary in the node, a cut uniform in its range there, depth at most
 //! ⌈log₂ sample⌉, and the score 2^(−E(h)/c(sample)). A tree is a heap of full depth, so that the way to
-//! a leaf has no branch; below a leaf that is higher up, every place has its path length.
+//! a leaf has no branch; below a leaf that is higher up, all go left.
 //!
 //! Numbers are compared as whole ones in the same order. The two lowest bits of a cut name its feature,
 //! those of a value are zero: one comparison, one number to fetch, and 22 bits of a value that count.
@@ -29,6 +29,8 @@ const LANES: usize = 8;
 
 /// Bits of a cut that name its feature.
 const NAME: i32 = FEATURES as i32 - 1;
+/// The cut of a place that has none.
+const NO_CUT: i32 = f32::MAX.to_bits() as i32 & !NAME;
 
 /// A point.
 pub(super) type Row = [f32; FEATURES];
@@ -41,8 +43,13 @@ type Keys = [i32; FEATURES];
 struct Tree {
     /// The threshold's key and the feature; larger values go right.
     cut: [i32; PLACES],
-    /// By leaf: cuts on the way, and those that would still isolate the points in it.
+    /// By leaf: cuts on the way, and those that would still isolate the points in it; 0 where nobody comes.
     path: [f32; PLACES],
+}
+
+impl Tree {
+    /// A tree without a cut.
+    const BARE: Tree = Tree { cut: [NO_CUT; PLACES], path: [0.0; PLACES] };
 }
 
 /// A fitted forest.
@@ -62,11 +69,12 @@ pub(super) fn expected_path(n: usize) -> f64 {
     }
 }
 
-/// The whole number of a value; of two, the larger one's is the larger, or the same.
+/// The whole number of a value; of two, the larger one's is the larger, or the same. None is beyond what
+/// goes left where there is no cut.
 #[inline(always)]
 fn key(value: f32) -> i32 {
     let bits = (value + 0.0).to_bits() as i32; // −0 is 0
-    (bits ^ ((bits >> 31) & i32::MAX)) & !NAME
+    ((bits ^ ((bits >> 31) & i32::MAX)) & !NAME).min(NO_CUT)
 }
 
 /// The value of a key, or of a cut.
@@ -90,23 +98,19 @@ impl Forest {
         let paths: Vec<f32> = (0..=SAMPLE).map(|n| expected_path(n) as f32).collect();
         let keys: Vec<Keys> = rows.iter().map(|row| row.map(key)).collect();
         let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-        let mut points = Vec::with_capacity(sample);
-        let mut trees = Vec::with_capacity(n_trees);
-        for _ in 0..n_trees {
-            if trees.len() % 64 == 0 && !keep_going() {
+        let mut points = [vec![Keys::default(); sample], vec![Keys::default(); sample]];
+        let mut trees = vec![Tree::BARE; n_trees];
+        for (n, tree) in trees.iter_mut().enumerate() {
+            if n % 64 == 0 && !keep_going() {
                 return None;
             }
-            points.clear();
-            for i in 0..sample {
+            for (i, point) in points[0].iter_mut().enumerate() {
                 // Fisher and Yates, whatever order the last tree left.
                 order.swap(i, i + random.below(rows.len() - i));
-                points.push(keys[order[i] as usize]);
+                *point = keys[order[i] as usize];
             }
-            trees.push(simd::widest(Grow {
-                points: &mut points,
-                random: &mut random,
-                paths: &paths,
-            }));
+            let points = points.each_mut().map(Vec::as_mut_slice);
+            simd::widest(Grow { tree, points, random: &mut random, paths: &paths });
         }
         Some(Forest { sample, trees })
     }
@@ -207,9 +211,11 @@ fn descend<const N: usize>(tree: &Tree, rows: &[Keys; N], paths: &mut [f32; N]) 
     }
 }
 
-/// Grows one tree, reordering its points.
+/// Grows one tree.
 struct Grow<'a> {
-    points: &'a mut [Keys],
+    tree: &'a mut Tree,
+    /// Those of nodes of even depth, and room for those of odd depth.
+    points: [&'a mut [Keys]; 2],
     random: &'a mut Random,
     paths: &'a [f32],
 }
@@ -224,44 +230,58 @@ struct Node {
 }
 
 impl simd::Kernel for Grow<'_> {
-    type Output = Tree;
+    type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) -> Tree {
-        let mut tree = Tree { cut: [key(f32::MAX); PLACES], path: [0.0; PLACES] };
-        let root = Node { place: 1, depth: 0, start: 0, end: self.points.len() };
+    fn run<const FMA: bool>(mut self) {
+        let root = Node { place: 1, depth: 0, start: 0, end: self.points[0].len() };
         let mut open = [root; DEPTH + 2];
         let mut n_open = 1;
         while n_open > 0 {
             n_open -= 1;
             let node = open[n_open];
-            let points = &mut self.points[node.start..node.end];
-            let cut = if node.depth < DEPTH { cut(points, self.random) } else { None };
-            let Some(cut) = cut else {
-                let path = node.depth as f32 + self.paths[points.len().min(SAMPLE)];
-                let width = 1 << (DEPTH - node.depth);
-                let first = node.place * width - PLACES;
-                tree.path[first..first + width].fill(path);
+            let Some(children) = self.part(node) else {
+                self.leaf(node);
                 continue;
             };
-            tree.cut[node.place] = cut;
-            if node.depth + 1 == DEPTH {
-                // Nothing below asks which they are, only how many.
-                let n_left = points.iter().filter(|point| is_left(point, cut)).count();
-                let counts = [n_left, points.len() - n_left];
-                let leaves = &mut tree.path[2 * node.place - PLACES..][..2];
-                leaves.iter_mut().zip(counts).for_each(|(leaf, n)| {
-                    *leaf = DEPTH as f32 + self.paths[n];
-                });
-                continue;
+            for child in children {
+                open[n_open] = child;
+                if child.end - child.start > 1 && child.depth < DEPTH {
+                    n_open += 1;
+                } else {
+                    self.leaf(child);
+                }
             }
-            let middle = node.start + partition(points, cut);
-            let (place, depth) = (2 * node.place, node.depth + 1);
-            open[n_open] = Node { place, depth, start: node.start, end: middle };
-            open[n_open + 1] = Node { place: place + 1, depth, start: middle, end: node.end };
-            n_open += 2;
         }
-        tree
+    }
+}
+
+impl Grow<'_> {
+    /// Cuts a node; none where its points are all alike.
+    #[inline(always)]
+    fn part(&mut self, node: Node) -> Option<[Node; 2]> {
+        let Node { place, depth, start, end } = node;
+        let [even, odd] = &mut self.points;
+        let (from, to) = if depth % 2 == 0 { (even, odd) } else { (odd, even) };
+        let from = &from[start..end];
+        let cut = cut(from, self.random)?;
+        self.tree.cut[place % PLACES] = cut;
+        let middle = start
+            + if depth + 1 < DEPTH {
+                partition(from, &mut to[start..end], cut)
+            } else {
+                // Nothing below asks which they are, only how many.
+                from.iter().filter(|point| is_left(point, cut)).count()
+            };
+        let (place, depth) = (2 * place, depth + 1);
+        let left = Node { place, depth, start, end: middle };
+        Some([left, Node { place: place + 1, depth, start: middle, end }])
+    }
+
+    #[inline(always)]
+    fn leaf(&mut self, Node { place, depth, start, end }: Node) {
+        let first = place << (DEPTH - depth);
+        self.tree.path[first % PLACES] = depth as f32 + self.paths[end - start];
     }
 }
 
@@ -297,15 +317,15 @@ fn is_left(point: &Keys, cut: i32) -> bool {
     point[(cut & NAME) as usize] <= cut
 }
 
-/// Brings the points up to the cut to the front; how many they are.
+/// Writes the points up to the cut to the front of `to`, the others to its end; how many the first are.
 #[inline(always)]
-fn partition(points: &mut [Keys], cut: i32) -> usize {
+fn partition(from: &[Keys], to: &mut [Keys], cut: i32) -> usize {
     let mut n_left = 0;
-    for i in 0..points.len() {
-        // Without a branch: which side it is on cannot be foretold.
-        let left = is_left(&points[i], cut);
-        points.swap(i, n_left);
-        n_left += usize::from(left);
+    for (i, point) in from.iter().enumerate() {
+        // To both ends of what is still free, of which one is kept: which side it is on cannot be foretold.
+        to[n_left] = *point;
+        to[from.len() - 1 - (i - n_left)] = *point;
+        n_left += usize::from(is_left(point, cut));
     }
     n_left
 }
