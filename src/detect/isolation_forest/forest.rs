@@ -7,7 +7,7 @@
 //! ⌈log₂ sample⌉, and the score 2^(−E(h)/c(sample)). A tree is a heap of full depth, so that the way to
 //! a leaf has no branch; below a leaf that is higher up, all go left.
 //!
-//! Numbers are compared as whole ones in the same order. The two lowest bits of a cut name its feature,
+//! Numbers are compared as whole ones without a sign, in the same order. The two lowest bits of a cut name its feature,
 //! those of a value are zero: one comparison, one number to fetch, and 22 bits of a value that count.
 
 use crate::detect::RestoreError;
@@ -28,21 +28,23 @@ const BLOCK: usize = 1024;
 const LANES: usize = 8;
 
 /// Bits of a cut that name its feature.
-const NAME: i32 = FEATURES as i32 - 1;
+const NAME: u32 = FEATURES as u32 - 1;
+/// The bit of a sign.
+const SIGN: u32 = 1 << 31;
 /// The cut of a place that has none.
-const NO_CUT: i32 = f32::MAX.to_bits() as i32 & !NAME;
+const NO_CUT: u32 = (f32::MAX.to_bits() | SIGN) & !NAME;
 
 /// A point.
 pub(super) type Row = [f32; FEATURES];
 
 /// A point's values as whole numbers.
-type Keys = [i32; FEATURES];
+type Keys = [u32; FEATURES];
 
 /// One tree.
 #[derive(Debug, Clone, PartialEq)]
 struct Tree {
     /// The threshold's key and the feature; larger values go right.
-    cut: [i32; PLACES],
+    cut: [u32; PLACES],
     /// By leaf: cuts on the way, and those that would still isolate the points in it; 0 where nobody comes.
     path: [f32; PLACES],
 }
@@ -72,16 +74,16 @@ pub(super) fn expected_path(n: usize) -> f64 {
 /// The whole number of a value; of two, the larger one's is the larger, or the same. None is beyond what
 /// goes left where there is no cut.
 #[inline(always)]
-fn key(value: f32) -> i32 {
-    let bits = (value + 0.0).to_bits() as i32; // −0 is 0
-    ((bits ^ ((bits >> 31) & i32::MAX)) & !NAME).min(NO_CUT)
+fn key(value: f32) -> u32 {
+    let bits = (value + 0.0).to_bits(); // −0 is 0
+    ((if bits & SIGN == 0 { bits | SIGN } else { !bits }) & !NAME).min(NO_CUT)
 }
 
 /// The value of a key, or of a cut.
 #[inline(always)]
-fn value(key: i32) -> f32 {
+fn value(key: u32) -> f32 {
     let key = key & !NAME;
-    f32::from_bits((key ^ ((key >> 31) & i32::MAX)) as u32)
+    f32::from_bits(if key & SIGN == 0 { !key & !NAME } else { key & !SIGN })
 }
 
 impl Forest {
@@ -159,8 +161,8 @@ impl Forest {
         if feature.iter().any(|&f| usize::from(f) >= FEATURES) || path.iter().any(|&p| p < 0.0) {
             return Err(fail("wanted features 0 to 3, and paths not below zero"));
         }
-        let cuts: Vec<i32> =
-            threshold.iter().zip(feature).map(|(t, f)| key(*t) | i32::from(f)).collect();
+        let cuts: Vec<u32> =
+            threshold.iter().zip(feature).map(|(t, f)| key(*t) | u32::from(f)).collect();
         let trees = cuts.as_chunks().0.iter().zip(path.as_chunks().0);
         Ok(Forest {
             sample,
@@ -198,16 +200,16 @@ impl simd::Kernel for Descend<'_> {
 #[inline(always)]
 fn descend<const N: usize>(tree: &Tree, rows: &[Keys; N], paths: &mut [f32; N]) {
     // The remainders change nothing: they say that no place is outside of the heap.
-    let mut places = [1usize; N];
+    let mut places = [1u32; N];
     for _ in 0..DEPTH {
         for (place, row) in places.iter_mut().zip(rows) {
-            let cut = tree.cut[*place % PLACES];
-            let right = row[(cut & NAME) as usize] > cut;
-            *place = 2 * *place + usize::from(right);
+            let cut = tree.cut[*place as usize % PLACES];
+            let right = cut < row[(cut & NAME) as usize];
+            *place = *place + *place + u32::from(right);
         }
     }
     for (path, place) in paths.iter_mut().zip(places) {
-        *path += tree.path[place % PLACES];
+        *path += tree.path[place as usize % PLACES];
     }
 }
 
@@ -287,45 +289,47 @@ impl Grow<'_> {
 
 /// A cut by a feature that varies: at least at its smallest value, below its largest.
 #[inline(always)]
-fn cut(points: &[Keys], random: &mut Random) -> Option<i32> {
-    let (mut low, mut high) = (*points.first()?, *points.first()?);
-    for point in points {
-        for k in 0..FEATURES {
-            low[k] = low[k].min(point[k]);
-            high[k] = high[k].max(point[k]);
+fn cut(points: &[Keys], random: &mut Random) -> Option<u32> {
+    let mut features: [usize; FEATURES] = std::array::from_fn(|feature| feature);
+    for k in 0..FEATURES {
+        // Drawn one after the other until one varies, as nearly always the first does.
+        let bits = random.next_u64();
+        let other = k + (((bits >> 32) * (FEATURES - k) as u64) >> 32) as usize;
+        features.swap(k, other % FEATURES);
+        let (low, high) = range(points, features[k]);
+        if low < high {
+            let unit = (bits as u32 >> 8) as f32 / (1u32 << 24) as f32;
+            let threshold = key(value(low) + unit * (value(high) - value(low)));
+            let threshold = if threshold < high { threshold.max(low) } else { low };
+            return Some(threshold | features[k] as u32);
         }
     }
-    let mut varying = [0; FEATURES];
-    let mut n = 0;
-    for k in 0..FEATURES {
-        varying[n % FEATURES] = k;
-        n += usize::from(high[k] > low[k]);
-    }
-    if n == 0 {
-        return None;
-    }
-    let bits = random.next_u64();
-    let feature = varying[(((bits >> 32) * n as u64) >> 32) as usize % FEATURES];
-    let (low, high) = (low[feature], high[feature]);
-    let unit = (bits as u32 >> 8) as f32 / (1u32 << 24) as f32;
-    let threshold = key(value(low) + unit * (value(high) - value(low)));
-    Some(if threshold < high { threshold.max(low) } else { low } | feature as i32)
+    None
+}
+
+/// The least and the largest value of a feature.
+#[inline(always)]
+fn range(points: &[Keys], feature: usize) -> (u32, u32) {
+    let values = points.iter().map(|point| point[feature % FEATURES]);
+    values.fold((u32::MAX, 0), |(low, high), value| (low.min(value), high.max(value)))
 }
 
 #[inline(always)]
-fn is_left(point: &Keys, cut: i32) -> bool {
+fn is_left(point: &Keys, cut: u32) -> bool {
     point[(cut & NAME) as usize] <= cut
 }
 
 /// Writes the points up to the cut to the front of `to`, the others to its end; how many the first are.
 #[inline(always)]
-fn partition(from: &[Keys], to: &mut [Keys], cut: i32) -> usize {
+fn partition(from: &[Keys], to: &mut [Keys], cut: u32) -> usize {
+    let last = from.len() - 1;
     let mut n_left = 0;
     for (i, point) in from.iter().enumerate() {
+        let left = usize::from(is_left(point, cut));
         // To both ends of what is still free, of which one is kept: which side it is on cannot be foretold.
         to[n_left] = *point;
-        to[from.len() - 1 - (i - n_left)] = *point;
-        n_left += usize::from(is_left(point, cut));
+        to[last + n_left - i] = *point;
+        n_left += left;
     }
     n_left
 }
