@@ -7,8 +7,9 @@
 //! ⌈log₂ sample⌉, and the score 2^(−E(h)/c(sample)). A tree is a heap of full depth, so that the way to
 //! a leaf has no branch; below a leaf that is higher up, all go left.
 //!
-//! Numbers are compared as whole ones without a sign, in the same order. The two lowest bits of a cut name its feature,
-//! those of a value are zero: one comparison, one number to fetch, and 22 bits of a value that count.
+//! Numbers are compared as whole ones in the same order, none below zero: the difference of two is a
+//! number again. The two lowest bits of a cut name its feature, those of a value are zero: one
+//! comparison, one number to fetch, and 21 bits of a value that count.
 
 use crate::detect::RestoreError;
 use crate::detect::Tensor;
@@ -23,28 +24,32 @@ pub(super) const SAMPLE: usize = 256;
 const DEPTH: usize = 8;
 const PLACES: usize = 1 << DEPTH;
 /// Rows that are scored by one tree before the next: both fit the nearest cache.
-const BLOCK: usize = 1024;
+const BLOCK: usize = 256;
 /// Rows that go down a tree side by side.
 const LANES: usize = 8;
 
+/// Depths at which every cut is compared with every row, and places above where they end.
+const TOP: usize = 4;
+const ABOVE: usize = 1 << TOP;
+
 /// Bits of a cut that name its feature.
-const NAME: u32 = FEATURES as u32 - 1;
+const NAME: i32 = FEATURES as i32 - 1;
 /// The bit of a sign.
 const SIGN: u32 = 1 << 31;
 /// The cut of a place that has none.
-const NO_CUT: u32 = (f32::MAX.to_bits() | SIGN) & !NAME;
+const NO_CUT: i32 = ((f32::MAX.to_bits() | SIGN) >> 1) as i32 & !NAME;
 
 /// A point.
 pub(super) type Row = [f32; FEATURES];
 
 /// A point's values as whole numbers.
-type Keys = [u32; FEATURES];
+type Keys = [i32; FEATURES];
 
 /// One tree.
 #[derive(Debug, Clone, PartialEq)]
 struct Tree {
     /// The threshold's key and the feature; larger values go right.
-    cut: [u32; PLACES],
+    cut: [i32; PLACES],
     /// By leaf: cuts on the way, and those that would still isolate the points in it; 0 where nobody comes.
     path: [f32; PLACES],
 }
@@ -74,16 +79,17 @@ pub(super) fn expected_path(n: usize) -> f64 {
 /// The whole number of a value; of two, the larger one's is the larger, or the same. None is beyond what
 /// goes left where there is no cut.
 #[inline(always)]
-fn key(value: f32) -> u32 {
+fn key(value: f32) -> i32 {
     let bits = (value + 0.0).to_bits(); // −0 is 0
-    ((if bits & SIGN == 0 { bits | SIGN } else { !bits }) & !NAME).min(NO_CUT)
+    let ordered = if bits & SIGN == 0 { bits | SIGN } else { !bits };
+    ((ordered >> 1) as i32 & !NAME).min(NO_CUT)
 }
 
 /// The value of a key, or of a cut.
 #[inline(always)]
-fn value(key: u32) -> f32 {
-    let key = key & !NAME;
-    f32::from_bits(if key & SIGN == 0 { !key & !NAME } else { key & !SIGN })
+fn value(key: i32) -> f32 {
+    let ordered = ((key & !NAME) as u32) << 1;
+    f32::from_bits(if ordered & SIGN == 0 { !ordered } else { ordered & !SIGN })
 }
 
 impl Forest {
@@ -100,18 +106,18 @@ impl Forest {
         let paths: Vec<f32> = (0..=SAMPLE).map(|n| expected_path(n) as f32).collect();
         let keys: Vec<Keys> = rows.iter().map(|row| row.map(key)).collect();
         let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-        let mut points = [vec![Keys::default(); sample], vec![Keys::default(); sample]];
+        let mut points = vec![Keys::default(); sample];
         let mut trees = vec![Tree::BARE; n_trees];
         for (n, tree) in trees.iter_mut().enumerate() {
             if n % 64 == 0 && !keep_going() {
                 return None;
             }
-            for (i, point) in points[0].iter_mut().enumerate() {
+            for (i, point) in points.iter_mut().enumerate() {
                 // Fisher and Yates, whatever order the last tree left.
                 order.swap(i, i + random.below(rows.len() - i));
                 *point = keys[order[i] as usize];
             }
-            let points = points.each_mut().map(Vec::as_mut_slice);
+            let points = points.as_mut_slice();
             simd::widest(Grow { tree, points, random: &mut random, paths: &paths });
         }
         Some(Forest { sample, trees })
@@ -161,8 +167,8 @@ impl Forest {
         if feature.iter().any(|&f| usize::from(f) >= FEATURES) || path.iter().any(|&p| p < 0.0) {
             return Err(fail("wanted features 0 to 3, and paths not below zero"));
         }
-        let cuts: Vec<u32> =
-            threshold.iter().zip(feature).map(|(t, f)| key(*t) | u32::from(f)).collect();
+        let cuts: Vec<i32> =
+            threshold.iter().zip(feature).map(|(t, f)| key(*t) | i32::from(f)).collect();
         let trees = cuts.as_chunks().0.iter().zip(path.as_chunks().0);
         Ok(Forest {
             sample,
@@ -174,6 +180,7 @@ impl Forest {
 /// Path lengths of rows, added up over trees.
 struct Descend<'a> {
     trees: &'a [Tree],
+    /// At most a block.
     rows: &'a [Keys],
     paths: &'a mut [f32],
 }
@@ -183,41 +190,86 @@ impl simd::Kernel for Descend<'_> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let (rows, rows_rest) = self.rows.as_chunks::<LANES>();
-        let (paths, paths_rest) = self.paths.as_chunks_mut::<LANES>();
+        let n = self.rows.len().min(BLOCK);
+        let mut columns = [[0; BLOCK]; FEATURES];
+        for (i, row) in self.rows[..n].iter().enumerate() {
+            columns.iter_mut().zip(row).for_each(|(column, key)| column[i] = *key);
+        }
+        let (rows, rows_rest) = self.rows[..n].as_chunks::<LANES>();
+        let (paths, paths_rest) = self.paths[..n].as_chunks_mut::<LANES>();
+        let mut places = [1; BLOCK];
         for tree in self.trees {
-            for (rows, paths) in rows.iter().zip(&mut *paths) {
-                descend(tree, rows, paths);
+            // A row alone is there sooner by itself.
+            let depth = if n < LANES { 0 } else { TOP };
+            if depth == TOP {
+                top(tree, &columns, &mut places[..n]);
             }
-            for (row, path) in rows_rest.iter().zip(&mut *paths_rest) {
-                descend(tree, std::array::from_ref(row), std::array::from_mut(path));
+            let (starts, starts_rest) = places[..n].as_chunks::<LANES>();
+            for ((rows, paths), starts) in rows.iter().zip(&mut *paths).zip(starts) {
+                descend(tree, rows, paths, (*starts, TOP));
+            }
+            for ((row, path), start) in rows_rest.iter().zip(&mut *paths_rest).zip(starts_rest) {
+                let path = std::array::from_mut(path);
+                descend(tree, std::array::from_ref(row), path, ([*start], depth));
             }
         }
     }
 }
 
-/// Rows go down a tree side by side: none waits for its own last step.
+/// Where rows are in a tree below its top. Few cuts are sooner compared with all rows, side by side, of
+/// which each picks those on its way, than fetched by each row.
 #[inline(always)]
-fn descend<const N: usize>(tree: &Tree, rows: &[Keys; N], paths: &mut [f32; N]) {
+fn top(tree: &Tree, columns: &[[i32; BLOCK]; FEATURES], places: &mut [i32]) {
+    let mut cuts = [0; ABOVE];
+    cuts.copy_from_slice(&tree.cut[..ABOVE]);
+    let values: [&[i32; BLOCK]; ABOVE] = cuts.map(|cut| &columns[(cut & NAME) as usize]);
+    for (i, place) in places.iter_mut().enumerate() {
+        // All ones where the row would go right.
+        let right = |at: usize| (cuts[at] - values[at][i % BLOCK]) >> 31;
+        let pick = |goes_right: i32, left: i32, right: i32| left ^ (goes_right & (left ^ right));
+        let first = right(1);
+        let second = pick(first, right(2), right(3));
+        let of_four = |a: usize| pick(second, right(a), right(a + 1));
+        let third = pick(first, of_four(4), of_four(6));
+        let of_eight = |a: usize| {
+            pick(
+                second,
+                pick(third, right(a), right(a + 1)),
+                pick(third, right(a + 2), right(a + 3)),
+            )
+        };
+        let fourth = pick(first, of_eight(8), of_eight(12));
+        *place = ABOVE as i32 - 8 * first - 4 * second - 2 * third - fourth;
+    }
+}
+
+/// Rows go down a tree side by side, from these places at this depth: none waits for its own last step.
+#[inline(always)]
+fn descend<const N: usize>(
+    tree: &Tree,
+    rows: &[Keys; N],
+    paths: &mut [f32; N],
+    (starts, depth): ([i32; N], usize),
+) {
     // The remainders change nothing: they say that no place is outside of the heap.
-    let mut places = [1u32; N];
-    for _ in 0..DEPTH {
+    let mut places = starts.map(|place| place as usize);
+    for _ in depth..DEPTH {
         for (place, row) in places.iter_mut().zip(rows) {
-            let cut = tree.cut[*place as usize % PLACES];
-            let right = cut < row[(cut & NAME) as usize];
-            *place = *place + *place + u32::from(right);
+            let cut = tree.cut[*place % PLACES];
+            let right = row[(cut & NAME) as usize] > cut;
+            *place = 2 * *place + usize::from(right);
         }
     }
     for (path, place) in paths.iter_mut().zip(places) {
-        *path += tree.path[place as usize % PLACES];
+        *path += tree.path[place % PLACES];
     }
 }
 
 /// Grows one tree.
 struct Grow<'a> {
     tree: &'a mut Tree,
-    /// Those of nodes of even depth, and room for those of odd depth.
-    points: [&'a mut [Keys]; 2],
+    /// Those of a node next to each other.
+    points: &'a mut [Keys],
     random: &'a mut Random,
     paths: &'a [f32],
 }
@@ -236,7 +288,7 @@ impl simd::Kernel for Grow<'_> {
 
     #[inline(always)]
     fn run<const FMA: bool>(mut self) {
-        let root = Node { place: 1, depth: 0, start: 0, end: self.points[0].len() };
+        let root = Node { place: 1, depth: 0, start: 0, end: self.points.len() };
         let mut open = [root; DEPTH + 2];
         let mut n_open = 1;
         while n_open > 0 {
@@ -263,18 +315,16 @@ impl Grow<'_> {
     #[inline(always)]
     fn part(&mut self, node: Node) -> Option<[Node; 2]> {
         let Node { place, depth, start, end } = node;
-        let [even, odd] = &mut self.points;
-        let (from, to) = if depth % 2 == 0 { (even, odd) } else { (odd, even) };
-        let from = &from[start..end];
-        let cut = cut(from, self.random)?;
+        let points = &mut self.points[start..end];
+        let cut = cut(points, self.random)?;
         self.tree.cut[place % PLACES] = cut;
-        let middle = start
-            + if depth + 1 < DEPTH {
-                partition(from, &mut to[start..end], cut)
-            } else {
-                // Nothing below asks which they are, only how many.
-                from.iter().filter(|point| is_left(point, cut)).count()
-            };
+        let n_left = if depth + 1 < DEPTH {
+            partition(points, cut)
+        } else {
+            // Nothing below asks which they are, only how many.
+            points.iter().filter(|point| is_left(point, cut)).count()
+        };
+        let middle = start + n_left;
         let (place, depth) = (2 * place, depth + 1);
         let left = Node { place, depth, start, end: middle };
         Some([left, Node { place: place + 1, depth, start: middle, end }])
@@ -289,7 +339,7 @@ impl Grow<'_> {
 
 /// A cut by a feature that varies: at least at its smallest value, below its largest.
 #[inline(always)]
-fn cut(points: &[Keys], random: &mut Random) -> Option<u32> {
+fn cut(points: &[Keys], random: &mut Random) -> Option<i32> {
     let mut features: [usize; FEATURES] = std::array::from_fn(|feature| feature);
     for k in 0..FEATURES {
         // Drawn one after the other until one varies, as nearly always the first does.
@@ -301,7 +351,7 @@ fn cut(points: &[Keys], random: &mut Random) -> Option<u32> {
             let unit = (bits as u32 >> 8) as f32 / (1u32 << 24) as f32;
             let threshold = key(value(low) + unit * (value(high) - value(low)));
             let threshold = if threshold < high { threshold.max(low) } else { low };
-            return Some(threshold | features[k] as u32);
+            return Some(threshold | features[k] as i32);
         }
     }
     None
@@ -309,27 +359,25 @@ fn cut(points: &[Keys], random: &mut Random) -> Option<u32> {
 
 /// The least and the largest value of a feature.
 #[inline(always)]
-fn range(points: &[Keys], feature: usize) -> (u32, u32) {
+fn range(points: &[Keys], feature: usize) -> (i32, i32) {
     let values = points.iter().map(|point| point[feature % FEATURES]);
-    values.fold((u32::MAX, 0), |(low, high), value| (low.min(value), high.max(value)))
+    values.fold((i32::MAX, 0), |(low, high), value| (low.min(value), high.max(value)))
 }
 
 #[inline(always)]
-fn is_left(point: &Keys, cut: u32) -> bool {
+fn is_left(point: &Keys, cut: i32) -> bool {
     point[(cut & NAME) as usize] <= cut
 }
 
-/// Writes the points up to the cut to the front of `to`, the others to its end; how many the first are.
+/// Brings the points up to the cut to the front; how many they are.
 #[inline(always)]
-fn partition(from: &[Keys], to: &mut [Keys], cut: u32) -> usize {
-    let last = from.len() - 1;
+fn partition(points: &mut [Keys], cut: i32) -> usize {
     let mut n_left = 0;
-    for (i, point) in from.iter().enumerate() {
-        let left = usize::from(is_left(point, cut));
-        // To both ends of what is still free, of which one is kept: which side it is on cannot be foretold.
-        to[n_left] = *point;
-        to[last + n_left - i] = *point;
-        n_left += left;
+    for i in 0..points.len() {
+        // Without a branch: which side it is on cannot be foretold.
+        let left = is_left(&points[i], cut);
+        points.swap(i, n_left);
+        n_left += usize::from(left);
     }
     n_left
 }
