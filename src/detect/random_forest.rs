@@ -28,6 +28,7 @@ use crate::series::Window;
 mod bins;
 mod forest;
 mod grow;
+mod split;
 mod traffic;
 mod tree;
 
