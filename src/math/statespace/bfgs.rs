@@ -10,9 +10,11 @@ const MAX_ROUNDS: usize = 120;
 /// Fractions of the full step that are tried at once.
 const STEPS: [f64; LANES] = [1.0, 0.5, 2.0, 0.2, 4.0, 0.05, 0.01, 1e-3];
 /// The furthest that a number may go from zero.
-const FURTHEST: f64 = 2e3;
+const FURTHEST: f64 = 8.3;
 /// The longest step.
-const LONGEST: f64 = 3.0;
+const LONGEST: f64 = 1.5;
+/// A second derivative below this may be the function's rounding.
+const FLAT: f64 = 1.0;
 
 /// A point and what the function is there.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +36,8 @@ pub(super) fn lowest(
     if n == 0 {
         return Some(best);
     }
-    let mut slope = slope(&best, values);
-    let mut inverse = Inverse::new(n);
+    let (mut slope, mut bends) = slope(&best, values);
+    let mut inverse = Inverse::new(&bends);
     let mut fresh = true;
     for _ in 0..MAX_ROUNDS {
         if !keep_going() {
@@ -45,27 +47,27 @@ pub(super) fn lowest(
         if best.value - next.value < tolerance {
             if next.value < best.value {
                 best = next;
+                (slope, bends) = self::slope(&best, values);
             }
             if fresh {
                 break;
             }
-            // Before it ends, once more straight down: what was learnt of the curvature may be wrong.
-            inverse = Inverse::new(n);
+            // Before it ends, once more by each number's own curvature: what was learnt of them together may be wrong.
+            inverse = Inverse::new(&bends);
             fresh = true;
-            slope = self::slope(&best, values);
             continue;
         }
-        let next_slope = self::slope(&next, values);
+        let (next_slope, next_bends) = self::slope(&next, values);
         let step: Vec<f64> = next.point.iter().zip(&best.point).map(|(a, b)| a - b).collect();
         let change: Vec<f64> = next_slope.iter().zip(&slope).map(|(a, b)| a - b).collect();
-        inverse.learn(&step, &change, fresh);
-        (best, slope, fresh) = (next, next_slope, false);
+        inverse.learn(&step, &change);
+        (best, slope, bends, fresh) = (next, next_slope, next_bends, false);
     }
     Some(best)
 }
 
-/// The function's slope, from two points each way.
-fn slope(at: &Lowest, values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>) -> Vec<f64> {
+/// The function's slope and its second derivative along each number, from two points each way.
+fn slope(at: &Lowest, values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>) -> (Vec<f64>, Vec<f64>) {
     let probe = |x: f64| PROBE * x.abs().max(1.0);
     let point = |k: usize| {
         let mut point = at.point.clone();
@@ -79,7 +81,9 @@ fn slope(at: &Lowest, values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>) -> Vec<f6
         let slope = (pair[0] - pair[1]) / (2.0 * probe(*x));
         if slope.is_finite() { slope } else { 0.0 }
     };
-    found.chunks_exact(2).zip(&at.point).map(slope).collect()
+    let bend = |(pair, x): (&[f64], &f64)| (pair[0] - 2.0 * at.value + pair[1]) / probe(*x).powi(2);
+    let pairs = || found.chunks_exact(2).zip(&at.point);
+    (pairs().map(slope).collect(), pairs().map(bend).collect())
 }
 
 /// The lowest of some points along `direction`.
@@ -112,15 +116,15 @@ struct Inverse {
 }
 
 impl Inverse {
-    fn new(n: usize) -> Inverse {
+    /// As if the numbers had nothing to do with each other.
+    fn new(bends: &[f64]) -> Inverse {
+        let n = bends.len();
         let mut inverse = Inverse { n, h: vec![0.0; n * n] };
-        inverse.reset(1e-2);
+        for (i, bend) in bends.iter().enumerate() {
+            let sure = bend.abs() > FLAT && bend.is_finite();
+            inverse.h[i * n + i] = if sure { 1.0 / bend.abs() } else { 1.0 / FLAT };
+        }
         inverse
-    }
-
-    fn reset(&mut self, scale: f64) {
-        self.h.fill(0.0);
-        (0..self.n).for_each(|i| self.h[i * self.n + i] = scale);
     }
 
     fn direction(&self, slope: &[f64]) -> Vec<f64> {
@@ -128,13 +132,10 @@ impl Inverse {
     }
 
     /// The update of rank two, which needs a slope that rose.
-    fn learn(&mut self, step: &[f64], change: &[f64], fresh: bool) {
+    fn learn(&mut self, step: &[f64], change: &[f64]) {
         let rise = dot(step, change);
         if rise.is_nan() || rise <= 1e-12 * dot(step, step).sqrt() * dot(change, change).sqrt() {
             return;
-        }
-        if fresh {
-            self.reset(rise / dot(change, change));
         }
         let moved: Vec<f64> = self.h.chunks_exact(self.n).map(|row| dot(row, change)).collect();
         let weight = (1.0 + dot(change, &moved) / rise) / rise;

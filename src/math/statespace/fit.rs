@@ -2,27 +2,27 @@
 //!
 //! Owns: differences, starts, the search. Does not own: one likelihood (`likelihood`).
 //!
-//! The innovations' variance is concentrated out. β and the ARMA's parameters are found in turns: they are
-//! asymptotically independent, so two or three turns do, and of the turns of the search, which are
-//! many, none touches the regressors.
+//! The innovations' variance is concentrated out, and β where it is short and the memory long. Otherwise β and the
+//! ARMA's parameters are found in turns: they are asymptotically independent, so two or three turns do, and
+//! of the turns of the search, which are many, none touches the regressors.
 
-use crate::math::simd;
 use crate::math::statespace::arma::Arma;
 use crate::math::statespace::arma::Order;
 use crate::math::statespace::arma::squash;
 use crate::math::statespace::bfgs;
 use crate::math::statespace::bfgs::Lowest;
-use crate::math::statespace::likelihood::Errors;
-use crate::math::statespace::likelihood::Filter;
 use crate::math::statespace::real::LANES;
 use crate::math::statespace::real::Lanes;
 use crate::math::statespace::regression::Columns;
+use crate::math::statespace::rows::Rows;
 
 /// Log-likelihood that is not worth another step.
 const TOLERANCE: f64 = 1e-7;
 const MAX_TURNS: usize = 12;
 /// Starts that are followed to the end.
 const FOLLOWED: usize = 2;
+/// Regressors up to which every likelihood has the best β.
+const FEW_REGRESSORS: usize = 4;
 
 /// Where a search begins.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,10 +78,8 @@ pub fn log_likelihood(
     at: &Start,
     variance: f64,
 ) -> f64 {
-    let left = left(rows, columns, &at.beta);
-    let n = left.iter().filter(|y| !y.is_nan()).count();
-    let arma = Arma::new(order, &at.parameters);
-    simd::widest(Filter { arma: &arma, rows: &left }).at(n, variance)
+    let left = Rows::new(left(rows, columns, &at.beta));
+    left.errors(&Arma::new(order, &at.parameters), &[]).at(left.n(), variance)
 }
 
 /// What β leaves of the rows.
@@ -103,6 +101,10 @@ pub fn fit(
     let mut search = Search::new(rows, columns, order, warm);
     let mut best = search.begin(warm, keep_going)?;
     let mut turns = 0;
+    if !search.few.is_empty() {
+        search.regress(&best.point);
+        return Some(search.fit(&best));
+    }
     while search.columns.n() > 0 && turns < MAX_TURNS {
         turns += 1;
         let before = best.value;
@@ -121,8 +123,9 @@ struct Search<'a> {
     columns: &'a mut Columns,
     order: &'a Order,
     beta: Vec<f64>,
-    left: Vec<f64>,
-    n: usize,
+    left: Rows,
+    /// The regressors, where every likelihood has the best β; else none.
+    few: Vec<Vec<f64>>,
 }
 
 impl<'a> Search<'a> {
@@ -132,10 +135,11 @@ impl<'a> Search<'a> {
         order: &'a Order,
         warm: Option<&Start>,
     ) -> Search<'a> {
-        let n = rows.iter().filter(|y| !y.is_nan()).count();
         let beta = warm.map_or_else(|| vec![0.0; columns.n()], |start| start.beta.clone());
-        let left = left(rows, columns, &beta);
-        Search { rows, columns, order, beta, left, n }
+        let left = Rows::new(left(rows, columns, &beta));
+        let few = columns.n() <= FEW_REGRESSORS && left.directly(order.n_states(), columns.n() + 1);
+        let few = if few { columns.by_column() } else { Vec::new() };
+        Search { rows, columns, order, beta, left, few }
     }
 
     /// Regresses on errors of no memory first, and goes down from the most promising starts.
@@ -189,8 +193,7 @@ impl<'a> Search<'a> {
                 .collect();
             let parameters = self.order.constrained(&free, |x| Lanes(x.0.map(squash)));
             let arma = Arma::new(self.order, &parameters);
-            let errors = simd::widest(Filter { arma: &arma, rows: &self.left });
-            let best = errors.best(self.n).0;
+            let best = self.left.errors(&arma, &self.few).best(self.left.n()).0;
             values.extend(
                 best.iter()
                     .take(points.len())
@@ -209,28 +212,28 @@ impl<'a> Search<'a> {
 
     fn correct(&mut self, delta: &[f64]) {
         self.beta.iter_mut().zip(delta).for_each(|(beta, delta)| *beta += delta);
-        self.left = left(self.rows, self.columns, &self.beta);
+        self.left = Rows::new(left(self.rows, self.columns, &self.beta));
     }
 
     fn fit(self, best: &Lowest) -> Fit {
         let parameters = self.order.constrained(&best.point, squash);
         let arma = Arma::new(self.order, &parameters);
-        let errors: Errors<f64> = simd::widest(Filter { arma: &arma, rows: &self.left });
+        let (errors, n) = (self.left.errors(&arma, &[]), self.left.n());
         Fit {
             parameters,
             beta: self.beta,
-            variance: errors.squares / self.n.max(1) as f64,
-            log_likelihood: errors.best(self.n),
-            n: self.n,
+            variance: errors.squares / n.max(1) as f64,
+            log_likelihood: errors.best(n),
+            n,
         }
     }
 }
 
 /// Points to begin at: slow and fast memory, with the seasonal autoregression of both signs.
 fn starts(order: &Order) -> Vec<Vec<f64>> {
-    let memories = [1.5, 0.3, -0.5];
-    let seasons = if order.seasonal_p > 0 { &[0.5, 2.5, -0.5][..] } else { &[0.0][..] };
-    let moving = if order.seasonal_q > 0 { &[0.0, -1.0][..] } else { &[0.0][..] };
+    let memories = [1.2, 0.3, -0.5];
+    let seasons = if order.seasonal_p > 0 { &[0.5, 1.6, -0.5][..] } else { &[0.0][..] };
+    let moving = if order.seasonal_q > 0 { &[0.0, -0.9][..] } else { &[0.0][..] };
     let mut points = Vec::new();
     for &memory in if order.p > 0 { &memories[..] } else { &[0.0] } {
         for &season in seasons {

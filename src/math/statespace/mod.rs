@@ -9,11 +9,14 @@
 
 mod arma;
 mod bfgs;
+mod direct;
+mod divide;
 mod fit;
 mod gains;
 mod likelihood;
 mod real;
 mod regression;
+mod rows;
 mod stationary;
 mod tracker;
 

@@ -26,6 +26,8 @@ pub trait Real:
     fn fma<const FMA: bool>(self, b: Self, c: Self) -> Self;
     /// Natural logarithm.
     fn ln(self) -> Self;
+    /// `1 ⁄ √self`; zero where it is not above `limit`.
+    fn inverse_root(self, limit: Self) -> Self;
     /// Whether every one is below `limit`; NaN is not.
     fn below(self, limit: f64) -> bool;
 }
@@ -44,6 +46,11 @@ impl Real for f64 {
     #[inline(always)]
     fn ln(self) -> f64 {
         f64::ln(self)
+    }
+
+    #[inline(always)]
+    fn inverse_root(self, limit: f64) -> f64 {
+        if self > limit { 1.0 / self.sqrt() } else { 0.0 }
     }
 
     #[inline(always)]
@@ -99,6 +106,11 @@ impl Real for Lanes {
     #[inline(always)]
     fn ln(self) -> Lanes {
         Lanes(self.0.map(f64::ln))
+    }
+
+    #[inline(always)]
+    fn inverse_root(self, limit: Lanes) -> Lanes {
+        Lanes(from_fn(|i| self.0[i].inverse_root(limit.0[i])))
     }
 
     #[inline(always)]
