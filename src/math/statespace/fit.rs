@@ -15,12 +15,15 @@ use crate::math::statespace::real::LANES;
 use crate::math::statespace::real::Lanes;
 use crate::math::statespace::regression::Columns;
 use crate::math::statespace::rows::Rows;
+use crate::math::statespace::starts;
 
 /// Log-likelihood that is not worth another step.
-const TOLERANCE: f64 = 1e-7;
+const TOLERANCE: f64 = 1e-6;
 const MAX_TURNS: usize = 12;
-/// Starts that are followed to the end.
-const FOLLOWED: usize = 2;
+/// The same while starts are compared.
+const ROUGHLY: f64 = 0.1;
+/// A start that ended this much above another is not followed further.
+const HOPELESS: f64 = 2.0;
 /// Regressors up to which every likelihood has the best β.
 const FEW_REGRESSORS: usize = 4;
 
@@ -110,7 +113,7 @@ pub fn fit(
         let before = best.value;
         search.regress(&best.point);
         best.value = search.values(std::slice::from_ref(&best.point))[0];
-        best = search.follow(best, keep_going)?;
+        best = search.follow(best, TOLERANCE, keep_going)?;
         if before - best.value < TOLERANCE && turns > 1 {
             break;
         }
@@ -147,40 +150,38 @@ impl<'a> Search<'a> {
         let free = warm.and_then(|start| self.order.free(&start.parameters));
         if let Some(point) = free {
             let value = self.values(std::slice::from_ref(&point))[0];
-            return self.follow(Lowest { point, value }, keep_going);
+            return self.follow(Lowest { point, value }, TOLERANCE, keep_going);
         }
         if self.columns.n() > 0 {
             let none = Order::default();
             let delta = self.columns.correction(&Arma::new(&none, &[]), &self.left);
             self.correct(&delta);
         }
-        let points = starts(self.order);
-        let mut found: Vec<Lowest> = points
-            .iter()
-            .zip(self.values(&points))
-            .map(|(point, value)| Lowest { point: point.clone(), value })
-            .collect();
-        found.sort_by(|a, b| a.value.total_cmp(&b.value));
-        // Neighbours on the list are likely to end in the same valley: the other sign gets its turn.
-        let seasonal = self.order.seasonal_p > 0;
-        let sign = |at: &Lowest| seasonal && at.point[self.order.p + self.order.q] < 0.0;
-        let other = found.iter().position(|at| sign(at) != sign(&found[0]));
-        if let Some(other) = other {
-            found.swap(1, other);
+        let points = starts::starts(self.order);
+        let values = self.values(&points);
+        let tried = points.into_iter().zip(values).map(|(point, value)| Lowest { point, value });
+        let mut near = starts::promising(self.order, tried.collect(), self.left.n());
+        for start in &mut near {
+            *start = self.follow(start.clone(), ROUGHLY, keep_going)?;
         }
-        found.truncate(if self.order.n_parameters() > 1 { FOLLOWED } else { 1 });
-        let mut best: Option<Lowest> = None;
-        for start in found {
-            let end = self.follow(start, keep_going)?;
-            if best.as_ref().is_none_or(|best| end.value < best.value) {
-                best = Some(end);
+        near.sort_by(|a, b| a.value.total_cmp(&b.value));
+        let mut ends: Vec<Lowest> = Vec::new();
+        for near in near {
+            let hopeless = |end: &Lowest| near.value > end.value + HOPELESS;
+            if !ends.iter().any(|end| starts::same(end, &near) || hopeless(end)) {
+                ends.push(self.follow(near, TOLERANCE, keep_going)?);
             }
         }
-        best
+        ends.into_iter().min_by(|a, b| a.value.total_cmp(&b.value))
     }
 
-    fn follow(&mut self, start: Lowest, keep_going: &dyn Fn() -> bool) -> Option<Lowest> {
-        bfgs::lowest(start, TOLERANCE, &mut |points| self.values(points), keep_going)
+    fn follow(
+        &self,
+        start: Lowest,
+        tolerance: f64,
+        keep_going: &dyn Fn() -> bool,
+    ) -> Option<Lowest> {
+        bfgs::lowest(start, tolerance, &mut |points| self.values(points), keep_going)
     }
 
     /// What is to be made small at each point: minus the concentrated log-likelihood.
@@ -227,28 +228,6 @@ impl<'a> Search<'a> {
             n,
         }
     }
-}
-
-/// Points to begin at: slow and fast memory, with the seasonal autoregression of both signs.
-fn starts(order: &Order) -> Vec<Vec<f64>> {
-    let memories = [1.2, 0.3, -0.5];
-    let seasons = if order.seasonal_p > 0 { &[0.5, 1.6, -0.5][..] } else { &[0.0][..] };
-    let moving = if order.seasonal_q > 0 { &[0.0, -0.9][..] } else { &[0.0][..] };
-    let mut points = Vec::new();
-    for &memory in if order.p > 0 { &memories[..] } else { &[0.0] } {
-        for &season in seasons {
-            for &moving in moving {
-                let mut point = vec![0.0; order.n_parameters()];
-                let seasonal = order.p + order.q;
-                (0..order.p.min(1)).for_each(|i| point[i] = memory);
-                (0..order.seasonal_p.min(1)).for_each(|i| point[seasonal + i] = season);
-                (0..order.seasonal_q.min(1))
-                    .for_each(|i| point[seasonal + order.seasonal_p + i] = -moving);
-                points.push(point);
-            }
-        }
-    }
-    points
 }
 
 #[cfg(test)]
