@@ -62,16 +62,31 @@ impl<T: Real> Polynomials<T> {
             let end = (from + self.block).min(to.len());
             let (before, own) = to[..end].split_at_mut(from);
             self.begin::<FMA>(dividend, from, own);
-            for &(lag, factor) in &self.long {
-                // The block is no longer than the lag: all that it asks for lies before.
-                let skip = lag.saturating_sub(from).min(own.len());
-                let source = &before[(from + skip).saturating_sub(lag)..];
-                for (to, from) in own[skip..].iter_mut().zip(source) {
-                    *to = factor.fma::<FMA>(*from, *to);
+            match (&self.long[..], &self.short[..]) {
+                (&[near, far], &[one]) if from >= far.0 => {
+                    let before = [&before[from - near.0..], &before[from - far.0..]];
+                    seasonal::<T, FMA>(own, before, [near.1, far.1, one]);
+                }
+                _ => {
+                    self.long::<FMA>(before, own);
+                    self.remember::<FMA>(to, from, end);
                 }
             }
-            self.remember::<FMA>(to, from, end);
             from = end;
+        }
+    }
+
+    /// The long lags of a block, by what lies before it.
+    #[inline(always)]
+    fn long<const FMA: bool>(&self, before: &[T], own: &mut [T]) {
+        let from = before.len();
+        for &(lag, factor) in &self.long {
+            // The block is no longer than the lag: all that it asks for lies before.
+            let skip = lag.saturating_sub(from).min(own.len());
+            let source = &before[(from + skip).saturating_sub(lag)..];
+            for (to, from) in own[skip..].iter_mut().zip(source) {
+                *to = factor.fma::<FMA>(*from, *to);
+            }
         }
     }
 
@@ -128,6 +143,19 @@ impl<T: Real> Polynomials<T> {
                 }
             }
         }
+    }
+}
+
+/// A block of the commonest polynomial, `(1 + θB)(1 + ΘBˢ)`, in one go. Two long lags, then the short one.
+#[inline(always)]
+fn seasonal<T: Real, const FMA: bool>(own: &mut [T], before: [&[T]; 2], factors: [T; 3]) {
+    let (n, [near, far]) = (own.len(), before);
+    // The last before the block is the last of either.
+    let mut last = near.last().copied().unwrap_or(T::splat(0.0));
+    for ((to, near), far) in own.iter_mut().zip(&near[..n]).zip(&far[..n]) {
+        let known = factors[0].fma::<FMA>(*near, factors[1].fma::<FMA>(*far, *to));
+        last = factors[2].fma::<FMA>(last, known);
+        *to = last;
     }
 }
 

@@ -15,6 +15,8 @@ use crate::math::statespace::stationary;
 pub(super) const FEW: usize = 4;
 /// What is left of the way to the steady state when it is taken to be there.
 const STEADY: f64 = 1e-15;
+/// The same of the whole covariance, of which rounding leaves more.
+pub(super) const WHOLE_STEADY: f64 = 1e-13;
 
 /// Variance and gains of the row that comes next.
 #[derive(Debug, Clone)]
@@ -152,7 +154,7 @@ fn whole_is_steady<T: Real>(arma: &Arma<T>, p: &[T]) -> bool {
     for i in 1..r {
         excess = excess + p[i * r + i] - arma.ma[i - 1] * arma.ma[i - 1];
     }
-    excess.below(STEADY * 100.0)
+    excess.below(WHOLE_STEADY)
 }
 
 /// One seen row by the change of the covariance; whether that has died away.

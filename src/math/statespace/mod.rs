@@ -17,6 +17,7 @@ mod likelihood;
 mod real;
 mod regression;
 mod rows;
+mod small;
 mod starts;
 mod stationary;
 mod tracker;

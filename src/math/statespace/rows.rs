@@ -12,6 +12,8 @@ use crate::math::statespace::likelihood::Errors;
 use crate::math::statespace::likelihood::Filter;
 use crate::math::statespace::real::Real;
 
+/// Rows of which no more than this share is missing are hardly others when they are filled.
+const FEW_MISSING: f64 = 0.01;
 /// Where less than this is left of a sum of squares, too many digits went with the rest.
 const LEFT: f64 = 1e-5;
 
@@ -30,6 +32,12 @@ impl Rows {
         let missing = (0..values.len()).filter(|&t| values[t].is_nan()).collect();
         let filled = filled(&values);
         Rows { values, filled, missing }
+    }
+
+    /// The same with their gaps filled, where these are few.
+    pub(super) fn almost(&self) -> Option<Rows> {
+        let few = self.missing.len() as f64 <= FEW_MISSING * self.values.len() as f64;
+        (few && !self.missing.is_empty()).then(|| Rows::new(self.filled.clone()))
     }
 
     /// NaN: missing.
