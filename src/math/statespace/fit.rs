@@ -2,27 +2,30 @@
 //!
 //! Owns: differences, starts, the search. Does not own: one likelihood (`likelihood`).
 //!
-//! The innovations' variance is concentrated out. β and the ARMA's parameters are found in turns: they are
-//! asymptotically independent, so two or three turns do, and of the turns of the search, which are
-//! many, none touches the regressors.
+//! The innovations' variance is concentrated out, and β where it is short and the memory long. Otherwise β and the
+//! ARMA's parameters are found in turns: they are asymptotically independent, so two or three turns do, and
+//! of the turns of the search, which are many, none touches the regressors.
 
-use crate::math::simd;
 use crate::math::statespace::arma::Arma;
 use crate::math::statespace::arma::Order;
 use crate::math::statespace::arma::squash;
 use crate::math::statespace::bfgs;
 use crate::math::statespace::bfgs::Lowest;
-use crate::math::statespace::likelihood::Errors;
-use crate::math::statespace::likelihood::Filter;
 use crate::math::statespace::real::LANES;
 use crate::math::statespace::real::Lanes;
 use crate::math::statespace::regression::Columns;
+use crate::math::statespace::rows::Rows;
+use crate::math::statespace::starts;
 
 /// Log-likelihood that is not worth another step.
-const TOLERANCE: f64 = 1e-7;
+const TOLERANCE: f64 = 1e-6;
 const MAX_TURNS: usize = 12;
-/// Starts that are followed to the end.
-const FOLLOWED: usize = 2;
+/// The same while starts are compared.
+const ROUGHLY: f64 = 0.1;
+/// A start that ended this much above another is not followed further.
+const HOPELESS: f64 = 2.0;
+/// Regressors up to which every likelihood has the best β.
+const FEW_REGRESSORS: usize = 4;
 
 /// Where a search begins.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,10 +81,8 @@ pub fn log_likelihood(
     at: &Start,
     variance: f64,
 ) -> f64 {
-    let left = left(rows, columns, &at.beta);
-    let n = left.iter().filter(|y| !y.is_nan()).count();
-    let arma = Arma::new(order, &at.parameters);
-    simd::widest(Filter { arma: &arma, rows: &left }).at(n, variance)
+    let left = Rows::new(left(rows, columns, &at.beta));
+    left.errors(&Arma::new(order, &at.parameters), &[]).at(left.n(), variance)
 }
 
 /// What β leaves of the rows.
@@ -103,12 +104,16 @@ pub fn fit(
     let mut search = Search::new(rows, columns, order, warm);
     let mut best = search.begin(warm, keep_going)?;
     let mut turns = 0;
+    if !search.few.is_empty() {
+        search.regress(&best.point);
+        return Some(search.fit(&best));
+    }
     while search.columns.n() > 0 && turns < MAX_TURNS {
         turns += 1;
         let before = best.value;
         search.regress(&best.point);
         best.value = search.values(std::slice::from_ref(&best.point))[0];
-        best = search.follow(best, keep_going)?;
+        best = search.follow(best, TOLERANCE, keep_going)?;
         if before - best.value < TOLERANCE && turns > 1 {
             break;
         }
@@ -121,8 +126,9 @@ struct Search<'a> {
     columns: &'a mut Columns,
     order: &'a Order,
     beta: Vec<f64>,
-    left: Vec<f64>,
-    n: usize,
+    left: Rows,
+    /// The regressors, where every likelihood has the best β; else none.
+    few: Vec<Vec<f64>>,
 }
 
 impl<'a> Search<'a> {
@@ -132,10 +138,11 @@ impl<'a> Search<'a> {
         order: &'a Order,
         warm: Option<&Start>,
     ) -> Search<'a> {
-        let n = rows.iter().filter(|y| !y.is_nan()).count();
         let beta = warm.map_or_else(|| vec![0.0; columns.n()], |start| start.beta.clone());
-        let left = left(rows, columns, &beta);
-        Search { rows, columns, order, beta, left, n }
+        let left = Rows::new(left(rows, columns, &beta));
+        let few = columns.n() <= FEW_REGRESSORS && left.directly(order.n_states(), columns.n() + 1);
+        let few = if few { columns.by_column() } else { Vec::new() };
+        Search { rows, columns, order, beta, left, few }
     }
 
     /// Regresses on errors of no memory first, and goes down from the most promising starts.
@@ -143,40 +150,47 @@ impl<'a> Search<'a> {
         let free = warm.and_then(|start| self.order.free(&start.parameters));
         if let Some(point) = free {
             let value = self.values(std::slice::from_ref(&point))[0];
-            return self.follow(Lowest { point, value }, keep_going);
+            return self.follow(Lowest { point, value }, TOLERANCE, keep_going);
         }
         if self.columns.n() > 0 {
             let none = Order::default();
             let delta = self.columns.correction(&Arma::new(&none, &[]), &self.left);
             self.correct(&delta);
         }
-        let points = starts(self.order);
-        let mut found: Vec<Lowest> = points
-            .iter()
-            .zip(self.values(&points))
-            .map(|(point, value)| Lowest { point: point.clone(), value })
-            .collect();
-        found.sort_by(|a, b| a.value.total_cmp(&b.value));
-        // Neighbours on the list are likely to end in the same valley: the other sign gets its turn.
-        let seasonal = self.order.seasonal_p > 0;
-        let sign = |at: &Lowest| seasonal && at.point[self.order.p + self.order.q] < 0.0;
-        let other = found.iter().position(|at| sign(at) != sign(&found[0]));
-        if let Some(other) = other {
-            found.swap(1, other);
+        // As long as it is only about which valley, a few gaps may as well be filled.
+        let exact = self.left.clone();
+        self.left = exact.almost().unwrap_or_else(|| exact.clone());
+        let points = starts::starts(self.order);
+        let values = self.values(&points);
+        let tried = points.into_iter().zip(values).map(|(point, value)| Lowest { point, value });
+        let mut near = starts::promising(self.order, tried.collect(), exact.n());
+        for start in &mut near {
+            *start = self.follow(start.clone(), ROUGHLY, keep_going)?;
         }
-        found.truncate(if self.order.n_parameters() > 1 { FOLLOWED } else { 1 });
-        let mut best: Option<Lowest> = None;
-        for start in found {
-            let end = self.follow(start, keep_going)?;
-            if best.as_ref().is_none_or(|best| end.value < best.value) {
-                best = Some(end);
+        if self.left != exact {
+            self.left = exact;
+            let points: Vec<Vec<f64>> = near.iter().map(|near| near.point.clone()).collect();
+            let values = self.values(&points);
+            near.iter_mut().zip(values).for_each(|(near, value)| near.value = value);
+        }
+        near.sort_by(|a, b| a.value.total_cmp(&b.value));
+        let mut ends: Vec<Lowest> = Vec::new();
+        for near in near {
+            let hopeless = |end: &Lowest| near.value > end.value + HOPELESS;
+            if !ends.iter().any(|end| starts::same(end, &near) || hopeless(end)) {
+                ends.push(self.follow(near, TOLERANCE, keep_going)?);
             }
         }
-        best
+        ends.into_iter().min_by(|a, b| a.value.total_cmp(&b.value))
     }
 
-    fn follow(&mut self, start: Lowest, keep_going: &dyn Fn() -> bool) -> Option<Lowest> {
-        bfgs::lowest(start, TOLERANCE, &mut |points| self.values(points), keep_going)
+    fn follow(
+        &self,
+        start: Lowest,
+        tolerance: f64,
+        keep_going: &dyn Fn() -> bool,
+    ) -> Option<Lowest> {
+        bfgs::lowest(start, tolerance, &mut |points| self.values(points), keep_going)
     }
 
     /// What is to be made small at each point: minus the concentrated log-likelihood.
@@ -189,8 +203,7 @@ impl<'a> Search<'a> {
                 .collect();
             let parameters = self.order.constrained(&free, |x| Lanes(x.0.map(squash)));
             let arma = Arma::new(self.order, &parameters);
-            let errors = simd::widest(Filter { arma: &arma, rows: &self.left });
-            let best = errors.best(self.n).0;
+            let best = self.left.errors(&arma, &self.few).best(self.left.n()).0;
             values.extend(
                 best.iter()
                     .take(points.len())
@@ -209,43 +222,21 @@ impl<'a> Search<'a> {
 
     fn correct(&mut self, delta: &[f64]) {
         self.beta.iter_mut().zip(delta).for_each(|(beta, delta)| *beta += delta);
-        self.left = left(self.rows, self.columns, &self.beta);
+        self.left = Rows::new(left(self.rows, self.columns, &self.beta));
     }
 
     fn fit(self, best: &Lowest) -> Fit {
         let parameters = self.order.constrained(&best.point, squash);
         let arma = Arma::new(self.order, &parameters);
-        let errors: Errors<f64> = simd::widest(Filter { arma: &arma, rows: &self.left });
+        let (errors, n) = (self.left.errors(&arma, &[]), self.left.n());
         Fit {
             parameters,
             beta: self.beta,
-            variance: errors.squares / self.n.max(1) as f64,
-            log_likelihood: errors.best(self.n),
-            n: self.n,
+            variance: errors.squares / n.max(1) as f64,
+            log_likelihood: errors.best(n),
+            n,
         }
     }
-}
-
-/// Points to begin at: slow and fast memory, with the seasonal autoregression of both signs.
-fn starts(order: &Order) -> Vec<Vec<f64>> {
-    let memories = [1.5, 0.3, -0.5];
-    let seasons = if order.seasonal_p > 0 { &[0.5, 2.5, -0.5][..] } else { &[0.0][..] };
-    let moving = if order.seasonal_q > 0 { &[0.0, -1.0][..] } else { &[0.0][..] };
-    let mut points = Vec::new();
-    for &memory in if order.p > 0 { &memories[..] } else { &[0.0] } {
-        for &season in seasons {
-            for &moving in moving {
-                let mut point = vec![0.0; order.n_parameters()];
-                let seasonal = order.p + order.q;
-                (0..order.p.min(1)).for_each(|i| point[i] = memory);
-                (0..order.seasonal_p.min(1)).for_each(|i| point[seasonal + i] = season);
-                (0..order.seasonal_q.min(1))
-                    .for_each(|i| point[seasonal + order.seasonal_p + i] = -moving);
-                points.push(point);
-            }
-        }
-    }
-    points
 }
 
 #[cfg(test)]

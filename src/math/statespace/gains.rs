@@ -12,9 +12,11 @@ use crate::math::statespace::real::Real;
 use crate::math::statespace::stationary;
 
 /// States up to which the whole covariance is as cheap as its change.
-const FEW: usize = 4;
+pub(super) const FEW: usize = 4;
 /// What is left of the way to the steady state when it is taken to be there.
 const STEADY: f64 = 1e-15;
+/// The same of the whole covariance, of which rounding leaves more.
+pub(super) const WHOLE_STEADY: f64 = 1e-13;
 
 /// Variance and gains of the row that comes next.
 #[derive(Debug, Clone)]
@@ -27,8 +29,8 @@ pub struct Gains<T> {
 
 #[derive(Debug, Clone)]
 enum Covariance<T> {
-    /// Row-major; only `j ≥ i` is kept up.
-    Whole(Vec<T>),
+    /// Row-major; only `j ≥ i` is kept up. `first` has room for its first row and a zero.
+    Whole { p: Vec<T>, first: Vec<T>, loads: Vec<T> },
     /// `change·w·wᵀ` is added next; `w` ends with a zero.
     Change { w: Vec<T>, change: T },
 }
@@ -39,7 +41,11 @@ impl<T: Real> Gains<T> {
     pub fn new(arma: &Arma<T>, gaps: bool) -> Gains<T> {
         let mut row = stationary::first_row(arma);
         let covariance = if gaps || arma.n_states() <= FEW {
-            Covariance::Whole(stationary::whole(arma, &row))
+            Covariance::Whole {
+                p: stationary::whole(arma, &row),
+                first: vec![T::splat(0.0); arma.n_states() + 1],
+                loads: (0..arma.n_states()).map(|state| arma.load(state)).collect(),
+            }
         } else {
             let next = row[1..].iter().copied().chain([T::splat(0.0)]);
             let w = next.zip(&arma.ar).map(|(p, &ar)| ar * row[0] + p);
@@ -75,11 +81,12 @@ impl<T: Real> Gains<T> {
             return;
         }
         match &mut self.covariance {
-            Covariance::Whole(p) => {
+            Covariance::Whole { p, first, loads } => {
+                first[..loads.len()].copy_from_slice(&p[..loads.len()]);
                 if seen {
-                    seen_whole::<T, FMA>(arma, p)
+                    seen_whole::<T, FMA>(loads, first, p)
                 } else {
-                    missing_whole::<T>(arma, p)
+                    missing_whole::<T, FMA>(arma, loads, first, p)
                 }
                 self.row[..arma.n_states()].copy_from_slice(&p[..arma.n_states()]);
                 self.steady = whole_is_steady(arma, p);
@@ -97,41 +104,44 @@ impl<T: Real> Gains<T> {
 
 /// One seen row: `P' = shift(P − P₀ᵀP₀ ⁄ F) + RRᵀ`.
 #[inline(always)]
-fn seen_whole<T: Real, const FMA: bool>(arma: &Arma<T>, p: &mut [T]) {
-    let r = arma.n_states();
-    let one = T::splat(1.0);
-    let inverse = one / p[0];
-    let first: Vec<T> = p[1..r].to_vec();
+fn seen_whole<T: Real, const FMA: bool>(loads: &[T], first: &[T], p: &mut [T]) {
+    let r = loads.len();
+    let drop = -(T::splat(1.0) / first[0]);
     for i in 0..r {
         let (above, below) = p.split_at_mut((i + 1) * r);
-        let row = &mut above[i * r..];
-        let load = if i == 0 { one } else { arma.ma[i - 1] };
-        let own = first.get(i).map(|&own| -own * inverse);
-        for j in i..r {
-            let noise = load * if j == 0 { one } else { arma.ma[j - 1] };
-            row[j] = match own {
-                Some(own) if j + 1 < r => own.fma::<FMA>(first[j], below[j + 1]) + noise,
-                _ => noise,
-            };
+        let (own, noise) = (first[i + 1] * drop, loads[i]);
+        let row = &mut above[i * r + i..];
+        // Of the last column nothing is shifted in.
+        if let Some(last) = row.last_mut() {
+            *last = noise * loads[r - 1];
+        }
+        let shifted = below.get(i + 1..r).unwrap_or(&[]);
+        for (((to, from), next), load) in
+            row.iter_mut().zip(shifted).zip(&first[i + 1..]).zip(&loads[i..])
+        {
+            *to = noise.fma::<FMA>(*load, own.fma::<FMA>(*next, *from));
         }
     }
 }
 
 /// One missing row: `P' = T·P·Tᵀ + RRᵀ`.
 #[inline(always)]
-fn missing_whole<T: Real>(arma: &Arma<T>, p: &mut [T]) {
-    let r = arma.n_states();
-    let (zero, one) = (T::splat(0.0), T::splat(1.0));
-    let mut first: Vec<T> = p[..r].to_vec();
-    first.push(zero);
+fn missing_whole<T: Real, const FMA: bool>(arma: &Arma<T>, loads: &[T], first: &[T], p: &mut [T]) {
+    let r = loads.len();
     for i in 0..r {
-        let load = if i == 0 { one } else { arma.ma[i - 1] };
-        for j in i..r {
-            let shifted = if j + 1 < r { p[(i + 1) * r + j + 1] } else { zero };
-            let noise = load * if j == 0 { one } else { arma.ma[j - 1] };
-            let (fi, fj) = (arma.ar[i], arma.ar[j]);
-            let moved = fi * (fj * first[0] + first[j + 1]) + fj * first[i + 1];
-            p[i * r + j] = shifted + moved + noise;
+        let (above, below) = p.split_at_mut((i + 1) * r);
+        let (own, noise) = (arma.ar[i], loads[i]);
+        let both = own.fma::<FMA>(first[0], first[i + 1]);
+        let row = &mut above[i * r + i..];
+        if let Some(last) = row.last_mut() {
+            *last = T::splat(0.0);
+        }
+        let shifted = below.get(i + 1..r).unwrap_or(&[]);
+        row.iter_mut().zip(shifted).for_each(|(to, from)| *to = *from);
+        let others = arma.ar[i..].iter().zip(&first[i + 1..]).zip(&loads[i..]);
+        for (to, ((ar, next), load)) in row.iter_mut().zip(others) {
+            let moved = ar.fma::<FMA>(both, own.fma::<FMA>(*next, *to));
+            *to = noise.fma::<FMA>(*load, moved);
         }
     }
 }
@@ -144,7 +154,7 @@ fn whole_is_steady<T: Real>(arma: &Arma<T>, p: &[T]) -> bool {
     for i in 1..r {
         excess = excess + p[i * r + i] - arma.ma[i - 1] * arma.ma[i - 1];
     }
-    excess.below(STEADY * 100.0)
+    excess.below(WHOLE_STEADY)
 }
 
 /// One seen row by the change of the covariance; whether that has died away.

@@ -7,9 +7,10 @@ use crate::math::simd::Kernel;
 use crate::math::statespace::arma::Arma;
 use crate::math::statespace::gains::Gains;
 use crate::math::statespace::real::Real;
+use crate::math::statespace::small;
 
 /// Rows between two logarithms: their variances' product cannot overflow.
-const LOG_ROWS: usize = 12;
+pub(super) const LOG_ROWS: usize = 12;
 
 /// What the forecast errors of some rows come to.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +51,13 @@ impl<T: Real> Kernel for Filter<'_, T> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) -> Errors<T> {
+        match self.arma.n_states() {
+            1 => return small::errors::<1, FMA, T>(self.arma, self.rows),
+            2 => return small::errors::<2, FMA, T>(self.arma, self.rows),
+            3 => return small::errors::<3, FMA, T>(self.arma, self.rows),
+            4 => return small::errors::<4, FMA, T>(self.arma, self.rows),
+            _ => {}
+        }
         let zero = T::splat(0.0);
         let mut pass = Pass {
             gains: Gains::new(self.arma, self.rows.iter().any(|y| y.is_nan())),
@@ -131,35 +139,11 @@ impl<T: Real> Pass<'_, T> {
     /// Rows without gaps in the steady state.
     #[inline(always)]
     fn steady<const FMA: bool>(&mut self, rows: &[f64]) {
-        match self.arma.n_states() {
-            1 => self.steady_few::<1, FMA>(rows),
-            2 => self.steady_few::<2, FMA>(rows),
-            3 => self.steady_few::<3, FMA>(rows),
-            4 => self.steady_few::<4, FMA>(rows),
-            r if rows.len() > 2 * r => self.steady_sparse::<FMA>(rows),
-            _ => rows.iter().for_each(|&y| self.row::<FMA>(y)),
+        if rows.len() > 2 * self.arma.n_states() {
+            self.steady_sparse::<FMA>(rows);
+        } else {
+            rows.iter().for_each(|&y| self.row::<FMA>(y));
         }
-    }
-
-    #[inline(always)]
-    fn steady_few<const R: usize, const FMA: bool>(&mut self, rows: &[f64]) {
-        let zero = T::splat(0.0);
-        let (mut ar, mut ma, mut state) = ([zero; R], [zero; R], [zero; R]);
-        ar.copy_from_slice(&self.arma.ar);
-        ma.copy_from_slice(&self.arma.ma);
-        state.copy_from_slice(&self.state[..R]);
-        let mut squares = self.errors.squares;
-        for &y in rows {
-            let value = T::splat(y);
-            let error = value - state[0];
-            squares = error.fma::<FMA>(error, squares);
-            for i in 0..R {
-                let next = if i + 1 < R { state[i + 1] } else { zero };
-                state[i] = ma[i].fma::<FMA>(error, ar[i].fma::<FMA>(value, next));
-            }
-        }
-        self.state[..R].copy_from_slice(&state);
-        self.errors.squares = squares;
     }
 
     /// Of many states only those at the lags change: after as many rows as states, the ARMA's own

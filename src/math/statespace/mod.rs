@@ -9,11 +9,16 @@
 
 mod arma;
 mod bfgs;
+mod direct;
+mod divide;
 mod fit;
 mod gains;
 mod likelihood;
 mod real;
 mod regression;
+mod rows;
+mod small;
+mod starts;
 mod stationary;
 mod tracker;
 

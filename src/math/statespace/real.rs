@@ -2,7 +2,6 @@
 //!
 //! Owns: both. Does not own: what is computed.
 
-use std::array::from_fn;
 use std::ops::Add;
 use std::ops::Div;
 use std::ops::Mul;
@@ -26,6 +25,8 @@ pub trait Real:
     fn fma<const FMA: bool>(self, b: Self, c: Self) -> Self;
     /// Natural logarithm.
     fn ln(self) -> Self;
+    /// `1 ⁄ √self`; zero where it is not above `limit`.
+    fn inverse_root(self, limit: Self) -> Self;
     /// Whether every one is below `limit`; NaN is not.
     fn below(self, limit: f64) -> bool;
 }
@@ -47,6 +48,11 @@ impl Real for f64 {
     }
 
     #[inline(always)]
+    fn inverse_root(self, limit: f64) -> f64 {
+        if self > limit { 1.0 / self.sqrt() } else { 0.0 }
+    }
+
+    #[inline(always)]
     fn below(self, limit: f64) -> bool {
         self < limit
     }
@@ -65,8 +71,11 @@ macro_rules! lanewise {
             type Output = Lanes;
 
             #[inline(always)]
-            fn $method(self, other: Lanes) -> Lanes {
-                Lanes(from_fn(|i| self.0[i] $op other.0[i]))
+            fn $method(mut self, other: Lanes) -> Lanes {
+                for (own, other) in self.0.iter_mut().zip(other.0) {
+                    *own = *own $op other;
+                }
+                self
             }
         }
     };
@@ -80,8 +89,11 @@ impl Neg for Lanes {
     type Output = Lanes;
 
     #[inline(always)]
-    fn neg(self) -> Lanes {
-        Lanes(self.0.map(|v| -v))
+    fn neg(mut self) -> Lanes {
+        for own in &mut self.0 {
+            *own = -*own;
+        }
+        self
     }
 }
 
@@ -92,13 +104,25 @@ impl Real for Lanes {
     }
 
     #[inline(always)]
-    fn fma<const FMA: bool>(self, b: Lanes, c: Lanes) -> Lanes {
-        Lanes(from_fn(|i| simd::fma::<FMA>(self.0[i], b.0[i], c.0[i])))
+    fn fma<const FMA: bool>(self, b: Lanes, mut c: Lanes) -> Lanes {
+        // A closure might be compiled by itself, and then for the oldest machine.
+        for ((sum, a), b) in c.0.iter_mut().zip(self.0).zip(b.0) {
+            *sum = simd::fma::<FMA>(a, b, *sum);
+        }
+        c
     }
 
     #[inline(always)]
     fn ln(self) -> Lanes {
         Lanes(self.0.map(f64::ln))
+    }
+
+    #[inline(always)]
+    fn inverse_root(mut self, limit: Lanes) -> Lanes {
+        for (own, limit) in self.0.iter_mut().zip(limit.0) {
+            *own = own.inverse_root(limit);
+        }
+        self
     }
 
     #[inline(always)]

@@ -10,13 +10,14 @@ use crate::math::simd;
 use crate::math::simd::Kernel;
 use crate::math::statespace::arma::Arma;
 use crate::math::statespace::gains::Gains;
+use crate::math::statespace::rows::Rows;
 
 /// Numbers that are added at once.
 const WIDE: usize = 4;
 /// Rows whose products are summed at once.
 const BLOCK: usize = 8;
 /// A regressor of which less than this share is its own is a copy of others, and gets nothing.
-const OWN_SHARE: f64 = 1e-9;
+pub(super) const OWN_SHARE: f64 = 1e-9;
 
 /// Regressors by row, with room for one more column.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,13 +61,24 @@ impl Columns {
         Columns { values, ..*self }
     }
 
-    /// What is to be added to β where `left` is what β leaves of the rows (NaN: missing).
-    pub(super) fn correction(&mut self, arma: &Arma<f64>, left: &[f64]) -> Vec<f64> {
-        for (row, &left) in self.values.chunks_exact_mut(self.width).zip(left) {
+    /// Each regressor by itself.
+    pub(super) fn by_column(&self) -> Vec<Vec<f64>> {
+        let rows = self.values.chunks_exact(self.width);
+        (0..self.n).map(|i| rows.clone().map(|row| row[i]).collect()).collect()
+    }
+
+    /// What is to be added to β where `left` is what β leaves of the rows.
+    pub(super) fn correction(&mut self, arma: &Arma<f64>, left: &Rows) -> Vec<f64> {
+        if left.directly(arma.n_states(), self.n + 1) {
+            let products = left.whitened(arma, &self.by_column()).products;
+            let width = self.n + 1;
+            return solve(|i, j| products[i.max(j) * width + i.min(j)], self.n);
+        }
+        for (row, &left) in self.values.chunks_exact_mut(self.width).zip(left.values()) {
             row[self.n] = left;
         }
         let products = simd::widest(Whiten { arma, columns: self });
-        solve(&products, self.n, self.width)
+        solve(|i, j| products[i.min(j) * self.width + i.max(j)], self.n)
     }
 }
 
@@ -206,9 +218,8 @@ fn add_products<const FMA: bool>(block: &[f64], width: usize, products: &mut [f6
     }
 }
 
-/// The normal equations, by Cholesky; a regressor that others make up gets zero.
-fn solve(products: &[f64], n: usize, width: usize) -> Vec<f64> {
-    let at = |i: usize, j: usize| products[i.min(j) * width + i.max(j)];
+/// The normal equations of `n` regressors, by Cholesky; one that others make up gets zero.
+fn solve(at: impl Fn(usize, usize) -> f64, n: usize) -> Vec<f64> {
     let mut lower = vec![0.0; n * n];
     let mut y = vec![0.0; n];
     for i in 0..n {
@@ -250,7 +261,7 @@ mod tests {
             columns.row_mut(t).copy_from_slice(&[1.0, x, 1.0 + x]);
             rows.push(if t % 9 == 4 { f64::NAN } else { 3.0 - 2.0 * x });
         }
-        let beta = columns.correction(&arma, &rows);
+        let beta = columns.correction(&arma, &Rows::new(rows));
         assert!((beta[0] - 3.0).abs() < 1e-9 && (beta[1] + 2.0).abs() < 1e-9, "{beta:?}");
         assert_eq!(beta[2], 0.0);
     }

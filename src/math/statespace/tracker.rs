@@ -2,7 +2,10 @@
 //!
 //! Owns: its states. Does not own: which rows are believed.
 
+use crate::math::simd;
+use crate::math::simd::Kernel;
 use crate::math::statespace::arma::Arma;
+use crate::math::statespace::gains::FEW;
 use crate::math::statespace::gains::Gains;
 
 /// The states of an ARMA after some rows.
@@ -31,6 +34,16 @@ impl<'a> Tracker<'a> {
 
     /// The row came; `None`: it is missing, or not to be learnt from.
     pub fn step(&mut self, row: Option<f64>) {
+        // Few states are done before the machine was asked what it can do.
+        if self.arma.n_states() > FEW {
+            simd::widest(Step { tracker: self, row });
+        } else {
+            self.take::<false>(row);
+        }
+    }
+
+    #[inline(always)]
+    fn take<const FMA: bool>(&mut self, row: Option<f64>) {
         let value = row.unwrap_or(self.state[0]);
         let unit = row.map_or(0.0, |value| (value - self.state[0]) / self.gains.variance());
         for (i, &load) in self.gains.loads().iter().enumerate() {
@@ -39,6 +52,20 @@ impl<'a> Tracker<'a> {
         for &lag in &self.arma.ar_lags {
             self.state[lag] += self.arma.ar[lag] * value;
         }
-        self.gains.step::<false>(self.arma, row.is_some());
+        self.gains.step::<FMA>(self.arma, row.is_some());
+    }
+}
+
+struct Step<'t, 'a> {
+    tracker: &'t mut Tracker<'a>,
+    row: Option<f64>,
+}
+
+impl Kernel for Step<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        self.tracker.take::<FMA>(self.row);
     }
 }

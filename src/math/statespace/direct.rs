@@ -1,0 +1,285 @@
+//! The likelihood of long memories, without a filter.
+//!
+//! Owns: products of columns in the metric of an ARMA's covariance, and its determinant.
+//! Does not own: which columns, and when this is cheaper than the filter (`rows`).
+//!
+//! Had the series begun at rest, and had no row been missing, its errors were `e = Θ(B)⁻¹Φ(B)y`: few
+//! lags, O(n). What it began with, r states of covariance `CCᵀ = P − RRᵀ`, enters the errors through the first
+//! columns of `Θ(B)⁻¹`; a missing row through its column of `Θ(B)⁻¹Φ(B)`. Both are unknowns: of the first the
+//! distribution is known, of the second nothing. With them integrated out, the sum of squares is what least
+//! squares leaves, and the determinant that of the normal equations (Ljung and Box 1979, The likelihood function
+//! of stationary autoregressive-moving average models; Gómez, Maravall and Peña 1999, Missing
+//! observations in ARIMA models: skipping approach versus additive outlier approach). Exact, and no step costs
+//! states², which the filter's do once a row is missing.
+
+use crate::math::simd::Kernel;
+use crate::math::statespace::arma::Arma;
+use crate::math::statespace::divide::Dividend;
+use crate::math::statespace::divide::Polynomials;
+use crate::math::statespace::likelihood::Errors;
+use crate::math::statespace::real::Real;
+use crate::math::statespace::regression::OWN_SHARE;
+use crate::math::statespace::stationary;
+
+/// Pivots between two logarithms: their product cannot overflow.
+const LOG_PIVOTS: usize = 12;
+/// A pivot below this share of its diagonal is what rounding left of zero.
+const ROUNDING: f64 = 1e-14;
+
+/// Columns under several ARMAs at once.
+pub(super) struct Direct<'a, T> {
+    pub(super) arma: &'a Arma<T>,
+    /// As long as each other, at least as long as there are states, and without gaps: where a row is missing,
+    /// any number will do.
+    pub(super) columns: &'a [&'a [f64]],
+    /// The rows that are missing.
+    pub(super) missing: &'a [usize],
+}
+
+/// What comes out.
+pub(super) struct Whitened<T> {
+    /// `XᵀΣ⁻¹X` of the columns without the missing rows, row-major; `j ≤ i` only.
+    pub(super) products: Vec<T>,
+    /// log |Σ|, in units of the innovations' variance.
+    pub(super) log_variance: T,
+    /// Of the last column, what the unknowns leave of the sum of squares: digits are lost by as much.
+    pub(super) left: T,
+}
+
+impl<T: Real> Whitened<T> {
+    /// What is left of the last column when it is regressed on the others.
+    pub(super) fn errors(mut self) -> Errors<T> {
+        let width = self.products.len().isqrt();
+        let limit = T::splat(OWN_SHARE);
+        let limits: Vec<T> = (0..width).map(|i| self.products[i * width + i] * limit).collect();
+        let rest = width.saturating_sub(1);
+        eliminate::<T, false>(&mut self.products, width, &limits[..rest]);
+        let squares = self.products.last().copied().unwrap_or(T::splat(0.0));
+        Errors { squares, log_variance: self.log_variance }
+    }
+}
+
+impl<T: Real> Kernel for Direct<'_, T> {
+    type Output = Whitened<T>;
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) -> Whitened<T> {
+        let n = self.columns.first().map_or(0, |column| column.len());
+        let polynomials = Polynomials::new(self.arma);
+        let begin = begin::<T, FMA>(self.arma);
+        let mut normal = Normal {
+            r: self.arma.n_states(),
+            width: self.arma.n_states() + self.missing.len() + self.columns.len(),
+            begin,
+            matrix: Vec::new(),
+        };
+        normal.matrix = vec![T::splat(0.0); normal.width * normal.width];
+        let mut back = vec![T::splat(0.0); n];
+        normal.states::<FMA>(&polynomials, &mut back);
+        normal.gaps::<FMA>(&polynomials, self.missing, &mut back);
+        normal.columns::<FMA>(&polynomials, self.columns, self.missing, &mut back);
+        let all = normal.matrix.last().copied().unwrap_or(T::splat(0.0));
+        let known = normal.width - self.columns.len();
+        let log_variance =
+            eliminate::<T, FMA>(&mut normal.matrix, normal.width, &vec![T::splat(0.0); known]);
+        let rows = normal.matrix.chunks_exact(normal.width).skip(known);
+        let products: Vec<T> = rows.flat_map(|row| row[known..].iter().copied()).collect();
+        let left = products.last().copied().unwrap_or(all) / all;
+        Whitened { products, log_variance, left }
+    }
+}
+
+/// Transposed: row `i` is column `i` of the Cholesky factor of what the states are unsure of before the first
+/// innovation, `P − RRᵀ`. Where a state is sure, zero.
+#[inline(always)]
+fn begin<T: Real, const FMA: bool>(arma: &Arma<T>) -> Vec<T> {
+    let r = arma.n_states();
+    let p = stationary::whole(arma, &stationary::first_row(arma));
+    let mut lower = vec![T::splat(0.0); r * r];
+    let mut inverse = Vec::with_capacity(r);
+    for i in 0..r {
+        let (done, own) = lower.split_at_mut(i * r);
+        for j in 0..=i {
+            let other = if j < i { &done[j * r..][..j] } else { &own[..j] };
+            let known = dot::<T, FMA>(&own[..j], other);
+            let value = p[i * r + j] - arma.load(i) * arma.load(j) - known;
+            if j == i {
+                inverse.push(value.inverse_root(p[i * r + i] * T::splat(ROUNDING)));
+            }
+            own[j] = value * inverse[j];
+        }
+    }
+    let mut transposed = vec![T::splat(0.0); r * r];
+    for i in 0..r {
+        (0..=i).for_each(|j| transposed[j * r + i] = lower[i * r + j]);
+    }
+    transposed
+}
+
+/// The normal equations: unknowns of the beginning, missing rows, columns. `j ≤ i` only.
+struct Normal<T> {
+    r: usize,
+    width: usize,
+    begin: Vec<T>,
+    matrix: Vec<T>,
+}
+
+impl<T: Real> Normal<T> {
+    /// `I + CᵀAᵀAC`, where A are the first columns of `Θ(B)⁻¹`.
+    #[inline(always)]
+    fn states<const FMA: bool>(&mut self, polynomials: &Polynomials<T>, back: &mut [T]) {
+        let (r, n) = (self.r, back.len());
+        let one = [T::splat(1.0)];
+        let mut impulse = vec![T::splat(0.0); n];
+        polynomials.divide::<FMA>(&Dividend::Forwards(&one), &mut impulse);
+        polynomials.divide::<FMA>(&Dividend::Backwards(&impulse), back);
+        // AᵀA: the same along each diagonal, but for what the end cuts off.
+        let mut gram = vec![T::splat(0.0); r * r];
+        for d in 0..r {
+            let mut value = back[n - 1 - d];
+            for i in 0..r - d {
+                gram[i * r + i + d] = value;
+                gram[(i + d) * r + i] = value;
+                value = value - impulse[n - 1 - i] * impulse[n - 1 - i - d];
+            }
+        }
+        let mut half = vec![T::splat(0.0); r * r];
+        for j in 0..r {
+            let column = &self.begin[j * r..][j..r];
+            for k in 0..r {
+                half[j * r + k] = dot::<T, FMA>(&gram[k * r..][j..r], column);
+            }
+        }
+        for i in 0..r {
+            let column = &self.begin[i * r..][i..r];
+            for j in 0..=i {
+                self.matrix[i * self.width + j] = dot::<T, FMA>(column, &half[j * r..][i..r]);
+            }
+            let own = &mut self.matrix[i * self.width + i];
+            *own = *own + one[0];
+        }
+    }
+
+    /// The rows of the missing rows.
+    #[inline(always)]
+    fn gaps<const FMA: bool>(
+        &mut self,
+        polynomials: &Polynomials<T>,
+        missing: &[usize],
+        back: &mut [T],
+    ) {
+        if missing.is_empty() {
+            return;
+        }
+        let mut impulse = vec![0.0; back.len()];
+        impulse[0] = 1.0;
+        let mut response = vec![T::splat(0.0); back.len()];
+        polynomials.divide::<FMA>(&Dividend::Rows(&impulse), &mut response);
+        response.reverse();
+        for (i, &row) in missing.iter().enumerate() {
+            polynomials.divide::<FMA>(&Dividend::Forwards(&response[row..]), back);
+            self.write::<FMA>(self.r + i, polynomials, &missing[..=i], back);
+        }
+    }
+
+    /// The rows of the columns.
+    #[inline(always)]
+    fn columns<const FMA: bool>(
+        &mut self,
+        polynomials: &Polynomials<T>,
+        columns: &[&[f64]],
+        missing: &[usize],
+        back: &mut [T],
+    ) {
+        let first = self.r + missing.len();
+        let n = back.len();
+        let mut errors = vec![T::splat(0.0); n * columns.len()];
+        for (j, column) in columns.iter().enumerate() {
+            let (before, own) = errors[..(j + 1) * n].split_at_mut(j * n);
+            polynomials.divide::<FMA>(&Dividend::Rows(column), own);
+            polynomials.divide::<FMA>(&Dividend::Backwards(own), back);
+            self.write::<FMA>(first + j, polynomials, missing, back);
+            let to = &mut self.matrix[(first + j) * self.width + first..];
+            for (to, before) in to.iter_mut().zip(before.chunks_exact(n)) {
+                *to = dot::<T, FMA>(own, before);
+            }
+            to[j] = dot::<T, FMA>(own, own);
+        }
+    }
+
+    /// Products of a sequence with the unknowns; `back` is the sequence divided from its end to its beginning.
+    #[inline(always)]
+    fn write<const FMA: bool>(
+        &mut self,
+        row: usize,
+        polynomials: &Polynomials<T>,
+        missing: &[usize],
+        back: &[T],
+    ) {
+        let (r, n) = (self.r, back.len());
+        let mut first: Vec<T> = back[n - r..].to_vec();
+        first.reverse();
+        let to = &mut self.matrix[row * self.width..];
+        for (i, to) in to[..r].iter_mut().enumerate() {
+            *to = dot::<T, FMA>(&self.begin[i * r..][i..r], &first[i..]);
+        }
+        for (to, &gap) in to[r..].iter_mut().zip(missing) {
+            let mut sum = back[n - 1 - gap];
+            for &(lag, factor) in polynomials.multiplier.iter().filter(|(lag, _)| gap + lag < n) {
+                sum = factor.fma::<FMA>(back[n - 1 - gap - lag], sum);
+            }
+            *to = sum;
+        }
+    }
+}
+
+/// Cholesky's elimination of the first rows, one for each of `limits`; the rest is what they leave. Pivots not above
+/// their limit count for nothing. Logarithm of the determinant.
+#[inline(always)]
+fn eliminate<T: Real, const FMA: bool>(matrix: &mut [T], width: usize, limits: &[T]) -> T {
+    let known = limits.len();
+    let mut inverse = Vec::with_capacity(known);
+    let (mut log, mut product) = (T::splat(0.0), T::splat(1.0));
+    for i in 0..width {
+        let (done, own) = matrix.split_at_mut(i * width);
+        for j in 0..i.min(known) {
+            let other = &done[j * width..][..j];
+            own[j] = (own[j] - dot::<T, FMA>(&own[..j], other)) * inverse[j];
+        }
+        for j in known..i {
+            own[j] = own[j] - dot::<T, FMA>(&own[..known], &done[j * width..][..known]);
+        }
+        let first = i.min(known);
+        let pivot = own[i] - dot::<T, FMA>(&own[..first], &own[..first]);
+        own[i] = pivot;
+        if i < known {
+            inverse.push(pivot.inverse_root(limits[i]));
+            product = product * pivot;
+            if (i + 1) % LOG_PIVOTS == 0 {
+                log = log + product.ln();
+                product = T::splat(1.0);
+            }
+        }
+    }
+    log + product.ln()
+}
+
+/// `Σ aᵢbᵢ`; four sums at once, so that none waits for the one before.
+#[inline(always)]
+pub(super) fn dot<T: Real, const FMA: bool>(a: &[T], b: &[T]) -> T {
+    let n = a.len().min(b.len());
+    let (a, b) = (&a[..n], &b[..n]);
+    let mut sums = [T::splat(0.0); 4];
+    let (a, b) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+    for (a, b) in a.0.iter().zip(b.0) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum = a.fma::<FMA>(*b, *sum);
+        }
+    }
+    let [first, second, third, fourth] = sums;
+    let mut sum = (first + second) + (third + fourth);
+    for (a, b) in a.1.iter().zip(b.1) {
+        sum = a.fma::<FMA>(*b, sum);
+    }
+    sum
+}

@@ -1,0 +1,167 @@
+//! Rows whose likelihood is asked for again and again.
+//!
+//! Owns: where they are missing, and which way to their likelihood is the cheaper one.
+//! Does not own: the ways (`likelihood`, `direct`).
+
+use crate::math::simd;
+use crate::math::statespace::arma::Arma;
+use crate::math::statespace::direct::Direct;
+use crate::math::statespace::direct::Whitened;
+use crate::math::statespace::gains::FEW;
+use crate::math::statespace::likelihood::Errors;
+use crate::math::statespace::likelihood::Filter;
+use crate::math::statespace::real::Real;
+
+/// Rows of which no more than this share is missing are hardly others when they are filled.
+const FEW_MISSING: f64 = 0.01;
+/// Where less than this is left of a sum of squares, too many digits went with the rest.
+const LEFT: f64 = 1e-5;
+
+/// Rows and their gaps.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Rows {
+    /// NaN: missing.
+    values: Vec<f64>,
+    /// Without gaps.
+    filled: Vec<f64>,
+    missing: Vec<usize>,
+}
+
+impl Rows {
+    pub(super) fn new(values: Vec<f64>) -> Rows {
+        let missing = (0..values.len()).filter(|&t| values[t].is_nan()).collect();
+        let filled = filled(&values);
+        Rows { values, filled, missing }
+    }
+
+    /// The same with their gaps filled, where these are few.
+    pub(super) fn almost(&self) -> Option<Rows> {
+        let few = self.missing.len() as f64 <= FEW_MISSING * self.values.len() as f64;
+        (few && !self.missing.is_empty()).then(|| Rows::new(self.filled.clone()))
+    }
+
+    /// NaN: missing.
+    pub(super) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// How many have data.
+    pub(super) fn n(&self) -> usize {
+        self.values.len() - self.missing.len()
+    }
+
+    /// Whether an ARMA of `r` states is better dealt with without a filter.
+    pub(super) fn directly(&self, r: usize, columns: usize) -> bool {
+        let (n, k) = (self.values.len(), self.missing.len());
+        if r <= FEW || n < 2 * r {
+            return false;
+        }
+        // Multiplications, roughly; a step of the filter without gaps has three for a state, else r².
+        let passes = 8 * n * (k + 2 * columns + 2);
+        let direct = passes + r.pow(3) + k * r * r / 2 + (r + k).pow(3) / 6;
+        let filter = if k == 0 { 3 * n * r } else { n * r * r };
+        direct < filter
+    }
+
+    /// Products of `columns` and these rows, which come last.
+    pub(super) fn whitened<T: Real>(&self, arma: &Arma<T>, columns: &[Vec<f64>]) -> Whitened<T> {
+        let mut all: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+        all.push(&self.filled);
+        simd::widest(Direct { arma, columns: &all, missing: &self.missing })
+    }
+
+    /// What the forecast errors come to, the rows regressed on `columns` before: only where they are dealt with
+    /// directly.
+    pub(super) fn errors<T: Real>(&self, arma: &Arma<T>, columns: &[Vec<f64>]) -> Errors<T> {
+        if self.directly(arma.n_states(), columns.len() + 1) {
+            let whitened = self.whitened(arma, columns);
+            if (T::splat(LEFT) - whitened.left).below(0.0) {
+                return whitened.errors();
+            }
+        }
+        simd::widest(Filter { arma, rows: &self.values })
+    }
+}
+
+/// Gaps on the line between their neighbours: near what is missing, so that no digits are lost.
+fn filled(values: &[f64]) -> Vec<f64> {
+    let mut filled = values.to_vec();
+    let mut before: Option<usize> = None;
+    let mut from = 0;
+    for t in 0..=values.len() {
+        let known = values.get(t).is_some_and(|y| !y.is_nan());
+        if !known && t < values.len() {
+            continue;
+        }
+        let left = before.map(|i| values[i]);
+        let right = values.get(t).copied();
+        for (i, to) in filled[from..t].iter_mut().enumerate() {
+            let share = (i + 1) as f64 / (t - from + 1) as f64;
+            *to = match (left, right) {
+                (Some(left), Some(right)) => left + share * (right - left),
+                (left, right) => left.or(right).unwrap_or(0.0),
+            };
+        }
+        (before, from) = (Some(t), t + 1);
+    }
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::math::statespace::arma::Order;
+    use crate::math::statespace::real::Lanes;
+
+    #[test]
+    fn gaps_are_on_the_line_between_their_neighbours() {
+        let nan = f64::NAN;
+        let rows = Rows::new(vec![nan, 2.0, nan, nan, 5.0, nan]);
+        assert_eq!(rows.filled, [2.0, 2.0, 3.0, 4.0, 5.0, 5.0]);
+        assert_eq!((rows.n(), rows.missing), (2, vec![0, 2, 3, 5]));
+        assert_eq!(Rows::new(vec![nan]).filled, [0.0]);
+    }
+
+    /// Seasonal rows of which some are missing.
+    fn rows(n: usize, gaps: bool) -> Rows {
+        let noise = |t: usize| ((t * 7919 + t * t * 31) % 101) as f64 / 101.0 - 0.5;
+        let mut values: Vec<f64> =
+            (0..n).map(|t| (t as f64 * 0.26).sin() + noise(t) + 0.4 * noise(t + 1)).collect();
+        if gaps {
+            [0, 1, 7, 40, 41, 42, 43, n - 90, n - 1].iter().for_each(|&t| values[t] = f64::NAN);
+        }
+        Rows::new(values)
+    }
+
+    #[test]
+    fn with_and_without_a_filter_is_the_same() {
+        let order =
+            Order { p: 1, q: 1, seasonal_p: 1, seasonal_q: 1, season: 24, ..Order::default() };
+        let plain = Order { seasonal_p: 0, q: 0, ..order };
+        let long = Order { p: 2, q: 3, seasonal_q: 0, ..order };
+        let cases = [
+            (order, vec![0.7, 0.4, 0.5, 0.3]),
+            (order, vec![0.9, -0.4, 0.9999, -0.95]),
+            (order, vec![-0.999, 0.99, -0.99, 0.999]),
+            (order, vec![0.5, -0.5, 0.8, -0.8]),
+            (plain, vec![0.5, -0.7]),
+            (long, vec![1.2, -0.3, 0.4, 0.1, -0.2, 0.7]),
+        ];
+        for (order, parameters) in cases {
+            let arma = Arma::new(&order, &parameters);
+            for gaps in [false, true] {
+                let rows = rows(600, gaps);
+                let slow = simd::widest(Filter { arma: &arma, rows: &rows.values });
+                let fast = rows.whitened(&arma, &[]);
+                let off =
+                    [fast.products[0] / slow.squares - 1.0, fast.log_variance - slow.log_variance];
+                assert!(off.iter().all(|off| off.abs() < 1e-7), "{parameters:?} {gaps} {off:?}");
+                let lanes: Vec<Lanes> = parameters.iter().map(|&p| Lanes::splat(p)).collect();
+                let side = rows.whitened(&Arma::new(&order, &lanes), &[]);
+                assert!(
+                    side.products[0].0.iter().all(|s| (s / fast.products[0] - 1.0).abs() < 1e-9)
+                );
+            }
+        }
+    }
+}
