@@ -148,10 +148,90 @@ fn orders_are_searched_for_and_settings_refused() {
     let found = model.parts().meta["order"].clone();
     assert!((1..3).contains(&found["p"].as_u64().unwrap()), "{found}");
     assert_eq!(auto.problem(), None);
-    for bad in [r#"{"order": [9, 0, 1]}"#, r#"{"horizon_s": 0}"#, r#"{"daily": 1000}"#] {
+    assert_eq!(config(r#"{"sarimax": {"order": [2, 2, 1], "seasonal": [1, 1, 1]}}"#).problem(), None);
+    for bad in [
+        r#"{"order": [9, 0, 1]}"#,
+        r#"{"order": [1, 3, 1]}"#,
+        r#"{"seasonal": [0, 2, 1]}"#,
+        r#"{"horizon_s": 0}"#,
+        r#"{"daily": 1000}"#,
+    ] {
         assert!(config(&format!(r#"{{"sarimax": {bad}}}"#)).problem().is_some(), "{bad}");
     }
     assert!(serde_json::from_str::<detect::Config>(r#"{"sarimax": {"season": 7}}"#).is_err());
+}
+
+fn of_differences(text: &str) -> detect::Config {
+    serde_json::from_str(&format!(r#"{{"sarimax": {{"mean_of": 1, {text}}}}}"#)).unwrap()
+}
+
+#[test]
+fn differences_follow_a_level_that_moved_for_good() {
+    let mut all = window(1800, wave(1800, 48 * 30));
+    let train = all.slice(0, 48 * 20);
+    (48 * 22..48 * 30).for_each(|i| all.values[i] += 30.0);
+    let off = |config: &detect::Config, day: usize| {
+        let model = config.fit(&train, &FitContext::new(1, &|| true)).unwrap();
+        let raws = model.score(&all.slice(0, 48 * (day + 1)), 48 * day);
+        let off = raws.iter().zip(&all.values[48 * day..]);
+        off.map(|(raw, y)| (raw.forecast.unwrap().expected - y).abs()).fold(0.0, f64::max)
+    };
+    for differences in [
+        r#""order": [1, 1, 1]"#,
+        r#""order": [1, 0, 1], "seasonal": [0, 1, 1]"#,
+        r#""order": [0, 1, 1], "seasonal": [0, 1, 1]"#,
+    ] {
+        let config = of_differences(differences);
+        assert!(off(&config, 21) < 2.0, "{differences}: as before");
+        assert!(off(&config, 22) > 25.0, "{differences}: the day after is forecast from the day before");
+        assert!(off(&config, 27) < 2.5, "{differences}: {}", off(&config, 27));
+    }
+    assert!(off(&named(), 27) > 25.0);
+}
+
+#[test]
+fn where_nothing_is_seen_differences_expect_what_training_saw_and_say_that_they_do_not_know() {
+    let all = window(1800, wave(1800, 48 * 30));
+    let lofty = Window::single(all.grid, all.values.iter().map(|y| 700.0 + 3.0 * y).collect());
+    for differences in [
+        r#""order": [1, 1, 1]"#,
+        r#""order": [1, 2, 1]"#,
+        r#""order": [1, 0, 1], "seasonal": [0, 1, 1]"#,
+    ] {
+        let config = of_differences(differences);
+        let model = config.fit(&lofty, &FitContext::new(1, &|| true)).unwrap();
+        let mut gappy = lofty.clone();
+        let n = gappy.grid.len;
+        gappy.values[..n - 1].fill(f64::NAN);
+        let (usual, blind) = (model.score(&lofty, n - 1)[0], model.score(&gappy, n - 1)[0]);
+        let (usual, blind) = (usual.forecast.unwrap(), blind.forecast.unwrap());
+        assert!((blind.expected - 700.0).abs() < 9.0, "{differences}: {blind:?}");
+        assert!(blind.scale > 2.0 * usual.scale, "{differences}: {blind:?} {usual:?}");
+    }
+}
+
+#[test]
+fn a_scale_is_wider_where_gaps_made_the_forecast_less_certain() {
+    let all = window(1800, wave(1800, 48 * 30));
+    let config = of_differences(r#""order": [1, 1, 1], "horizon_s": 7200"#);
+    let model = config.fit(&all, &FitContext::new(1, &|| true)).unwrap();
+    let n = all.grid.len;
+    let scales = |rows: &Window| {
+        let raws = model.score(rows, n - 48);
+        raws.iter().map(|raw| raw.forecast.unwrap().scale).collect::<Vec<f64>>()
+    };
+    let usual = scales(&all);
+    let mut gappy = all.clone();
+    gappy.values[n - 40..n - 20].fill(f64::NAN);
+    for (k, (wider, usual)) in scales(&gappy).into_iter().zip(usual).enumerate() {
+        // The gap is rows 8..28 of these; a forecast knows what was seen four rows before.
+        match k {
+            0..=11 => assert_eq!(wider, usual, "{k}"),
+            12..=31 => assert!(wider > usual * 1.02, "{k}: {wider} {usual}"),
+            33.. => assert!(wider < usual * 1.02, "{k}: {wider} {usual}"),
+            _ => {}
+        }
+    }
 }
 
 #[test]
@@ -167,6 +247,9 @@ fn foreign_parts_are_refused() {
     assert!(spoilt(&|parts| parts.meta["horizon"] = (1u64 << 50).into()).is_err());
     assert!(spoilt(&|parts| parts.meta["order"]["season"] = (1u64 << 62).into()).is_err());
     assert!(spoilt(&|parts| parts.meta["order"]["p"] = (1u64 << 62).into()).is_err());
+    assert!(spoilt(&|parts| parts.meta["order"]["d"] = 3.into()).is_err());
+    assert!(spoilt(&|parts| parts.meta["order"]["d"] = 1.into()).is_err(), "no spread");
+    assert!(spoilt(&|parts| parts.meta["order"]["seasonal_d"] = 2.into()).is_err());
     assert!(spoilt(&|parts| parts.meta["regressors"]["daily"] = (1u64 << 62).into()).is_err());
     assert!(spoilt(&|parts| parts.meta["step_s"] = 0.into()).is_err());
     assert!(spoilt(&|parts| parts.meta["detector"] = "stl".into()).is_err());

@@ -7,6 +7,7 @@
 //! Forecasting, Structural Time Series Models and the Kalman Filter, 3.3): the forecast error `v` of a
 //! row moves state `i` to `a[i + 1] + φ[i]·y + g[i]·v`. Variances are in units of the innovations'.
 
+mod arima;
 mod arma;
 mod bfgs;
 mod fit;
@@ -17,6 +18,8 @@ mod regression;
 mod stationary;
 mod tracker;
 
+pub use arima::Ahead;
+pub use arima::Arima;
 pub use arma::Arma;
 pub use arma::Order;
 pub use fit::Fit;
@@ -24,6 +27,5 @@ pub use fit::Start;
 pub use fit::differenced;
 pub use fit::fit;
 pub use fit::log_likelihood;
-pub use gains::Gains;
 pub use regression::Columns;
 pub use tracker::Tracker;
