@@ -21,14 +21,17 @@ use crate::detect::RestoreError;
 use crate::detect::Tensors;
 use crate::detect::averaged;
 use crate::detect::averaged::averaged;
+use crate::detect::sarimax::fitted::Centre;
 use crate::detect::sarimax::fitted::Fitted;
 use crate::detect::sarimax::fitted::HOURS;
 use crate::detect::sarimax::fitted::MAX_D;
+use crate::detect::sarimax::fitted::MAX_OTHERS;
 use crate::detect::sarimax::fitted::MAX_SEASONAL_D;
 use crate::detect::sarimax::fitted::MAX_STATES;
 use crate::detect::sarimax::fitted::Meta;
 use crate::detect::sarimax::fitted::NAME;
 use crate::detect::sarimax::learn::Learnt;
+use crate::detect::sarimax::others::Others;
 use crate::detect::sarimax::regressors::Regressors;
 use crate::detect::sarimax::regressors::moments;
 use crate::detect::seasonal_median::profile;
@@ -40,6 +43,7 @@ use crate::series::Window;
 
 mod fitted;
 mod learn;
+mod others;
 mod regressors;
 
 const DAY_S: i64 = 86_400;
@@ -70,6 +74,9 @@ pub struct Config {
     pub weekend: bool,
     /// How far ahead a row is forecast. Shorter, and an anomaly is expected once it lasts longer.
     pub horizon_s: i64,
+    /// Other features of the watch, by name, that this one is regressed on; of a model of one of them, the
+    /// rest.
+    pub regressors: Vec<String>,
     /// Newest points whose deviations are averaged; 1 judges each by itself. By default 4 where points are
     /// a quarter of an hour apart or more, else 1.
     pub mean_of: Option<usize>,
@@ -85,6 +92,7 @@ impl Default for Config {
             weekly: 6,
             weekend: false,
             horizon_s: DAY_S,
+            regressors: Vec::new(),
             mean_of: None,
         }
     }
@@ -121,6 +129,9 @@ impl Config {
         }
         if self.season_s <= 0 || self.horizon_s <= 0 {
             return Some("season_s and horizon_s must be above zero".to_string());
+        }
+        if self.regressors.len() > MAX_OTHERS {
+            return Some(format!("wanted at most {MAX_OTHERS} regressors"));
         }
         if self.daily.max(self.weekly) > 100 {
             return Some("wanted at most 100 harmonics".to_string());
@@ -196,27 +207,38 @@ pub(in crate::detect) fn fit(
     let season_s = apart.map(|order| order.season as i64 * grid.step_s);
     let regressors = config.regressors(span_s, moments.iter().any(|at| at.holiday), season_s);
     let two_days = (2 * DAY_S / grid.step_s).max(1) as usize;
-    let want = (2 * regressors.n() + 8).min(two_days);
+    let others = Others::of(train, have);
+    let n_columns = regressors.n() + others.n();
+    let want = (2 * n_columns + 8).min(two_days);
     if span_s < 2 * DAY_S || have < want {
         return Err(FitError::TooFewRows { have, want: want.max(two_days) });
     }
-    let mut columns = Columns::zero(end - first, regressors.n());
-    for (row, &at) in moments.iter().enumerate() {
-        regressors.write(at, columns.row_mut(row));
-    }
     let unit = Unit::of(&values[first..end]);
-    let rows = unit.apply(&values[first..end]);
+    let mut rows = unit.apply(&values[first..end]);
+    let mut columns = Columns::zero(end - first, n_columns);
+    for (row, &at) in moments.iter().enumerate() {
+        let (clock, rest) = columns.row_mut(row).split_at_mut(regressors.n());
+        regressors.write(at, clock);
+        if !others.write(train.row(first + row), rest) {
+            rows[row] = f64::NAN;
+        }
+    }
+    let seen = rows.iter().filter(|y| !y.is_nan()).count();
+    if others.n() > 0 && seen < want {
+        return Err(FitError::TooFewRows { have: seen, want });
+    }
     let previous = context.previous.and_then(|parts| previous(parts, &unit));
     let learnt = learn::learn(&rows, &mut columns, &orders, previous.as_ref(), context)?;
     let meta = Meta {
         detector: NAME.to_string(),
         order: learnt.order,
         regressors,
+        others: others.n(),
         calendar: context.calendar.clone(),
         step_s: grid.step_s,
         horizon: (config.horizon_s / grid.step_s).max(1) as usize,
     };
-    let fitted = finished(meta, learnt, &unit, train, &values)?;
+    let fitted = finished(meta, learnt, others, &unit, train)?;
     Ok(averaged(fitted, config.mean_of, grid.step_s))
 }
 
@@ -232,9 +254,9 @@ pub(in crate::detect) fn restore(parts: Parts) -> Result<Box<dyn Model>, Restore
 fn finished(
     meta: Meta,
     learnt: Learnt,
+    others: Others,
     unit: &Unit,
     train: &Window,
-    values: &[f64],
 ) -> Result<Fitted, FitError> {
     let Learnt { fit, spread, .. } = learnt;
     let mut beta: Vec<f64> = fit.beta.iter().map(|b| b * unit.scale).collect();
@@ -246,11 +268,13 @@ fn finished(
     }
     let scale = vec![1.0; HOURS];
     let parameters = fit.parameters;
-    let mut model = Fitted { meta, parameters, beta, sigma, spread, scale, ready: OnceLock::new() };
+    let ready = OnceLock::new();
+    let mut model = Fitted { meta, parameters, beta, others, sigma, spread, scale, ready };
     let mut errors: Vec<Vec<f64>> = vec![Vec::new(); HOURS];
-    let rows = model.centres(train, 0).into_iter().zip(values);
-    for (centre, value) in rows.filter(|(_, value)| value.is_finite()) {
-        errors[centre.hour].push((value - centre.expected).abs() / centre.wider);
+    let rows = model.centres(train, 0).into_iter().zip(train.column(0));
+    let known = |(centre, y): &(Centre, f64)| y.abs() <= LARGEST && centre.unseen == 0.0;
+    for (centre, y) in rows.filter(known) {
+        errors[centre.hour].push((y - centre.expected).abs() / centre.wider);
     }
     let scales = profile::group_scales(&mut errors);
     model.scale = scales.into_iter().map(|s| s.clamp(MIN_SCALE, f64::MAX)).collect();

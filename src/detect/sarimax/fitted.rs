@@ -22,6 +22,8 @@ use crate::detect::Raw;
 use crate::detect::RestoreError;
 use crate::detect::Tensor;
 use crate::detect::Tensors;
+use crate::detect::sarimax::LARGEST;
+use crate::detect::sarimax::others::Others;
 use crate::detect::sarimax::regressors::Moment;
 use crate::detect::sarimax::regressors::Regressors;
 use crate::detect::sarimax::regressors::moments;
@@ -41,6 +43,8 @@ pub(super) const HOURS: usize = 24;
 const ANCHOR_ROWS: usize = 32;
 /// Most states of a model.
 pub(super) const MAX_STATES: usize = 256;
+/// Most features that one is regressed on.
+pub(super) const MAX_OTHERS: usize = 16;
 /// Most differences of neighbours, and of seasons.
 pub(super) const MAX_D: usize = 2;
 pub(super) const MAX_SEASONAL_D: usize = 1;
@@ -55,9 +59,9 @@ pub(super) const BELIEVED: f64 = 5.0;
 /// Most variance of a level of which nothing is known, in units of the innovations': sums with 1 still
 /// have digits.
 const MOST_UNKNOWN: f64 = 1e9;
-/// Levels may be so many times as far from the regression's as in training: that they wander is why
-/// differences are taken.
-const LEVELS_WANDER: f64 = 20.0;
+/// A level that was not seen may be so many times as far from the regression's as in training: that
+/// levels wander is why differences are taken.
+const LEVELS_WANDER: f64 = 100.0;
 /// Rows, its own among them, whose median says whether a level is one.
 const NEIGHBOURS: usize = 5;
 
@@ -68,10 +72,18 @@ pub(super) struct Meta {
     pub(super) detector: String,
     pub(super) order: Order,
     pub(super) regressors: Regressors,
+    /// How many other features.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) others: usize,
     pub(super) calendar: Calendar,
     pub(super) step_s: i64,
     /// Rows from the last one that a forecast knows to the one it is of.
     pub(super) horizon: usize,
+}
+
+/// Models without are stored as they were before there were others.
+fn is_none(n: &usize) -> bool {
+    *n == 0
 }
 
 /// A fitted model.
@@ -79,8 +91,9 @@ pub(super) struct Fitted {
     pub(super) meta: Meta,
     /// AR, MA, seasonal AR, seasonal MA.
     pub(super) parameters: Vec<f64>,
-    /// One per regressor.
+    /// One per regressor: those of the clock, then other features.
     pub(super) beta: Vec<f64>,
+    pub(super) others: Others,
     /// Standard deviation of the innovations.
     pub(super) sigma: f64,
     /// Standard deviation of the levels around the regression's; of use to differences only.
@@ -108,6 +121,8 @@ pub(super) struct Centre {
     pub(super) expected: f64,
     /// How much less certain than usual it is, by standard deviations: 1 or more.
     pub(super) wider: f64,
+    /// Standard deviation of what missing regressors would have added.
+    pub(super) unseen: f64,
     /// The local hour.
     pub(super) hour: usize,
 }
@@ -126,17 +141,23 @@ impl Fitted {
         let mut tensors = Tensors::new(parts.tensors)?;
         let mut take = |name: &str, n: usize| tensors.take::<f64>(name, &[n]);
         let parameters = take("parameters", meta.order.n_parameters())?;
-        let beta = take("beta", meta.regressors.n())?;
+        let beta = take("beta", meta.regressors.n() + meta.others)?;
         let (sigma, scale) = (take("sigma", 1)?[0], take("scale", HOURS)?);
         let spread = if meta.order.n_lost() > 0 { take("spread", 1)?[0] } else { 0.0 };
+        let others = match meta.others {
+            0 => Others::default(),
+            n => Others { centre: take("centres", n)?, scale: take("scales", n)? },
+        };
         tensors.end(NAME)?;
-        if sigma <= 0.0 || spread < 0.0 || scale.iter().any(|&s| s <= 0.0) {
+        if sigma <= 0.0 || spread < 0.0 || scale.iter().any(|&s| s <= 0.0) || others.scale.iter().any(|&s| s < 0.0)
+        {
             return Err(fail("scales must be above zero"));
         }
         if !Arma::new(&meta.order, &parameters).is_stationary() {
             return Err(fail("the parameters are not stationary"));
         }
-        Ok(Fitted { meta, parameters, beta, sigma, spread, scale, ready: OnceLock::new() })
+        let ready = OnceLock::new();
+        Ok(Fitted { meta, parameters, beta, others, sigma, spread, scale, ready })
     }
 
     fn ready(&self) -> &Ready {
@@ -219,7 +240,6 @@ impl Fitted {
     /// are, unless those after them contradict.
     fn tracker<'a>(&self, ready: &'a Ready, errors: &[f64], first: usize) -> Tracker<'a> {
         let first = first.min(errors.len());
-        let spread = LEVELS_WANDER * self.spread;
         // A season's rhythm is in its levels: there neighbours need not agree.
         let near = match self.meta.order.seasonal_d {
             0 => BELIEVED * self.sigma * ready.near,
@@ -228,11 +248,12 @@ impl Fitted {
         let level = |i: usize| {
             let after = errors[i..errors.len().min(i + NEIGHBOURS)].iter().copied();
             let off = errors[i] - stats::median(after);
-            if errors[i].abs() <= BELIEVED * spread && off.abs() <= near { errors[i] } else { f64::NAN }
+            let believed = errors[i].abs() <= LARGEST && off.abs() <= near;
+            if believed { errors[i] } else { f64::NAN }
         };
         let begin = first.saturating_sub(ready.arima.n_lost());
         let levels: Vec<f64> = (begin..first).map(level).collect();
-        let unknown = (spread / self.sigma).powi(2).clamp(1.0, MOST_UNKNOWN);
+        let unknown = (LEVELS_WANDER * self.spread / self.sigma).powi(2).clamp(1.0, MOST_UNKNOWN);
         Tracker::new(&ready.arima, &levels, unknown)
     }
 
@@ -253,14 +274,22 @@ impl Fitted {
         let from = first.saturating_sub(self.lookback());
         let moments = moments(&self.meta.calendar, grid, from);
         let means = self.means(ready, &moments);
-        let value = |i: usize| window.row(i).first().copied().unwrap_or(f64::NAN);
-        let errors: Vec<f64> = means.iter().zip(from..).map(|(mean, i)| value(i) - mean).collect();
+        let others = &self.beta[self.meta.regressors.n()..];
+        let explain = |i: usize| self.others.explain(window.row(i), others);
+        let explained: Vec<(f64, f64)> = (from..grid.len).map(explain).collect();
+        let error = |((mean, (more, variance)), i): ((&f64, &(f64, f64)), usize)| {
+            let y = window.row(i).first().copied().unwrap_or(f64::NAN);
+            // Nothing is learnt from a row of which part is not known.
+            if *variance > 0.0 { f64::NAN } else { y - (mean + more) }
+        };
+        let errors: Vec<f64> = means.iter().zip(&explained).zip(from..).map(error).collect();
         let remembered = self.remembered(ready, &errors, grid.time(from), first - from);
         let hour = |at: &Moment| (at.second_of_week / HOUR_S) as usize % HOURS;
-        let rows = means.iter().zip(&moments).skip(first - from).zip(remembered);
-        rows.map(|((mean, at), (memory, wider))| Centre {
-            expected: mean + memory,
+        let rows = means.iter().zip(&moments).zip(explained).skip(first - from).zip(remembered);
+        rows.map(|(((mean, at), (more, variance)), (memory, wider))| Centre {
+            expected: mean + more + memory,
             wider,
+            unseen: variance.sqrt(),
             hour: hour(at),
         })
         .collect()
@@ -279,6 +308,7 @@ impl Meta {
             && d <= MAX_D
             && seasonal_d <= MAX_SEASONAL_D
             && harmonics <= MAX_HARMONICS
+            && self.others <= MAX_OTHERS
             && self.step_s > 0
             && (1..=MAX_HORIZON).contains(&self.horizon)
     }
@@ -292,10 +322,17 @@ impl Model for Fitted {
     fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
         let raw = |(centre, i): (Centre, usize)| {
             let y = window.row(i).first().copied().unwrap_or(f64::NAN);
-            let scale = (self.scale[centre.hour] * centre.wider).min(f64::MAX);
-            Forecast::new(centre.expected, scale).judge(y)
+            let scale = (self.scale[centre.hour] * centre.wider).hypot(centre.unseen);
+            Forecast::new(centre.expected, scale.min(f64::MAX)).judge(y)
         };
         self.centres(window, first).into_iter().zip(first..).map(raw).collect()
+    }
+
+    fn reads(&self, feature: usize) -> bool {
+        match feature.checked_sub(1) {
+            Some(other) => self.others.scale.get(other).is_some_and(|&scale| scale > 0.0),
+            None => true,
+        }
     }
 
     fn parts(&self) -> Parts {
@@ -307,6 +344,10 @@ impl Model for Fitted {
         ];
         if self.meta.order.n_lost() > 0 {
             tensors.push(Tensor::flat("spread", vec![self.spread]));
+        }
+        if self.meta.others > 0 {
+            tensors.push(Tensor::flat("centres", self.others.centre.clone()));
+            tensors.push(Tensor::flat("scales", self.others.scale.clone()));
         }
         Parts { meta: serde_json::to_value(&self.meta).unwrap_or_default(), tensors }
     }

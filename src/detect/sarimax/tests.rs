@@ -161,6 +161,93 @@ fn orders_are_searched_for_and_settings_refused() {
     assert!(serde_json::from_str::<detect::Config>(r#"{"sarimax": {"season": 7}}"#).is_err());
 }
 
+/// A wave that follows another series beside the clock; the second column is that series.
+fn driven(n: usize) -> Window {
+    let own = wave(1800, n);
+    let other = |i: usize| ((i * 31 + i / 7 * i / 7 * 17) % 97) as f64 / 10.0;
+    let values = (0..n).flat_map(|i| [own[i] + 0.5 * other(i), 100.0 + 7.0 * other(i)]).collect();
+    Window { n_features: 2, values, ..window(1800, vec![0.0; n]) }
+}
+
+fn with_regressor(text: &str) -> detect::Config {
+    let text = format!(r#"{{"sarimax": {{"mean_of": 1, "regressors": ["other"]{text}}}}}"#);
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn what_another_feature_explains_is_expected() {
+    let mut all = driven(48 * 30);
+    let train = all.slice(0, 48 * 28);
+    let at = 48 * 29;
+    all.row_mut(at)[0] += 3.0;
+    all.row_mut(at)[1] += 42.0;
+    all.row_mut(at + 9)[0] += 3.0;
+    for more in ["", r#", "order": [1, 1, 1]"#, r#", "seasonal": [0, 1, 1]"#] {
+        let config = with_regressor(more);
+        let model = config.fit(&train, &FitContext::new(1, &|| true)).unwrap();
+        assert!(model.reads(0) && model.reads(1) && !model.reads(2));
+        let raws = model.score(&all, 0);
+        assert!(raws[at].value < 3.0, "{more}: {:?}", raws[at]);
+        assert!(raws[at + 9].value > 6.0, "{more}: {:?}", raws[at + 9]);
+        let restored = config.restore(model.parts()).unwrap();
+        assert_eq!(bits(&restored.score(&all, 0)), bits(&raws));
+        assert_eq!(restored.parts(), model.parts());
+    }
+}
+
+#[test]
+fn a_regressor_that_is_missing_costs_certainty_and_no_score() {
+    let mut all = driven(48 * 30);
+    let n = all.grid.len;
+    let gap = n - 40..n - 30;
+    gap.clone().for_each(|i| all.row_mut(i)[1] = f64::NAN);
+    let config = with_regressor("");
+    let model = config.fit(&all.slice(0, 48 * 28), &FitContext::new(1, &|| true)).unwrap();
+    let raws = model.score(&all, 0);
+    let scale = |i: usize| raws[i].forecast.unwrap().scale;
+    assert!(raws[n - 96..].iter().all(|raw| raw.value < 5.0));
+    assert!(gap.clone().all(|i| scale(i) > 1.5 * scale(i - 48)));
+    assert!((n - 30..n).all(|i| scale(i) < 1.1 * scale(i - 48)));
+    // As a row alone, too.
+    for i in (n - 48..n).step_by(5) {
+        let alone = model.score(&all.slice(i - model.lookback(), i + 1), model.lookback());
+        assert_eq!(bits(&alone), bits(&raws[i..=i]), "{i}");
+    }
+    // Nor is a row of which part is missing learnt from.
+    let mut spoilt = all.slice(0, 48 * 28);
+    for i in (100..1100).step_by(50) {
+        spoilt.row_mut(i).copy_from_slice(&[-20.0, f64::NAN]);
+    }
+    let other = config.fit(&spoilt, &FitContext::new(1, &|| true)).unwrap();
+    for (a, b) in raws[n - 48..].iter().zip(other.score(&all, n - 48)) {
+        let (a, b) = (a.forecast.unwrap().expected, b.forecast.unwrap().expected);
+        assert!((a - b).abs() < 0.2, "{a} {b}");
+    }
+}
+
+#[test]
+fn a_regressor_that_says_nothing_is_not_read() {
+    let all = driven(48 * 30);
+    let plain = named().fit(&all.select(&[0]), &FitContext::new(1, &|| true)).unwrap();
+    let expected = |model: &dyn Model, rows: &Window| {
+        let raws = model.score(rows, 0);
+        raws.iter().map(|raw| raw.forecast.unwrap().expected.to_bits()).collect::<Vec<_>>()
+    };
+    let hostile = [f64::NAN, 7.0, f64::INFINITY, 1e300, 5e-324];
+    for value in hostile {
+        let mut spoilt = all.clone();
+        (0..all.grid.len).for_each(|i| spoilt.row_mut(i)[1] = value);
+        let model = with_regressor("").fit(&spoilt, &FitContext::new(1, &|| true)).unwrap();
+        assert!(!model.reads(1), "{value}");
+        assert_eq!(expected(model.as_ref(), &all), expected(plain.as_ref(), &all.select(&[0])));
+    }
+    // One that is read may say what it likes later.
+    let model = with_regressor("").fit(&all, &FitContext::new(1, &|| true)).unwrap();
+    let mut probe = all.clone();
+    (0..all.grid.len).for_each(|i| probe.row_mut(i)[1] = [1e300, -1e18, f64::NEG_INFINITY][i % 3]);
+    assert!(model.score(&probe, 0).iter().all(|raw| raw.value.is_finite()));
+}
+
 fn of_differences(text: &str) -> detect::Config {
     serde_json::from_str(&format!(r#"{{"sarimax": {{"mean_of": 1, {text}}}}}"#)).unwrap()
 }
