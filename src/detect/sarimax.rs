@@ -151,9 +151,8 @@ impl Config {
     fn orders(&self, step_s: i64) -> Vec<Order> {
         let [seasonal_p, seasonal_d, seasonal_q] = self.seasonal;
         let season = (self.season_s / step_s).max(0) as usize;
-        let seasonal = |[p, d, q]: [usize; 3]| {
-            Order { p, d, q, seasonal_p, seasonal_d, seasonal_q, season }
-        };
+        let seasonal =
+            |[p, d, q]: [usize; 3]| Order { p, d, q, seasonal_p, seasonal_d, seasonal_q, season };
         // Of all or of none: likelihoods of other differences cannot be compared.
         let [p, _, q] = self.largest();
         let fits = seasonal_p + seasonal_d + seasonal_q > 0

@@ -149,7 +149,10 @@ impl Fitted {
             n => Others { centre: take("centres", n)?, scale: take("scales", n)? },
         };
         tensors.end(NAME)?;
-        if sigma <= 0.0 || spread < 0.0 || scale.iter().any(|&s| s <= 0.0) || others.scale.iter().any(|&s| s < 0.0)
+        if sigma <= 0.0
+            || spread < 0.0
+            || scale.iter().any(|&s| s <= 0.0)
+            || others.scale.iter().any(|&s| s < 0.0)
         {
             return Err(fail("scales must be above zero"));
         }

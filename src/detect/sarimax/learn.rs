@@ -136,7 +136,8 @@ fn believed(rows: &[f64], left: &[f64], order: &Order, fit: &Fit) -> Option<Vec<
         return None;
     }
     let mut believed = rows.to_vec();
-    for (y, _) in believed[before.len()..].iter_mut().zip(&units).filter(|(_, unit)| strange(unit)) {
+    for (y, _) in believed[before.len()..].iter_mut().zip(&units).filter(|(_, unit)| strange(unit))
+    {
         *y = f64::NAN;
     }
     Some(believed)

@@ -148,7 +148,10 @@ fn orders_are_searched_for_and_settings_refused() {
     let found = model.parts().meta["order"].clone();
     assert!((1..3).contains(&found["p"].as_u64().unwrap()), "{found}");
     assert_eq!(auto.problem(), None);
-    assert_eq!(config(r#"{"sarimax": {"order": [2, 2, 1], "seasonal": [1, 1, 1]}}"#).problem(), None);
+    assert_eq!(
+        config(r#"{"sarimax": {"order": [2, 2, 1], "seasonal": [1, 1, 1]}}"#).problem(),
+        None
+    );
     for bad in [
         r#"{"order": [9, 0, 1]}"#,
         r#"{"order": [1, 3, 1]}"#,
@@ -270,7 +273,10 @@ fn differences_follow_a_level_that_moved_for_good() {
     ] {
         let config = of_differences(differences);
         assert!(off(&config, 21) < 2.0, "{differences}: as before");
-        assert!(off(&config, 22) > 25.0, "{differences}: the day after is forecast from the day before");
+        assert!(
+            off(&config, 22) > 25.0,
+            "{differences}: the day after is forecast from the day before"
+        );
         assert!(off(&config, 27) < 2.5, "{differences}: {}", off(&config, 27));
     }
     assert!(off(&named(), 27) > 25.0);

@@ -73,7 +73,8 @@ impl Arima {
         for _ in 0..n {
             // A row vector times the transition: the coming row is the newest level of the next.
             let newest = levels.first().copied().unwrap_or(0.0);
-            let own: f64 = self.arma.ar_lags.iter().map(|&lag| states[lag] * self.arma.ar[lag]).sum();
+            let own: f64 =
+                self.arma.ar_lags.iter().map(|&lag| states[lag] * self.arma.ar[lag]).sum();
             states.rotate_right(1);
             states[0] = own + newest;
             if let Some(first) = levels.first_mut() {

@@ -130,7 +130,8 @@ impl<'a> Tracker<'a> {
 
     /// The unknown levels that the coming row refers to, with their factors.
     fn referred(&self) -> impl Iterator<Item = (usize, f64)> + use<'a> {
-        let at = |&(lag, c): &(usize, f64)| Some((self.ages.iter().position(|&age| age == lag)?, c));
+        let at =
+            |&(lag, c): &(usize, f64)| Some((self.ages.iter().position(|&age| age == lag)?, c));
         self.of.lags.iter().filter_map(at).collect::<Vec<_>>().into_iter()
     }
 
