@@ -251,6 +251,23 @@ fn a_regressor_that_says_nothing_is_not_read() {
     assert!(model.score(&probe, 0).iter().all(|raw| raw.value.is_finite()));
 }
 
+#[test]
+fn foreign_parts_of_regressors_are_refused() {
+    let all = driven(48 * 20);
+    let parts = with_regressor("").fit(&all, &FitContext::new(1, &|| true)).unwrap().parts();
+    let spoilt = |spoil: &dyn Fn(&mut Parts)| {
+        let mut parts = parts.clone();
+        spoil(&mut parts);
+        named().restore(parts).is_err()
+    };
+    assert!(!spoilt(&|_| {}));
+    assert!(spoilt(&|parts| parts.meta["others"] = 2.into()));
+    assert!(spoilt(&|parts| parts.meta["others"] = 0.into()));
+    assert!(spoilt(&|parts| parts.meta["others"] = (1u64 << 62).into()));
+    let negative = crate::detect::Tensor::flat("scales", vec![-1.0]);
+    assert!(spoilt(&|parts| *parts.tensors.last_mut().unwrap() = negative.clone()));
+}
+
 fn of_differences(text: &str) -> detect::Config {
     serde_json::from_str(&format!(r#"{{"sarimax": {{"mean_of": 1, {text}}}}}"#)).unwrap()
 }
