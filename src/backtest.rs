@@ -94,7 +94,7 @@ pub fn run(names: &[String], rows: &Window, settings: &Settings) -> Result<Vec<R
     let mut output = Vec::with_capacity(n - first);
     let (mut streak, mut last_s) = (Streak::default(), i64::MIN);
     let (mut from, mut models) = (first, Vec::new());
-    let members = members(names.len(), settings);
+    let members = members(names, settings);
     let again = members.iter().all(|(detector, _)| !detector.joint());
     while from < n {
         let to = if again { n.min(from + settings.pause(from - first, step_s)) } else { n };
@@ -126,10 +126,12 @@ pub fn run(names: &[String], rows: &Window, settings: &Settings) -> Result<Vec<R
 /// Members' scores and the first band, by time.
 type Scored = BTreeMap<i64, (Vec<f64>, Option<Band>)>;
 
+/// A detector and the columns that it reads; one that is not joint judges the first.
 type Member = (detect::Config, Vec<usize>);
 
-fn members(n_columns: usize, settings: &Settings) -> Vec<Member> {
-    let usual: &[&str] = match n_columns {
+fn members(names: &[String], settings: &Settings) -> Vec<Member> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let usual: &[&str] = match names.len() {
         1 => &["seasonal_median", "stl"],
         _ if cfg!(feature = "deep") => &["autoencoder"],
         _ => &["seasonal_median"],
@@ -138,11 +140,25 @@ fn members(n_columns: usize, settings: &Settings) -> Vec<Member> {
     let detectors =
         if settings.detectors.is_empty() { usual() } else { settings.detectors.clone() };
     let columns = |detector: &detect::Config| match detector.joint() {
-        true => vec![(0..n_columns).collect()],
-        false => (0..n_columns).map(|c| vec![c]).collect::<Vec<_>>(),
+        true => vec![(0..names.len()).collect()],
+        false => (0..names.len()).map(|own| detector.columns(own, &names)).collect::<Vec<_>>(),
     };
     let of = |d: detect::Config| columns(&d).into_iter().map(move |c| (d.clone(), c));
     detectors.into_iter().flat_map(of).collect()
+}
+
+/// A model, with the columns that it reads.
+struct Trained {
+    columns: Vec<usize>,
+    /// How many of them, the first, it judges.
+    n_judged: usize,
+    model: Model,
+}
+
+impl Trained {
+    fn judged(&self) -> &[usize] {
+        &self.columns[..self.n_judged]
+    }
 }
 
 fn train(
@@ -150,7 +166,7 @@ fn train(
     history: &Window,
     members: &[Member],
     settings: &Settings,
-) -> Result<Vec<(Vec<usize>, Model)>, FitError> {
+) -> Result<Vec<Trained>, FitError> {
     let context = FitContext { calendar: &settings.calendar, ..FitContext::new(0, &|| true) };
     let mut models = Vec::new();
     let mut refused = FitError::TooFewRows { have: history.grid.len, want: 1 };
@@ -176,7 +192,10 @@ fn train(
             fingerprint: String::new(),
         };
         match Model::train(&recipe, &known, &context) {
-            Ok(model) => models.push((columns.clone(), model)),
+            Ok(model) => {
+                let n_judged = if detector.joint() { columns.len() } else { 1 };
+                models.push(Trained { columns: columns.clone(), n_judged, model });
+            }
             Err(error) => refused = error,
         }
     }
@@ -201,16 +220,17 @@ fn suitable(known: &Window, bucket_s: Option<i64>) -> preprocess::Config {
 
 /// Combined scores of the rows `from..to`, by row.
 fn score_stretch(
-    models: &[(Vec<usize>, Model)],
+    models: &[Trained],
     rows: &Window,
     from: usize,
     to: usize,
 ) -> BTreeMap<usize, (i64, f64, Option<Band>)> {
-    let longest = models.iter().map(|(_, model)| model.n_raw_rows()).max().unwrap_or(1);
+    let longest = models.iter().map(|trained| trained.model.n_raw_rows()).max().unwrap_or(1);
     let seen = rows.slice(from.saturating_sub(2 * longest), to);
     let mut by_feature: BTreeMap<&[usize], Scored> = BTreeMap::new();
-    for (columns, model) in models {
-        let scored = by_feature.entry(columns).or_default();
+    for trained in models {
+        let scored = by_feature.entry(trained.judged()).or_default();
+        let Trained { columns, model, .. } = trained;
         for point in model.score(&seen.select(columns), i64::MIN) {
             let (scores, band) = scored.entry(point.time_s + model.delay_s()).or_default();
             scores.push(point.score);
@@ -220,11 +240,11 @@ fn score_stretch(
     let mut highest: BTreeMap<i64, (f64, Option<Band>)> = BTreeMap::new();
     for (time_s, (scores, band)) in by_feature.into_values().flatten() {
         let known =
-            highest.entry(time_s).or_insert((f64::NAN, band.filter(|_| models[0].0.len() == 1)));
+            highest.entry(time_s).or_insert((f64::NAN, band.filter(|_| models[0].n_judged == 1)));
         known.0 = known.0.max(combine(&scores));
     }
     let point_of = |i: &usize| highest.range(..=rows.grid.time(*i)).next_back();
-    let fresh = |i: &usize, time_s: i64| rows.grid.time(*i) - time_s < models[0].1.point_s();
+    let fresh = |i: &usize, time_s: i64| rows.grid.time(*i) - time_s < models[0].model.point_s();
     let row = |i: usize| {
         point_of(&i)
             .filter(|(t, _)| fresh(&i, **t))
@@ -331,5 +351,59 @@ mod tests {
         let of = |scored: &[Row], day: usize| to_csv(&scored[day * DAY..(day + 1) * DAY]);
         assert_eq!(of(&forgotten, 24), of(&same, 0));
         assert_ne!(of(&forgotten, 24), of(&all, 24));
+    }
+
+    /// Four weeks of half hours: requests with a rhythm of the day, the errors that follow from them, and
+    /// errors of their own one morning, and both at once another.
+    fn requests_and_errors() -> Window {
+        let n = 48 * 28;
+        let noise = |i: usize, k: usize| ((i * 7919 + i * i * 31 * k) % 101) as f64 / 101.0;
+        let row = |i: usize| {
+            let rhythm = (i as f64 / 48.0 * std::f64::consts::TAU).sin();
+            let burst = if (1224..1230).contains(&i) { 6.0 } else { 0.0 };
+            let requests = 20.0 + 3.0 * rhythm + 4.0 * noise(i, 1) + burst;
+            let own = if (1300..1306).contains(&i) { 4.0 } else { 0.0 };
+            [0.8 * requests + 0.3 * noise(i, 3) + own, requests]
+        };
+        let grid = Grid { start_s: 1_700_438_400, step_s: 1800, len: n };
+        Window { grid, n_features: 2, values: (0..n).flat_map(row).collect() }
+    }
+
+    #[test]
+    fn what_a_feature_owes_to_another_is_no_anomaly_of_its_own() {
+        let rows = requests_and_errors();
+        let names = ["errors", "requests"].map(String::from);
+        let highest = |text: &str, columns: &[usize]| {
+            let detector = serde_json::from_str(text).unwrap();
+            let settings = Settings { detectors: vec![detector], ..Settings::new(48 * 21) };
+            let names: Vec<String> = columns.iter().map(|&c| names[c].clone()).collect();
+            let scored = run(&names, &rows.select(columns), &settings).unwrap();
+            let first = 48 * 21;
+            let highest = |range: std::ops::Range<usize>| {
+                scored[range.start - first..range.end - first]
+                    .iter()
+                    .map(|row| row.score)
+                    .fold(0.0, f64::max)
+            };
+            (highest(1224..1230), highest(1300..1306))
+        };
+        let alone = highest(r#"{"sarimax": {}}"#, &[0]);
+        assert!(alone.0 > 1.0, "a burst that nothing explains: {alone:?}");
+        let regressed = r#"{"sarimax": {"regressors": ["requests"]}}"#;
+        // Of a single file's column the name says nothing; of both, requests are judged, too.
+        assert!(highest(regressed, &[0]).0 > 1.0);
+        let both = highest(regressed, &[0, 1]);
+        assert!(both.0 > 1.0 && both.1 > 1.0, "{both:?}");
+        let detectors = vec![serde_json::from_str(regressed).unwrap()];
+        let settings = Settings { detectors, ..Settings::new(48 * 21) };
+        let members = members(&names, &settings);
+        assert_eq!(members.iter().map(|m| m.1.clone()).collect::<Vec<_>>(), [vec![0, 1], vec![1]]);
+        let errors = &members[..1];
+        let models = train(&names, &rows.slice(0, 48 * 21), errors, &settings).unwrap();
+        let scored = score_stretch(&models, &rows, 48 * 21, rows.grid.len);
+        let of = |range: std::ops::Range<usize>| range.map(|i| scored[&i].1).fold(0.0, f64::max);
+        assert!(of(1224..1230) < 1.0, "requests explain it: {}", of(1224..1230));
+        assert!(of(1300..1306) > 1.0, "they do not: {}", of(1300..1306));
+        assert!(scored.values().all(|(_, _, band)| band.is_some()));
     }
 }

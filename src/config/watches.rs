@@ -230,9 +230,11 @@ fn detectors(
     if let Some(i) = twice {
         found.push((format!("{at}.detectors[{i}]"), format!("{:?} given twice", list[i].name())));
     }
-    for detector in &mut list {
+    for (i, detector) in list.iter_mut().enumerate() {
         detector.set_window(window);
-        found.extend(detector.problem().map(|what| (format!("{at}.window"), what)));
+        // A network's problem is its window.
+        let field = if detector.joint() { "window".into() } else { format!("detectors[{i}]") };
+        found.extend(detector.problem().map(|what| (format!("{at}.{field}"), what)));
     }
     list
 }
@@ -340,9 +342,33 @@ fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
     if watch.consecutive == 0 {
         problem("consecutive", "must be at least 1".into());
     }
+    for (i, what) in regressor_problems(watch) {
+        problem(&format!("detectors[{i}].regressors"), what);
+    }
     for (field, what) in history_problems(watch) {
         problem(field, what);
     }
+}
+
+/// What is wrong with the features that detectors read beside the one that they judge, by detector.
+fn regressor_problems(watch: &Watch) -> Vec<(usize, String)> {
+    let names: Vec<&str> = watch.features.iter().map(|feature| feature.name.as_str()).collect();
+    let mut problems = Vec::new();
+    for (i, detector) in watch.detectors.iter().enumerate() {
+        let wanted = detector.regressors();
+        for (k, name) in wanted.iter().enumerate() {
+            if !names.contains(&name.as_str()) {
+                let known = names.join(", ");
+                problems.push((i, format!("no query is named {name:?}; wanted some of {known}")));
+            } else if names.len() == 1 {
+                let what = format!("{name:?} is the only query, and no regressor of itself");
+                problems.push((i, what));
+            } else if wanted[..k].contains(name) {
+                problems.push((i, format!("{name:?} given twice")));
+            }
+        }
+    }
+    problems
 }
 
 /// What is wrong with how much is learnt from.

@@ -99,6 +99,10 @@ impl<M: Model> Model for Averaged<M> {
         (first - from..single.len()).map(raw).collect()
     }
 
+    fn reads(&self, feature: usize) -> bool {
+        self.of.reads(feature)
+    }
+
     fn parts(&self) -> Parts {
         let Parts { meta, tensors } = self.of.parts();
         let meta = Meta { mean_of: self.mean_of, of: meta };

@@ -113,6 +113,22 @@ impl Config {
         }
     }
 
+    /// Other features that each model reads beside its own, by name.
+    pub fn regressors(&self) -> &[String] {
+        match self {
+            Config::Sarimax(config) => &config.regressors,
+            _ => &[],
+        }
+    }
+
+    /// The columns that the model of one feature reads, its own first: those of its regressors that are
+    /// there, less itself.
+    pub fn columns(&self, own: usize, names: &[&str]) -> Vec<usize> {
+        let column = |wanted: &String| names.iter().position(|name| name == wanted);
+        let others = self.regressors().iter().filter_map(column).filter(|&column| column != own);
+        std::iter::once(own).chain(others).collect()
+    }
+
     /// Points of history without which a fit is refused.
     pub fn min_rows(&self) -> usize {
         match self {
@@ -164,7 +180,8 @@ impl Config {
         }
     }
 
-    /// Learns what is normal from `train`, preprocessed rows in which known incidents are gaps.
+    /// Learns what is normal from `train`, preprocessed rows in which known incidents are gaps. Detectors
+    /// of one feature judge the first column.
     ///
     /// # Errors
     /// The rows do not suffice, or the fit was stopped.

@@ -19,10 +19,15 @@ const DAY: usize = 48;
 /// A Monday's midnight.
 const START_S: i64 = 1_700_438_400;
 
-/// Every detector, and the forecasters for a season of a day.
+/// Every detector, the forecasters for a season of a day, and of differences.
 fn every() -> Vec<Config> {
     let named = Config::NAMES.iter().filter_map(|name| Config::named(name));
-    named.chain(Config::seasonal(86_400)).map(brief).collect()
+    let differences = [
+        serde_json::json!({"sarimax": {"order": [1, 1, 1]}}),
+        serde_json::json!({"sarimax": {"order": [1, 0, 1], "seasonal": [0, 1, 1]}}),
+    ];
+    let differences = differences.map(|config| serde_json::from_value(config).unwrap());
+    named.chain(Config::seasonal(86_400)).chain(differences).map(brief).collect()
 }
 
 /// A network learns for long; nothing here asks how well.

@@ -429,7 +429,7 @@ fn fit_entity(
     let mut members = Members::new();
     let mut refused = String::from("no detector");
     for (detector, feature) in watch.members() {
-        let columns = watch.columns(feature);
+        let columns = watch.columns(&detector, feature);
         let name = |f: usize| watch.features[f].name.clone();
         let key = ModelKey {
             watch: watch.name.clone(),

@@ -7,6 +7,7 @@
 //! Forecasting, Structural Time Series Models and the Kalman Filter, 3.3): the forecast error `v` of a
 //! row moves state `i` to `a[i + 1] + φ[i]·y + g[i]·v`. Variances are in units of the innovations'.
 
+mod arima;
 mod arma;
 mod bfgs;
 mod direct;
@@ -22,6 +23,8 @@ mod starts;
 mod stationary;
 mod tracker;
 
+pub use arima::Ahead;
+pub use arima::Arima;
 pub use arma::Arma;
 pub use arma::Order;
 pub use fit::Fit;
