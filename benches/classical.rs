@@ -279,7 +279,7 @@ fn daily_row(name: &str, costs: [f64; 4]) -> String {
     format!("| {name} | {one:.2} | {four:.2} | {thirteen:.2} | n^{exponent:.2} | {whole:.1} |")
 }
 
-/// A model as a watch trains it: nine fits, since its threshold is calibrated on rows that it never saw.
+/// A model as a watch trains it: five or nine fits, for its threshold comes from rows that it never saw.
 fn whole(config: &Config, window: &Window) -> Model {
     let recipe = Recipe {
         features: vec!["in".into()],
