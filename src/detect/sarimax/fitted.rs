@@ -230,13 +230,16 @@ impl Fitted {
         while known < end {
             let block = known.div_euclid(anchor) * anchor;
             let last = end.min(block + anchor);
-            // Rows before the window were not seen: there the regression is all that is known.
+            // Rows before the window were not seen: there the regression is all that is known. So it is
+            // until the first row that is seen, which an entity that is not there need not pay for.
             let from = begin.max(block - anchor);
-            let mut tracker = self.tracker(ready, errors, (from - begin) as usize);
+            let (mut tracker, mut seen) = self.tracker(ready, errors, (from - begin) as usize);
             for row in from.min(known)..last {
-                if let Some(&error) = usize::try_from(row - begin).ok().and_then(|i| errors.get(i))
-                {
-                    tracker.step(self.believed(&tracker, error));
+                let error = usize::try_from(row - begin).ok().and_then(|i| errors.get(i));
+                let error = error.and_then(|&error| self.believed(&tracker, error));
+                seen |= error.is_some();
+                if seen {
+                    tracker.step(error);
                 }
                 if row >= known {
                     let (ahead, variance) = tracker.ahead(&ready.ahead);
@@ -250,8 +253,8 @@ impl Fitted {
     }
 
     /// Before the row `first` of `errors`: the rows that differences refer to are taken for what they
-    /// are, unless those after them contradict.
-    fn tracker<'a>(&self, ready: &'a Ready, errors: &[f64], first: usize) -> Tracker<'a> {
+    /// are, unless those after them contradict. And whether any of them was seen.
+    fn tracker<'a>(&self, ready: &'a Ready, errors: &[f64], first: usize) -> (Tracker<'a>, bool) {
         let first = first.min(errors.len());
         // A season's rhythm is in its levels: there neighbours need not agree.
         let near = match self.meta.order.seasonal_d {
@@ -267,7 +270,8 @@ impl Fitted {
         let begin = first.saturating_sub(ready.arima.n_lost());
         let levels: Vec<f64> = (begin..first).map(level).collect();
         let unknown = (LEVELS_WANDER * self.spread / self.sigma).powi(2).clamp(1.0, MOST_UNKNOWN);
-        Tracker::new(&ready.arima, &levels, unknown)
+        let seen = levels.iter().any(|level| !level.is_nan());
+        (Tracker::new(&ready.arima, &levels, unknown), seen)
     }
 
     /// The row, if it is one to learn from.
