@@ -73,17 +73,17 @@ macro_rules! lanewise {
             #[inline(always)]
             fn $method(mut self, other: Lanes) -> Lanes {
                 for (own, other) in self.0.iter_mut().zip(other.0) {
-                    *own = *own $op other;
+                    *own $op other;
                 }
                 self
             }
         }
     };
 }
-lanewise!(Add, add, +);
-lanewise!(Sub, sub, -);
-lanewise!(Mul, mul, *);
-lanewise!(Div, div, /);
+lanewise!(Add, add, +=);
+lanewise!(Sub, sub, -=);
+lanewise!(Mul, mul, *=);
+lanewise!(Div, div, /=);
 
 impl Neg for Lanes {
     type Output = Lanes;

@@ -19,7 +19,7 @@ pub struct Tracker<'a> {
 impl<'a> Tracker<'a> {
     /// Before anything was seen; `gains` as [`Gains::new`] made them for rows that may be missing.
     pub fn new(arma: &'a Arma<f64>, gains: Gains<f64>) -> Tracker<'a> {
-        Tracker { arma, gains, state: vec![0.0; arma.n_states() + 1] }
+        Tracker { arma, gains: gains.foreseeing(), state: vec![0.0; arma.n_states() + 1] }
     }
 
     /// Forecast of the coming row, and its variance in units of the innovations'.
