@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use crate::detect;
 use crate::detect::FitContext;
 use crate::detect::FitError;
+use crate::math::calendar::Calendar;
 use crate::model::Band;
 use crate::model::Model;
 use crate::model::Recipe;
@@ -26,10 +27,41 @@ pub struct Settings {
     pub train_rows: usize,
     /// Detectors; empty means those that suit the file.
     pub detectors: Vec<detect::Config>,
-    /// The coarser step of traffic.
+    /// The coarser step of traffic, also where `preprocess` says it.
     pub bucket_s: Option<i64>,
     /// The page budget.
     pub pages_per_week: f64,
+    /// A watch's preprocessing, with an entry of `features` per column, instead of what suits the file.
+    pub preprocess: Option<preprocess::Config>,
+    /// Local time and holidays of whoever makes the traffic.
+    pub calendar: Calendar,
+    /// Seconds from one training to the next; by default a day for two weeks, then longer and longer.
+    pub train_every_s: Option<i64>,
+    /// How far back rows are learnt from, in seconds; by default all are.
+    pub history_s: Option<i64>,
+}
+
+impl Settings {
+    /// A file by itself: everything as suits it.
+    pub fn new(train_rows: usize) -> Settings {
+        Settings {
+            train_rows,
+            detectors: Vec::new(),
+            bucket_s: None,
+            pages_per_week: 1.0,
+            preprocess: None,
+            calendar: Calendar::default(),
+            train_every_s: None,
+            history_s: None,
+        }
+    }
+
+    /// Rows until models are made again, `n` rows after the first score. By time alone: where a file
+    /// ends says nothing of when somebody who was there would have trained.
+    fn pause(&self, n: usize, step_s: i64) -> usize {
+        let rows = |s: i64| (s / step_s).max(1) as usize;
+        self.train_every_s.map_or_else(|| rows(DAY_S).max(n / DAILY), rows)
+    }
 }
 
 /// One row of the output.
@@ -47,8 +79,8 @@ pub struct Row {
 
 const DAY_S: i64 = 86_400;
 
-/// Models are made again at most this often in one replay.
-const MAX_TRAININGS: usize = 14;
+/// Models are made again daily so many times, then each time when as large a part of the replay is new.
+const DAILY: usize = 14;
 
 /// Replays `rows`: one output row per input row after the first `train_rows`, each computed from
 /// rows up to its own.
@@ -56,18 +88,23 @@ const MAX_TRAININGS: usize = 14;
 /// # Errors
 /// The first `train_rows` do not suffice for any detector.
 pub fn run(names: &[String], rows: &Window, settings: &Settings) -> Result<Vec<Row>, FitError> {
-    let n = rows.grid.len;
+    let (n, step_s) = (rows.grid.len, rows.grid.step_s);
     let first = settings.train_rows.min(n);
-    let day = (DAY_S / rows.grid.step_s).max(1) as usize;
+    let most = settings.history_s.map_or(n, |s| (s / step_s).max(1) as usize);
     let mut output = Vec::with_capacity(n - first);
     let (mut streak, mut last_s) = (Streak::default(), i64::MIN);
-    let mut from = first;
-    let members = members(names.len(), settings);
-    let pause = ((n - first) / MAX_TRAININGS + 1).max(day);
+    let (mut from, mut models) = (first, Vec::new());
+    let members = members(names, settings);
     let again = members.iter().all(|(detector, _)| !detector.joint());
     while from < n {
-        let to = if again { n.min(from + pause) } else { n };
-        let models = train(names, &rows.slice(0, from), &members, settings)?;
+        let to = if again { n.min(from + settings.pause(from - first, step_s)) } else { n };
+        let known = rows.slice(from.saturating_sub(most), from);
+        match train(names, &known, &members, settings) {
+            Ok(trained) => models = trained,
+            Err(error) if models.is_empty() => return Err(error),
+            // As in a sidecar: where nothing can be learnt any more, what was learnt stays in use.
+            Err(_) => {}
+        }
         let scored = score_stretch(&models, rows, from, to);
         for i in from..to {
             let (time_s, score, band) =
@@ -89,10 +126,12 @@ pub fn run(names: &[String], rows: &Window, settings: &Settings) -> Result<Vec<R
 /// Members' scores and the first band, by time.
 type Scored = BTreeMap<i64, (Vec<f64>, Option<Band>)>;
 
+/// A detector and the columns that it reads; one that is not joint judges the first.
 type Member = (detect::Config, Vec<usize>);
 
-fn members(n_columns: usize, settings: &Settings) -> Vec<Member> {
-    let usual: &[&str] = match n_columns {
+fn members(names: &[String], settings: &Settings) -> Vec<Member> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let usual: &[&str] = match names.len() {
         1 => &["seasonal_median", "stl"],
         _ if cfg!(feature = "deep") => &["autoencoder"],
         _ => &["seasonal_median"],
@@ -101,11 +140,25 @@ fn members(n_columns: usize, settings: &Settings) -> Vec<Member> {
     let detectors =
         if settings.detectors.is_empty() { usual() } else { settings.detectors.clone() };
     let columns = |detector: &detect::Config| match detector.joint() {
-        true => vec![(0..n_columns).collect()],
-        false => (0..n_columns).map(|c| vec![c]).collect::<Vec<_>>(),
+        true => vec![(0..names.len()).collect()],
+        false => (0..names.len()).map(|own| detector.columns(own, &names)).collect::<Vec<_>>(),
     };
     let of = |d: detect::Config| columns(&d).into_iter().map(move |c| (d.clone(), c));
     detectors.into_iter().flat_map(of).collect()
+}
+
+/// A model, with the columns that it reads.
+struct Trained {
+    columns: Vec<usize>,
+    /// How many of them, the first, it judges.
+    n_judged: usize,
+    model: Model,
+}
+
+impl Trained {
+    fn judged(&self) -> &[usize] {
+        &self.columns[..self.n_judged]
+    }
 }
 
 fn train(
@@ -113,23 +166,36 @@ fn train(
     history: &Window,
     members: &[Member],
     settings: &Settings,
-) -> Result<Vec<(Vec<usize>, Model)>, FitError> {
-    let context = FitContext::new(0, &|| true);
+) -> Result<Vec<Trained>, FitError> {
+    let context = FitContext { calendar: &settings.calendar, ..FitContext::new(0, &|| true) };
     let mut models = Vec::new();
     let mut refused = FitError::TooFewRows { have: history.grid.len, want: 1 };
     for (detector, columns) in members {
         let known = history.select(columns);
+        let preprocess = match &settings.preprocess {
+            Some(config) => {
+                let feature = |c: &usize| config.features.get(*c).copied().unwrap_or_default();
+                preprocess::Config {
+                    features: columns.iter().map(feature).collect(),
+                    ..config.clone()
+                }
+            }
+            None => suitable(&known, settings.bucket_s),
+        };
         let recipe = Recipe {
             features: columns.iter().map(|&c| names[c].clone()).collect(),
             detector: detector.clone(),
-            preprocess: preprocess(&known, settings.bucket_s),
+            preprocess,
             step_s: history.grid.step_s,
             block_s: score::default_block_s(settings.bucket_s.unwrap_or(history.grid.step_s)),
             pages_per_week: settings.pages_per_week,
             fingerprint: String::new(),
         };
         match Model::train(&recipe, &known, &context) {
-            Ok(model) => models.push((columns.clone(), model)),
+            Ok(model) => {
+                let n_judged = if detector.joint() { columns.len() } else { 1 };
+                models.push(Trained { columns: columns.clone(), n_judged, model });
+            }
             Err(error) => refused = error,
         }
     }
@@ -137,7 +203,7 @@ fn train(
 }
 
 /// Traffic is multiplicative; a gauge that may be negative, or sits far from zero, is not.
-fn preprocess(known: &Window, bucket_s: Option<i64>) -> preprocess::Config {
+fn suitable(known: &Window, bucket_s: Option<i64>) -> preprocess::Config {
     let transform = |c: usize| {
         let mut values = known.column(c);
         values.retain(|v| v.is_finite());
@@ -154,16 +220,17 @@ fn preprocess(known: &Window, bucket_s: Option<i64>) -> preprocess::Config {
 
 /// Combined scores of the rows `from..to`, by row.
 fn score_stretch(
-    models: &[(Vec<usize>, Model)],
+    models: &[Trained],
     rows: &Window,
     from: usize,
     to: usize,
 ) -> BTreeMap<usize, (i64, f64, Option<Band>)> {
-    let longest = models.iter().map(|(_, model)| model.n_raw_rows()).max().unwrap_or(1);
+    let longest = models.iter().map(|trained| trained.model.n_raw_rows()).max().unwrap_or(1);
     let seen = rows.slice(from.saturating_sub(2 * longest), to);
     let mut by_feature: BTreeMap<&[usize], Scored> = BTreeMap::new();
-    for (columns, model) in models {
-        let scored = by_feature.entry(columns).or_default();
+    for trained in models {
+        let scored = by_feature.entry(trained.judged()).or_default();
+        let Trained { columns, model, .. } = trained;
         for point in model.score(&seen.select(columns), i64::MIN) {
             let (scores, band) = scored.entry(point.time_s + model.delay_s()).or_default();
             scores.push(point.score);
@@ -173,11 +240,11 @@ fn score_stretch(
     let mut highest: BTreeMap<i64, (f64, Option<Band>)> = BTreeMap::new();
     for (time_s, (scores, band)) in by_feature.into_values().flatten() {
         let known =
-            highest.entry(time_s).or_insert((f64::NAN, band.filter(|_| models[0].0.len() == 1)));
+            highest.entry(time_s).or_insert((f64::NAN, band.filter(|_| models[0].n_judged == 1)));
         known.0 = known.0.max(combine(&scores));
     }
     let point_of = |i: &usize| highest.range(..=rows.grid.time(*i)).next_back();
-    let fresh = |i: &usize, time_s: i64| rows.grid.time(*i) - time_s < models[0].1.point_s();
+    let fresh = |i: &usize, time_s: i64| rows.grid.time(*i) - time_s < models[0].model.point_s();
     let row = |i: usize| {
         point_of(&i)
             .filter(|(t, _)| fresh(&i, **t))
@@ -209,4 +276,134 @@ pub fn to_csv(rows: &[Row]) -> String {
         let _ = writeln!(text, ",{}", row.streak);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::Grid;
+
+    const DAY: usize = 24;
+
+    /// Hours with a daily rhythm, noise, gaps, and a level that changes on the way.
+    fn hours(days: usize) -> Window {
+        let value = |i: usize| match i % 89 {
+            17 => f64::NAN,
+            _ => {
+                let turn = i as f64 / DAY as f64 * std::f64::consts::TAU;
+                let level = if i > 30 * DAY { 130.0 } else { 100.0 };
+                level + 40.0 * turn.sin() + (i * 7919 % 101) as f64 / 5.0
+            }
+        };
+        let grid = Grid { start_s: 1_699_833_600, step_s: 3_600, len: days * DAY };
+        Window::single(grid, (0..grid.len).map(value).collect())
+    }
+
+    fn replay(rows: &Window, settings: &Settings) -> Vec<Row> {
+        run(&["x".to_string()], rows, settings).unwrap()
+    }
+
+    #[test]
+    fn where_a_file_ends_changes_no_score_before() {
+        let rows = hours(60);
+        let plain = Settings::new(10 * DAY);
+        let watched = Settings {
+            bucket_s: Some(7_200),
+            train_every_s: Some(5 * DAY_S / 2),
+            history_s: Some(15 * DAY_S),
+            ..plain.clone()
+        };
+        for settings in [plain, watched] {
+            let whole = replay(&rows, &settings);
+            assert!(whole.iter().filter(|row| row.score > 0.0).count() > 20 * DAY);
+            for n in [10 * DAY + 2, 11 * DAY, 43 * DAY + 8, 60 * DAY - 2] {
+                let part = replay(&rows.slice(0, n), &settings);
+                assert_eq!(to_csv(&part), to_csv(&whole[..part.len()]), "{n} rows");
+                assert_eq!(part.len(), n - 10 * DAY);
+            }
+        }
+    }
+
+    #[test]
+    fn trainings_are_daily_at_first_and_of_a_year_not_too_many() {
+        let trainings = |settings: &Settings, days: usize| {
+            let (mut n, mut at) = (0, 0);
+            while at < days * DAY {
+                (n, at) = (n + 1, at + settings.pause(at, 3_600));
+            }
+            n
+        };
+        let plain = Settings::new(0);
+        assert_eq!([7, 14, 365].map(|days| trainings(&plain, days)), [7, 14, 62]);
+        let watched = Settings { train_every_s: Some(DAY_S), ..plain };
+        assert_eq!(trainings(&watched, 365), 365);
+    }
+
+    #[test]
+    fn what_is_longer_ago_than_history_is_forgotten() {
+        let rows = hours(60);
+        let settings = Settings { train_every_s: Some(DAY_S), ..Settings::new(10 * DAY) };
+        let settings = Settings { detectors: detect::Config::seasonal(DAY_S), ..settings };
+        let short = Settings { history_s: Some(14 * DAY_S), ..settings.clone() };
+        let late = rows.slice(20 * DAY, rows.grid.len);
+        let (all, forgotten) = (replay(&rows, &settings), replay(&rows, &short));
+        let same = replay(&late, &Settings { train_rows: 14 * DAY, ..short });
+        let of = |scored: &[Row], day: usize| to_csv(&scored[day * DAY..(day + 1) * DAY]);
+        assert_eq!(of(&forgotten, 24), of(&same, 0));
+        assert_ne!(of(&forgotten, 24), of(&all, 24));
+    }
+
+    /// Four weeks of half hours: requests with a rhythm of the day, the errors that follow from them, and
+    /// errors of their own one morning, and both at once another.
+    fn requests_and_errors() -> Window {
+        let n = 48 * 28;
+        let noise = |i: usize, k: usize| ((i * 7919 + i * i * 31 * k) % 101) as f64 / 101.0;
+        let row = |i: usize| {
+            let rhythm = (i as f64 / 48.0 * std::f64::consts::TAU).sin();
+            let burst = if (1224..1230).contains(&i) { 6.0 } else { 0.0 };
+            let requests = 20.0 + 3.0 * rhythm + 4.0 * noise(i, 1) + burst;
+            let own = if (1300..1306).contains(&i) { 4.0 } else { 0.0 };
+            [0.8 * requests + 0.3 * noise(i, 3) + own, requests]
+        };
+        let grid = Grid { start_s: 1_700_438_400, step_s: 1800, len: n };
+        Window { grid, n_features: 2, values: (0..n).flat_map(row).collect() }
+    }
+
+    #[test]
+    fn what_a_feature_owes_to_another_is_no_anomaly_of_its_own() {
+        let rows = requests_and_errors();
+        let names = ["errors", "requests"].map(String::from);
+        let highest = |text: &str, columns: &[usize]| {
+            let detector = serde_json::from_str(text).unwrap();
+            let settings = Settings { detectors: vec![detector], ..Settings::new(48 * 21) };
+            let names: Vec<String> = columns.iter().map(|&c| names[c].clone()).collect();
+            let scored = run(&names, &rows.select(columns), &settings).unwrap();
+            let first = 48 * 21;
+            let highest = |range: std::ops::Range<usize>| {
+                scored[range.start - first..range.end - first]
+                    .iter()
+                    .map(|row| row.score)
+                    .fold(0.0, f64::max)
+            };
+            (highest(1224..1230), highest(1300..1306))
+        };
+        let alone = highest(r#"{"sarimax": {}}"#, &[0]);
+        assert!(alone.0 > 1.0, "a burst that nothing explains: {alone:?}");
+        let regressed = r#"{"sarimax": {"regressors": ["requests"]}}"#;
+        // Of a single file's column the name says nothing; of both, requests are judged, too.
+        assert!(highest(regressed, &[0]).0 > 1.0);
+        let both = highest(regressed, &[0, 1]);
+        assert!(both.0 > 1.0 && both.1 > 1.0, "{both:?}");
+        let detectors = vec![serde_json::from_str(regressed).unwrap()];
+        let settings = Settings { detectors, ..Settings::new(48 * 21) };
+        let members = members(&names, &settings);
+        assert_eq!(members.iter().map(|m| m.1.clone()).collect::<Vec<_>>(), [vec![0, 1], vec![1]]);
+        let errors = &members[..1];
+        let models = train(&names, &rows.slice(0, 48 * 21), errors, &settings).unwrap();
+        let scored = score_stretch(&models, &rows, 48 * 21, rows.grid.len);
+        let of = |range: std::ops::Range<usize>| range.map(|i| scored[&i].1).fold(0.0, f64::max);
+        assert!(of(1224..1230) < 1.0, "requests explain it: {}", of(1224..1230));
+        assert!(of(1300..1306) > 1.0, "they do not: {}", of(1300..1306));
+        assert!(scored.values().all(|(_, _, band)| band.is_some()));
+    }
 }

@@ -1,5 +1,6 @@
 //! Arguments and exit codes.
 
+mod backtest;
 mod plot;
 
 use std::path::PathBuf;
@@ -16,7 +17,6 @@ use crate::app::Inputs;
 use crate::app::Options;
 use crate::app::Said;
 use crate::app::WebOptions;
-use crate::backtest;
 use crate::config;
 use crate::detect;
 use crate::labels::EntityText;
@@ -58,7 +58,7 @@ enum Command {
     /// Is this configuration right? Every problem at once, with its path and line
     Check(CheckArgs),
     /// Causal replay of a CSV file: scores and bands
-    Backtest(BacktestArgs),
+    Backtest(backtest::BacktestArgs),
     /// Pictures of a CSV file, as SVG or PNG
     #[command(subcommand)]
     Plot(plot::PlotCommand),
@@ -154,27 +154,6 @@ struct CheckArgs {
     /// Do not open the files that it names, such as certificates
     #[arg(long)]
     syntax_only: bool,
-}
-
-#[derive(Debug, Args)]
-struct BacktestArgs {
-    /// CSV with a column `t` in unix seconds, or the workshop's `index, ts, traffic`; empty cell = gap
-    input: PathBuf,
-    /// Rows that are learnt from before the first score
-    #[arg(long, value_name = "N")]
-    train_rows: usize,
-    /// Detectors, separated by commas; without it, those that suit the file
-    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = detector)]
-    detectors: Vec<detect::Config>,
-    /// The coarser step of traffic: sums of so much time are scored
-    #[arg(long, value_name = "DURATION", value_parser = bucket)]
-    bucket: Option<i64>,
-    /// False pages per week that are accepted
-    #[arg(long, default_value_t = 1.0, value_name = "PAGES", value_parser = pages)]
-    pages_per_week: f64,
-    /// Where the scores go
-    #[arg(long, value_name = "OUT.csv")]
-    output: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -289,12 +268,6 @@ fn bucket(text: &str) -> Result<i64, String> {
     }
 }
 
-fn pages(text: &str) -> Result<f64, String> {
-    let wanted = || "wanted a number above 0 and up to 10000".to_string();
-    let pages: f64 = text.parse().map_err(|_| wanted())?;
-    if pages > 0.0 && pages <= 10_000.0 { Ok(pages) } else { Err(wanted()) }
-}
-
 /// Parses the arguments, does what they say, and tells how it went.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -327,16 +300,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
             };
             app::say(&format!("{}: right\n", path.display()))
         }
-        Command::Backtest(args) => {
-            let settings = backtest::Settings {
-                train_rows: args.train_rows,
-                detectors: args.detectors,
-                bucket_s: args.bucket,
-                pages_per_week: args.pages_per_week,
-            };
-            let n_rows = app::backtest(&args.input, &args.output, &settings)?;
-            app::say(&format!("{}: {n_rows} rows\n", args.output.display()))
-        }
+        Command::Backtest(args) => args.run(),
         Command::Plot(command) => plot::plot(command),
         Command::Labels(command) => labels(command),
         Command::Models(ModelsCommand::List(args)) => app::say(&app::list_models(&args.folder()?)?),

@@ -3,6 +3,7 @@
 //! Owns: which series belongs to which entity, what is masked as a measuring error, what was missing.
 //! Does not own: how a query is sent (`source`), what happens to the rows (`pipeline`, `train`).
 
+mod labelled;
 mod slices;
 
 use std::collections::BTreeMap;
@@ -11,18 +12,18 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use crate::detect;
 use crate::series::Entity;
 use crate::series::Grid;
 use crate::series::Window;
 use crate::source::Answer;
 use crate::source::Source;
 use crate::source::SourceError;
-use crate::store::LabelRows;
 use crate::verdict::Interval;
-use crate::verdict::Label;
 use crate::watch::Watch;
 
+pub use labelled::Labelled;
+pub use labelled::label_context;
+pub use labelled::label_rows;
 pub use slices::Slices;
 
 /// Why an entity's rows cannot be trusted, or cannot be judged.
@@ -30,7 +31,8 @@ pub use slices::Slices;
 pub enum Problem {
     /// The scrape target does not answer.
     TargetDown,
-    /// Samples are there, but not all that the newest point's score is made of.
+    /// Samples are there, but not all that the newest point's score is made of; or scrapes are missing from
+    /// the window that rates are of.
     Gap,
     /// A counter started again; the rows around it are masked.
     CounterReset,
@@ -98,77 +100,6 @@ impl GatherError {
     }
 }
 
-/// Points before a label's interval that are kept with it, for detectors that look back.
-const LABEL_CONTEXT_POINTS: i64 = 64;
-
-/// What the source has of a label's interval.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Labelled {
-    /// The feature rows that it speaks of, with those before it.
-    Rows(LabelRows),
-    /// Its last point is over at this time (unix seconds), and not before: rows that were kept now had
-    /// gaps for ever.
-    Unfinished(i64),
-    /// No sample of the entity.
-    Nothing,
-}
-
-/// Asks for the feature rows that a label speaks of, with those before it, as they are at `now_s`;
-/// `n_known` entities are known of the watch, 0 if nobody knows.
-///
-/// # Errors
-/// The source did not answer.
-pub async fn label_rows(
-    source: &Arc<dyn Source>,
-    watch: &Watch,
-    label: &Label,
-    now_s: i64,
-    n_known: usize,
-) -> Result<Labelled, GatherError> {
-    let longest = watch.detectors.iter().map(detect::Config::min_rows).max().unwrap_or(0) as i64;
-    let context = LABEL_CONTEXT_POINTS.max(longest);
-    let interval = whole_points(watch, label.interval);
-    let (start_s, known_s) = (interval.from_s - context * watch.point_s(), known_s(watch, now_s));
-    let grid = Grid::covering(start_s, interval.to_s.min(known_s), watch.step_s);
-    let mut window = Window::gaps(grid, watch.features.len());
-    let mut refused = BTreeSet::new();
-    let (mut slices, mut found) = (Slices::new(watch, grid, n_known), false);
-    while !slices.is_done() {
-        let slice = slices.take();
-        let answered = rows(source, watch, slice).await?;
-        if answered.partial {
-            // What is kept is never asked for again: better later and whole.
-            let what = format!("{}: its answer lacks data", source.describe());
-            return Err(GatherError {
-                name: "label".into(),
-                error: SourceError::Unavailable(what),
-            });
-        }
-        refused.extend(answered.failed.into_iter().map(|(name, _)| name));
-        let mut part = answered.windows;
-        slices.found(part.len());
-        if let (Some(part), Some(row)) = (part.remove(&label.entity), grid.index(slice.start_s)) {
-            let at = row * window.n_features;
-            window.values[at..at + part.values.len()].copy_from_slice(&part.values);
-            found = true;
-        }
-    }
-    if interval.to_s > known_s {
-        let whole_s = interval.to_s - watch.step_s + watch.lag_s;
-        return Ok(if found { Labelled::Unfinished(whole_s) } else { Labelled::Nothing });
-    }
-    // The rows before it tell nothing of what a person spoke of.
-    let mut spoken_of = (0..grid.len).filter(|row| interval.contains(grid.time(*row)));
-    if !spoken_of.any(|row| window.row(row).iter().any(|value| !value.is_nan())) {
-        return Ok(Labelled::Nothing);
-    }
-    // A feature that nobody answered for is not one without samples: it may be asked for again.
-    let names = watch.features.iter().map(|feature| feature.name.clone());
-    let (features, columns): (Vec<String>, Vec<usize>) =
-        names.zip(0..).filter(|(name, _)| !refused.contains(name)).unzip();
-    Ok(Labelled::Rows(LabelRows { features, window: window.select(&columns) }))
-}
-
 /// One step after the newest row that the source knows at `now_s`.
 pub fn known_s(watch: &Watch, now_s: i64) -> i64 {
     (now_s - watch.lag_s).div_euclid(watch.step_s) * watch.step_s + watch.step_s
@@ -189,6 +120,7 @@ enum Role {
     Up,
     Limit,
     Restarted,
+    MissedScrapes,
 }
 
 /// Asks for a watch's rows on `grid`.
@@ -244,6 +176,7 @@ fn queries(watch: &Watch) -> Vec<(Role, &str, &str)> {
         (Role::Up, "checks.up", &watch.checks.up),
         (Role::Limit, "checks.limit", &watch.checks.limit),
         (Role::Restarted, "checks.restarted", &watch.checks.restarted),
+        (Role::MissedScrapes, "checks.missed_scrapes", &watch.checks.missed_scrapes),
     ];
     let checks = checks.into_iter().filter_map(|(r, n, q)| q.as_deref().map(|q| (r, n, q)));
     features.chain(checks).collect()
@@ -338,6 +271,9 @@ fn clean_one(
             Role::Limit => mask(window.row_mut(row), |v| v > value, Problem::AboveLineRate),
             Role::Restarted if value > 0.0 => {
                 mask(window.row_mut(row), |v| !v.is_nan(), Problem::CounterReset)
+            }
+            Role::MissedScrapes if value > 0.0 => {
+                mask(window.row_mut(row), |v| !v.is_nan(), Problem::Gap)
             }
             _ => None,
         };

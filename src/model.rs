@@ -34,7 +34,7 @@ pub use enough::min_history_s;
 /// What a model is made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
-    /// Names of the columns.
+    /// Names of the columns; a detector of one feature judges the first.
     pub features: Vec<String>,
     /// The detector and its settings.
     pub detector: detect::Config,
@@ -136,8 +136,8 @@ impl Model {
         let preprocess = recipe.preprocess.fit(history);
         let rows = preprocess.apply_measured(history);
         // A watch that has just begun has no rows before that: its first stretch is not the empty one.
-        let has_data = |i: &usize| rows.row(*i).iter().any(|v| !v.is_nan());
-        let first = (0..rows.grid.len).find(has_data).unwrap_or(0);
+        let n_judged = if recipe.detector.joint() { rows.n_features } else { 1 };
+        let first = (0..rows.grid.len).find(|&i| has_data(rows.row(i), n_judged)).unwrap_or(0);
         let rows = rows.slice(first, rows.grid.len);
         let block_s = block_s(recipe.block_s, rows.grid);
         let mut calibrator = Calibrator::new(rows.grid.step_s, block_s);
@@ -156,7 +156,7 @@ impl Model {
             step_s: recipe.step_s,
             calibration,
             scale,
-            n_rows: rows_with_data(&rows),
+            n_rows: (0..rows.grid.len).filter(|&i| has_data(rows.row(i), n_judged)).count(),
             meta: serde_json::Value::Null,
             tensors: Vec::new(),
         };
@@ -382,8 +382,9 @@ fn read_tensor(head: TensorHead, numbers: &mut &[u8]) -> Option<Tensor> {
     Some(Tensor { name: head.name, shape: head.shape, numbers })
 }
 
-fn rows_with_data(rows: &Window) -> usize {
-    (0..rows.grid.len).filter(|&i| rows.row(i).iter().any(|v| !v.is_nan())).count()
+/// Whether a row has a sample of what is judged, the first columns.
+fn has_data(row: &[f64], n_judged: usize) -> bool {
+    row.iter().take(n_judged).any(|v| !v.is_nan())
 }
 
 /// The block of a young history is shorter: a tail needs some twenty maxima to be seen, and eight hours

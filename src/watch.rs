@@ -33,6 +33,8 @@ pub struct Checks {
     pub limit: Option<String>,
     /// Above 0 where a counter started again.
     pub restarted: Option<String>,
+    /// Above 0 where scrapes are missing from the window that rates are of: what they say is too low.
+    pub missed_scrapes: Option<String>,
 }
 
 /// When models are trained.
@@ -137,7 +139,7 @@ impl Watch {
     /// train again for nothing.
     fn settings(&self, detector: &detect::Config, feature: Option<usize>) -> String {
         let features: Vec<&Feature> =
-            self.columns(feature).into_iter().map(|f| &self.features[f]).collect();
+            self.columns(detector, feature).into_iter().map(|f| &self.features[f]).collect();
         let scale = (self.step_s, self.bucket_s, self.despike, self.pages_per_week);
         let mut settings = format!("{detector:?} {features:?} {scale:?} {:?}", self.checks);
         if !self.steps.is_empty() {
@@ -158,9 +160,10 @@ impl Watch {
         self.members().into_iter().map(of).collect()
     }
 
-    /// The columns of one member.
-    pub fn columns(&self, feature: Option<usize>) -> Vec<usize> {
-        feature.map_or_else(|| (0..self.features.len()).collect(), |f| vec![f])
+    /// The columns of one member: that of its feature first, then those that it reads beside it.
+    pub fn columns(&self, detector: &detect::Config, feature: Option<usize>) -> Vec<usize> {
+        let names: Vec<&str> = self.features.iter().map(|feature| feature.name.as_str()).collect();
+        feature.map_or_else(|| (0..names.len()).collect(), |own| detector.columns(own, &names))
     }
 }
 
@@ -229,6 +232,22 @@ mod tests {
         let mut seen = std::collections::BTreeSet::from([usual]);
         assert!(others.iter().all(|watch| seen.insert(fingerprint(watch))));
         assert_eq!(fingerprint(&Watch { lag_s: 30, ..watch() }), fingerprint(&watch()));
+    }
+
+    #[test]
+    fn what_a_model_reads_beside_its_feature_is_part_of_it() {
+        let mut watch = watch();
+        let feature = |name: &str| Feature { name: name.into(), ..watch.features[0].clone() };
+        watch.features = ["in", "out", "load"].map(feature).to_vec();
+        let text = r#"{"sarimax": {"regressors": ["load", "in"]}}"#;
+        let sarimax: detect::Config = serde_json::from_str(text).unwrap();
+        assert_eq!(watch.columns(&sarimax, Some(0)), [0, 2]);
+        assert_eq!(watch.columns(&sarimax, Some(1)), [1, 2, 0]);
+        let plain = detect::Config::SeasonalMedian(Default::default());
+        assert_eq!(watch.columns(&plain, Some(1)), [1]);
+        let before = watch.fingerprint(&sarimax, Some(1));
+        watch.features[2].query = "other".into();
+        assert_ne!(watch.fingerprint(&sarimax, Some(1)), before);
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub enum Unfinished {
 /// The threads that compute. Cheap to clone; all clones share the slots.
 #[derive(Debug, Clone)]
 pub struct Workers {
+    slots: usize,
     gate: Arc<Gate>,
     trainings: Arc<Semaphore>,
 }
@@ -52,7 +53,12 @@ impl Workers {
     pub fn new(cores: usize) -> Workers {
         let slots = cores.saturating_sub(1).max(1);
         let gate = Gate { queues: Mutex::new(Queues { free: slots, ..Queues::default() }) };
-        Workers { gate: Arc::new(gate), trainings: Arc::new(Semaphore::new(slots)) }
+        Workers { slots, gate: Arc::new(gate), trainings: Arc::new(Semaphore::new(slots)) }
+    }
+
+    /// How many compute at once.
+    pub fn slots(&self) -> usize {
+        self.slots
     }
 
     /// Runs `f` on a thread of its own as soon as its priority allows, and returns what it returns.

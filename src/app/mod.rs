@@ -1,5 +1,6 @@
 //! Construction and life: build, spawn, reload, drain. The only module that knows them all.
 
+mod backtest;
 mod bar;
 mod board;
 mod counted;
@@ -21,13 +22,14 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+pub use backtest::Backtest;
+pub use backtest::backtest;
 pub use demo::demo;
 pub use inputs::Inputs;
 pub use labels::Said;
 pub use labels::add_label;
 pub use labels::list_labels;
 pub use labels::withdraw_label;
-pub use offline::backtest;
 pub use offline::list_models;
 pub use once::train;
 pub use plot::Picture;

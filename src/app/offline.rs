@@ -10,49 +10,11 @@ use tempfile::NamedTempFile;
 use super::Error;
 use crate::backtest;
 use crate::math::duration::format_duration;
-use crate::series::Window;
-use crate::source;
 use crate::source::csv::CsvFile;
 use crate::store::FILE_NAME;
 use crate::store::ModelState;
 use crate::store::Store;
 use crate::verdict::rfc3339;
-
-/// Replays a file and writes the scores.
-///
-/// # Errors
-/// The input is not as wanted, or the output cannot be written.
-pub fn backtest(
-    input: &Path,
-    output: &Path,
-    settings: &backtest::Settings,
-) -> Result<usize, Error> {
-    // What is wrong shows before hours of arithmetic, not after them.
-    check_output(input, output)?;
-    let file = source::csv::read(input)?;
-    check_settings(input, &file, settings)?;
-    let grid = file.grid();
-    let (names, columns): (Vec<String>, Vec<Vec<f64>>) = file.columns.into_iter().unzip();
-    let mut rows = Window::gaps(grid, names.len());
-    for (c, column) in columns.iter().enumerate() {
-        for (i, value) in column.iter().enumerate() {
-            rows.row_mut(i)[c] = *value;
-        }
-    }
-    let in_input = |error: &dyn std::fmt::Display| format!("{}: {error}", input.display());
-    let wanted = file.rows.get(settings.train_rows..).unwrap_or_default();
-    let first = wanted.first().map_or(0, |(_, place)| *place);
-    let replayed = backtest::Settings { train_rows: first, ..settings.clone() };
-    let scored = backtest::run(&names, &rows, &replayed).map_err(|error| in_input(&error))?;
-    // One row out per row in, at the time that it was written with.
-    let row = |(time_s, at): &(i64, usize)| {
-        let row = scored.get(at.checked_sub(first)?)?;
-        Some(backtest::Row { time_s: *time_s, ..*row })
-    };
-    let rows: Vec<backtest::Row> = wanted.iter().filter_map(row).collect();
-    write_whole(output, backtest::to_csv(&rows).as_bytes())?;
-    Ok(rows.len())
-}
 
 pub(super) fn check_settings(
     input: &Path,

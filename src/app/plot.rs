@@ -118,7 +118,8 @@ fn scored(picture: &Picture<'_>, file: &CsvFile, replay: &Replay) -> Result<Scor
     let (name, rows) = column(picture, file)?;
     let train_rows = replay.train_rows.unwrap_or(file.rows.len() * 4 / 5);
     let detectors = replay.detectors.clone();
-    let settings = backtest::Settings { train_rows, detectors, bucket_s, pages_per_week: 1.0 };
+    let settings =
+        backtest::Settings { detectors, bucket_s, ..backtest::Settings::new(train_rows) };
     check_settings(input, file, &settings)?;
     let first = file.rows[train_rows].1;
     let settings = backtest::Settings { train_rows: first, ..settings };

@@ -110,8 +110,8 @@ struct News {
     lacks: watch::Sender<BTreeSet<Entity>>,
 }
 
-/// The pause after a pass that failed, in seconds; it doubles up to the period. Half an hour is long
-/// for a port, and a connection that broke is back in seconds.
+/// The pause after a pass that failed or found nobody, in seconds; it doubles up to the period. Half an hour
+/// is long for a port, and a connection that broke is back in seconds.
 const AFTER_FAILURE_S: u64 = 5;
 
 /// Scores one watch whenever it is due. Never returns.
@@ -138,6 +138,8 @@ async fn score(pipeline: Pipeline, watch: Watch, trainer: Trainer, news: News) {
         }
         *well = summary.is_ok();
         trainer.board.expire(now_s());
+        // What was found a moment ago may have no row yet, and a bucket is long to wait for one.
+        let somebody = summary.as_ref().is_ok_and(|summary| summary.n_entities > 0);
         if let Ok(summary) = summary {
             let lacks = summary.without_model;
             news.lacks.send_if_modified(|known| {
@@ -146,7 +148,7 @@ async fn score(pipeline: Pipeline, watch: Watch, trainer: Trainer, news: News) {
                 modified
             });
         }
-        *well
+        somebody
     };
     let persistent = || until_done(watch.score_every_s, pass);
     // The first pass does not wait for the clock: the FIFOs are filled from history at boot.
@@ -162,7 +164,7 @@ async fn score(pipeline: Pipeline, watch: Watch, trainer: Trainer, news: News) {
     tokio::join!(on_time, with_new_models);
 }
 
-/// Runs `pass` until it succeeds, with longer and longer pauses; after `every_s` the next one is due.
+/// Runs `pass` until it says that it is done, with longer and longer pauses; after `every_s` the next one is due.
 async fn until_done<F: Future<Output = bool>>(every_s: i64, pass: impl Fn() -> F) {
     let began = Instant::now();
     let mut n_failures = 0;

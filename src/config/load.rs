@@ -113,6 +113,8 @@ impl Reading<'_> {
         if store.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
             found.push(("store.path".into(), "empty; wanted a folder".into()));
         }
+        // As all names of files in it.
+        let store = store.map(|path| self.folder.join(path));
         let config = Config { source, watches, calendar, store, labels_api };
         if self.with_files {
             sources::check_files(&config, &mut found);
@@ -242,6 +244,23 @@ mod tests {
         assert_eq!(expand("${NOT_SET}", lookup), Err("NOT_SET".into()));
         assert_eq!(expand("${1}-${TOKEN}", lookup), Ok("${1}-s3cret".into()));
         assert_eq!(expand("open ${TOKEN", lookup), Ok("open ${TOKEN".into()));
+    }
+
+    #[test]
+    fn a_store_begins_in_the_folder_of_the_file() {
+        let reading = Reading {
+            file: "portent.yml",
+            folder: Path::new("/etc/portent"),
+            native_histograms: true,
+            with_files: false,
+        };
+        let store = |path: &str| {
+            let text =
+                format!("store: {{path: {path}}}\nsource: {{prometheus: {{url: 'http://p'}}}}");
+            reading.parse(&text).unwrap().store.unwrap()
+        };
+        assert_eq!(store("../data"), Path::new("/etc/portent/../data"));
+        assert_eq!(store("/var/lib/portent"), Path::new("/var/lib/portent"));
     }
 
     #[test]

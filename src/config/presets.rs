@@ -75,15 +75,16 @@ impl Preset {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::Checks;
 
     #[test]
     fn every_preset_is_a_watch() {
         for name in Preset::names().into_iter().filter(|name| *name != "workshop") {
             let watch = Preset::named(name).and_then(|preset| preset.watch());
             let watch = watch.unwrap_or_else(|| panic!("{name}"));
-            let checks = [watch.checks.up, watch.checks.limit, watch.checks.restarted];
-            let queries =
-                watch.features.into_iter().map(|f| f.query).chain(checks.into_iter().flatten());
+            let Checks { up, limit, restarted, missed_scrapes } = watch.checks;
+            let checks = [up, limit, restarted, missed_scrapes].into_iter().flatten();
+            let queries = watch.features.into_iter().map(|f| f.query).chain(checks);
             for query in queries {
                 assert!(!query.contains('$'), "{name}: {query}");
             }

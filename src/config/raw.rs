@@ -93,6 +93,7 @@ pub(super) struct ChecksSection {
     pub(super) up: Option<String>,
     pub(super) limit: Option<String>,
     pub(super) restarted: Option<String>,
+    pub(super) missed_scrapes: Option<String>,
 }
 
 /// A query, or a query with the scale of its values.

@@ -413,6 +413,20 @@ mod tests {
     }
 
     #[test]
+    fn the_workshop_has_its_five_detectors_unless_others_are_named() {
+        let five = ["stl", "sarimax", "random_forest", "isolation_forest", "one_class_svm"];
+        for (settings, wanted) in [
+            ("preset: workshop", &five[..]),
+            ("preset: workshop, detectors: auto", &five[..]),
+            ("preset: workshop, detectors: [seasonal_median]", &["seasonal_median"][..]),
+            ("bucket: 30m, detectors: auto", &["seasonal_median", "stl"][..]),
+        ] {
+            let names: Vec<_> = watch(settings).detectors.iter().map(|d| d.name()).collect();
+            assert_eq!(names, wanted, "{settings}");
+        }
+    }
+
+    #[test]
     fn a_watch_has_its_own_calendar_or_that_of_all() {
         let text = "calendar: {time_zone: Europe/Rome, holidays: [2026-12-25]}\n\
             watches:\n  - {name: a, queries: {q: up}}\n  \

@@ -129,6 +129,7 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
             up: filled(checks.up),
             limit: filled(checks.limit),
             restarted: filled(checks.restarted),
+            missed_scrapes: filled(checks.missed_scrapes),
         },
         step_s,
         lag_s: seconds(pick!(section, base, lag)).unwrap_or(step_s.min(30)),
@@ -136,7 +137,7 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
         despike: preprocess.despike,
         steps: preprocess.steps,
         calendar: Calendar::default(),
-        detectors: detectors(pick!(section, base, detectors), bucket_s, window, at, found),
+        detectors: detectors([&section.detectors, &base.detectors], bucket_s, window, at, found),
         consecutive: consecutive.unwrap_or(if bucket_s.is_some() { 4 } else { 3 }),
         pages_per_week: pick!(section, base, page_budget).map_or(1.0, |budget| budget.0),
         train: Training {
@@ -177,6 +178,8 @@ impl Placeholders {
             }
             selector => query.replace("$selector", selector),
         };
+        let rate_window_s = self.rate_window_s.to_string();
+        let selected = selected.replace("$rate_window_seconds", &rate_window_s);
         let selected = selected.replace("$rate_window", &format_duration(self.rate_window_s));
         let counted = selected.replace("$step_seconds", &self.step_s.to_string());
         let stepped = counted.replace("$step", &format_duration(self.step_s));
@@ -207,16 +210,17 @@ fn features(
     queries.into_iter().map(feature).collect()
 }
 
+/// Where an entry leaves them to us, they are those that its preset lists, else what measures best.
 fn detectors(
-    detectors: Option<Detectors>,
+    [own, preset]: [&Option<Detectors>; 2],
     bucket_s: Option<i64>,
     window: usize,
     at: &str,
     found: &mut Vec<Found>,
 ) -> Vec<detect::Config> {
-    let mut list = match detectors {
-        Some(Detectors::List(list)) => list,
-        Some(Detectors::Auto) | None => automatic(bucket_s),
+    let mut list = match (own, preset) {
+        (Some(Detectors::List(list)), _) | (_, Some(Detectors::List(list))) => list.clone(),
+        _ => automatic(bucket_s),
     };
     if list.is_empty() {
         let what = format!("empty; wanted some of {}", detect::Config::NAMES.join(", "));
@@ -226,9 +230,11 @@ fn detectors(
     if let Some(i) = twice {
         found.push((format!("{at}.detectors[{i}]"), format!("{:?} given twice", list[i].name())));
     }
-    for detector in &mut list {
+    for (i, detector) in list.iter_mut().enumerate() {
         detector.set_window(window);
-        found.extend(detector.problem().map(|what| (format!("{at}.window"), what)));
+        // A network's problem is its window.
+        let field = if detector.joint() { "window".into() } else { format!("detectors[{i}]") };
+        found.extend(detector.problem().map(|what| (format!("{at}.{field}"), what)));
     }
     list
 }
@@ -336,9 +342,33 @@ fn check(watch: &Watch, at: &str, found: &mut Vec<Found>) {
     if watch.consecutive == 0 {
         problem("consecutive", "must be at least 1".into());
     }
+    for (i, what) in regressor_problems(watch) {
+        problem(&format!("detectors[{i}].regressors"), what);
+    }
     for (field, what) in history_problems(watch) {
         problem(field, what);
     }
+}
+
+/// What is wrong with the features that detectors read beside the one that they judge, by detector.
+fn regressor_problems(watch: &Watch) -> Vec<(usize, String)> {
+    let names: Vec<&str> = watch.features.iter().map(|feature| feature.name.as_str()).collect();
+    let mut problems = Vec::new();
+    for (i, detector) in watch.detectors.iter().enumerate() {
+        let wanted = detector.regressors();
+        for (k, name) in wanted.iter().enumerate() {
+            if !names.contains(&name.as_str()) {
+                let known = names.join(", ");
+                problems.push((i, format!("no query is named {name:?}; wanted some of {known}")));
+            } else if names.len() == 1 {
+                let what = format!("{name:?} is the only query, and no regressor of itself");
+                problems.push((i, what));
+            } else if wanted[..k].contains(name) {
+                problems.push((i, format!("{name:?} given twice")));
+            }
+        }
+    }
+    problems
 }
 
 /// What is wrong with how much is learnt from.

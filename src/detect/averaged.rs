@@ -28,6 +28,11 @@ pub(in crate::detect) fn problem(mean_of: Option<usize>) -> Option<String> {
     Some(format!("mean_of is {n}, wanted 1 to {MAX_MEAN_OF}"))
 }
 
+/// How many deviations make the mean of rows so far apart.
+pub(in crate::detect) fn mean_of(wanted: Option<usize>, step_s: i64) -> usize {
+    wanted.unwrap_or(if step_s >= BUCKET_S { 4 } else { 1 }).clamp(1, MAX_MEAN_OF)
+}
+
 /// The model, judged by the mean of `wanted` deviations of rows so far apart; by default four where rows
 /// are a quarter of an hour apart or more.
 pub(in crate::detect) fn averaged(
@@ -35,8 +40,7 @@ pub(in crate::detect) fn averaged(
     wanted: Option<usize>,
     step_s: i64,
 ) -> Box<dyn Model> {
-    let mean_of = wanted.unwrap_or(if step_s >= BUCKET_S { 4 } else { 1 });
-    match mean_of.clamp(1, MAX_MEAN_OF) {
+    match mean_of(wanted, step_s) {
         1 => Box::new(of),
         mean_of => Box::new(Averaged { of, mean_of }),
     }
@@ -93,6 +97,10 @@ impl<M: Model> Model for Averaged<M> {
             Forecast { before, of, ..own }.judge(y(from + i))
         };
         (first - from..single.len()).map(raw).collect()
+    }
+
+    fn reads(&self, feature: usize) -> bool {
+        self.of.reads(feature)
     }
 
     fn parts(&self) -> Parts {

@@ -18,7 +18,7 @@ use crate::detect::isolation_forest::forest::Row;
 use crate::detect::residuals;
 use crate::detect::residuals::Features;
 use crate::detect::residuals::Residuals;
-use crate::detect::seasonal_median::profile::Slots;
+use crate::detect::residuals::clock::Clock;
 use crate::series::Window;
 
 mod forest;
@@ -59,7 +59,7 @@ pub(in crate::detect) fn fit(
     train: &Window,
     context: &FitContext<'_>,
 ) -> Result<Box<dyn Model>, FitError> {
-    let (residuals, features) = Residuals::fit(train, config.season_s)?;
+    let (residuals, features) = Residuals::fit(train, config.season_s, context)?;
     let rows: Vec<Row> = features.iter().map(sizes).collect();
     let forest = Forest::grow(&rows, config.trees, context.seed, context.keep_going)
         .ok_or(FitError::Stopped)?;
@@ -77,7 +77,7 @@ pub(in crate::detect) fn restore(parts: Parts) -> Result<Box<dyn Model>, Restore
         return Err(fail(format!("the parts are of {:?}", meta.detector)));
     }
     let mut tensors = Tensors::new(parts.tensors)?;
-    let residuals = Residuals::restore(meta.slots, &mut tensors)?;
+    let residuals = Residuals::restore(meta.clock, &mut tensors)?;
     let forest = Forest::restore(meta.sample, &mut tensors)?;
     tensors.end(NAME)?;
     Ok(Box::new(Isolation { residuals, forest }))
@@ -88,7 +88,7 @@ pub(in crate::detect) fn restore(parts: Parts) -> Result<Box<dyn Model>, Restore
 #[serde(deny_unknown_fields)]
 struct Meta {
     detector: String,
-    slots: Slots,
+    clock: Clock,
     /// Points of each tree.
     sample: usize,
 }
@@ -132,7 +132,7 @@ impl Model for Isolation {
     fn parts(&self) -> Parts {
         let meta = Meta {
             detector: NAME.to_string(),
-            slots: self.residuals.slots(),
+            clock: self.residuals.clock(),
             sample: self.forest.sample(),
         };
         let mut tensors = self.residuals.tensors();

@@ -113,12 +113,45 @@ impl Config {
         }
     }
 
+    /// Other features that each model reads beside its own, by name.
+    pub fn regressors(&self) -> &[String] {
+        match self {
+            Config::Sarimax(config) => &config.regressors,
+            _ => &[],
+        }
+    }
+
+    /// The columns that the model of one feature reads, its own first: those of its regressors that are
+    /// there, less itself.
+    pub fn columns(&self, own: usize, names: &[&str]) -> Vec<usize> {
+        let column = |wanted: &String| names.iter().position(|name| name == wanted);
+        let others = self.regressors().iter().filter_map(column).filter(|&column| column != own);
+        std::iter::once(own).chain(others).collect()
+    }
+
     /// Points of history without which a fit is refused.
     pub fn min_rows(&self) -> usize {
         match self {
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => 2 * config.window,
             _ => 8,
+        }
+    }
+
+    /// Most rows before the scored one that a model reads which has learnt from `history_s` seconds of
+    /// rows every `step_s`; see [`Model::lookback`].
+    pub fn most_lookback(&self, step_s: i64, history_s: i64) -> usize {
+        let averaged = |mean_of| averaged::mean_of(mean_of, step_s) - 1;
+        match self {
+            Config::SeasonalMedian(config) => averaged(config.mean_of),
+            Config::Stl(config) => averaged(config.mean_of),
+            Config::Sarimax(config) => config.most_lookback(step_s) + averaged(config.mean_of),
+            Config::RandomForest(config) => {
+                random_forest::most_lookback(step_s, history_s) + averaged(config.mean_of)
+            }
+            Config::IsolationForest(_) | Config::OneClassSvm(_) => residuals::LOOKBACK,
+            #[cfg(feature = "deep")]
+            Config::Autoencoder(config) => config.window.saturating_sub(1),
         }
     }
 
@@ -147,7 +180,8 @@ impl Config {
         }
     }
 
-    /// Learns what is normal from `train`, preprocessed rows in which known incidents are gaps.
+    /// Learns what is normal from `train`, preprocessed rows in which known incidents are gaps. Detectors
+    /// of one feature judge the first column.
     ///
     /// # Errors
     /// The rows do not suffice, or the fit was stopped.

@@ -17,7 +17,7 @@ use crate::detect::one_class_svm::machine::Machine;
 use crate::detect::residuals;
 use crate::detect::residuals::Features;
 use crate::detect::residuals::Residuals;
-use crate::detect::seasonal_median::profile::Slots;
+use crate::detect::residuals::clock::Clock;
 use crate::math::random::Random;
 use crate::series::Window;
 
@@ -67,7 +67,7 @@ pub(in crate::detect) fn fit(
     train: &Window,
     context: &FitContext<'_>,
 ) -> Result<Box<dyn Model>, FitError> {
-    let (residuals, features) = Residuals::fit(train, config.season_s)?;
+    let (residuals, features) = Residuals::fit(train, config.season_s, context)?;
     let rows = reservoir(features, config.rows, context.seed);
     let machine = Machine::fit(&rows, config.nu, context.keep_going).ok_or(FitError::Stopped)?;
     Ok(Box::new(Support { residuals, machine, cap: config.rows }))
@@ -97,7 +97,7 @@ pub(in crate::detect) fn restore(parts: Parts) -> Result<Box<dyn Model>, Restore
         return Err(fail(format!("the parts are of {:?}", meta.detector)));
     }
     let mut tensors = Tensors::new(parts.tensors)?;
-    let residuals = Residuals::restore(meta.slots, &mut tensors)?;
+    let residuals = Residuals::restore(meta.clock, &mut tensors)?;
     let machine = Machine::restore(&mut tensors)?;
     tensors.end(NAME)?;
     Ok(Box::new(Support { residuals, machine, cap: meta.cap }))
@@ -108,7 +108,7 @@ pub(in crate::detect) fn restore(parts: Parts) -> Result<Box<dyn Model>, Restore
 #[serde(deny_unknown_fields)]
 struct Meta {
     detector: String,
-    slots: Slots,
+    clock: Clock,
     /// Most rows that it could have learnt from.
     cap: usize,
 }
@@ -138,8 +138,8 @@ impl Model for Support {
     }
 
     fn parts(&self) -> Parts {
-        let slots = self.residuals.slots();
-        let meta = Meta { detector: NAME.to_string(), slots, cap: self.cap };
+        let clock = self.residuals.clock();
+        let meta = Meta { detector: NAME.to_string(), clock, cap: self.cap };
         let mut tensors = self.residuals.tensors();
         tensors.extend(self.machine.tensors());
         Parts { meta: serde_json::to_value(meta).unwrap_or_default(), tensors }

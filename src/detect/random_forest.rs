@@ -22,11 +22,13 @@ use crate::detect::averaged;
 use crate::detect::averaged::averaged;
 use crate::detect::seasonal_median::profile;
 use crate::detect::seasonal_median::profile::DAY_S;
+use crate::math::calendar::Calendar;
 use crate::series::Window;
 
 mod bins;
 mod forest;
 mod grow;
+mod split;
 mod traffic;
 mod tree;
 
@@ -142,6 +144,13 @@ pub(in crate::detect) fn fit(
     let scale = scales.map(|scale| scale.clamp(MIN_SCALE, MAX_SCALE) as f32).collect();
     let fitted = Fitted { times, usual, bins, forest, scale };
     Ok(averaged(fitted, config.mean_of, step_s))
+}
+
+/// Most rows before the forecast one that are read, of rows every `step_s`, where `history_s` seconds
+/// were learnt from.
+pub(in crate::detect) fn most_lookback(step_s: i64, history_s: i64) -> usize {
+    let times = Times::new(&Calendar::default(), step_s, history_s);
+    times.map_or(0, |times| times.lookback())
 }
 
 /// The model that [`Model::parts`] came from.

@@ -7,16 +7,24 @@
 //! residuals show it. A row has four features: its residual by a sharp forecast (the median of the
 //! slot's last cycles) and by a smooth one (neighbouring slots share, plus the level of late), each
 //! divided by its usual size, and the means of the last four of each.
+//!
+//! Slots are of local time. Where the season is of weeks, a holiday is expected to be like a Sunday, and
+//! no other day learns from it.
 
+use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::detect::RestoreError;
 use crate::detect::Tensor;
 use crate::detect::Tensors;
+use crate::detect::residuals::clock::Clock;
+use crate::detect::residuals::clock::Moment;
 use crate::detect::residuals::history::History;
 use crate::detect::seasonal_median::profile;
 use crate::detect::seasonal_median::profile::Slots;
+use crate::detect::seasonal_median::slot_rows;
 use crate::series::Window;
 
+pub(in crate::detect) mod clock;
 mod history;
 
 /// Features of a row.
@@ -42,7 +50,7 @@ pub(in crate::detect) type Features = [f64; FEATURES];
 /// Two forecasts by slot of a season, and where what was learnt ends.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::detect) struct Residuals {
-    slots: Slots,
+    clock: Clock,
     /// By slot: centre and scale of the sharp forecast, then of the smooth one.
     slot: [Vec<f64>; 4],
     /// The largest features that were learnt from.
@@ -60,6 +68,7 @@ impl Residuals {
     pub(in crate::detect) fn fit(
         train: &Window,
         season_s: Option<i64>,
+        context: &FitContext<'_>,
     ) -> Result<(Residuals, Vec<Features>), FitError> {
         let values = train.column(0);
         let (first, end, have) = profile::extent(&values).unwrap_or((0, 0, 0));
@@ -69,8 +78,14 @@ impl Residuals {
         let (grid, values) = (train.slice(first, end).grid, &values[first..end]);
         let (step_s, span_s) = (grid.step_s, grid.len as i64 * grid.step_s);
         let shown_twice = |s: &i64| (2 * step_s..=span_s / 2).contains(s);
-        let (slots, fitted) = match season_s.filter(shown_twice).or(profile::season_s(span_s)) {
-            Some(season_s) => History::of(grid, values, season_s).fit(),
+        let season_s = season_s.filter(shown_twice).or(profile::season_s(span_s));
+        let slots = match season_s {
+            Some(season_s) => Slots { season_s, slot_s: step_s * slot_rows(step_s, season_s) },
+            None => Slots { season_s: 1, slot_s: 1 },
+        };
+        let clock = Clock { slots, calendar: context.calendar.clone() };
+        let fitted = match season_s {
+            Some(_) => History::of(grid, values, &clock).fit(),
             None => history::unseasonal(values),
         };
         let limit = |v: &f64| v.clamp(-LARGEST, LARGEST);
@@ -79,7 +94,7 @@ impl Residuals {
         let known = || features.iter().filter(|f| !f[0].is_nan());
         let limits = (0..FEATURES).map(|k| most(known().map(|f| f[k].abs()))).collect();
         let slot = fitted.slot.map(|values| values.iter().map(limit).collect());
-        let residuals = Residuals { slots, slot, limits };
+        let residuals = Residuals { clock, slot, limits };
         let usual: Vec<Features> =
             known().filter(|f| residuals.excess(f) == 0.0).copied().collect();
         match usual.len() {
@@ -91,13 +106,14 @@ impl Residuals {
     /// The features of the rows `first..`.
     pub(in crate::detect) fn features(&self, window: &Window, first: usize) -> Vec<Features> {
         let from = first.saturating_sub(LOOKBACK).min(window.grid.len);
-        let residual = |i: usize, forecast: usize| {
-            let slot = self.slots.of(window.grid.time(i));
+        let moments = self.clock.moments(window.grid, from);
+        let residual = |(i, moment): (usize, &Moment), forecast: usize| {
+            let slot = self.clock.slots.of(moment.like_s);
             let y = window.row(i).first().copied().unwrap_or(f64::NAN);
             relative(y, self.slot[forecast][slot], self.slot[forecast + 1][slot])
         };
         let by = |forecast| -> Vec<f64> {
-            (from..window.grid.len).map(|i| residual(i, forecast)).collect()
+            (from..).zip(&moments).map(|row| residual(row, forecast)).collect()
         };
         features(&by(0), &by(2), first - from)
     }
@@ -109,8 +125,8 @@ impl Residuals {
     }
 
     /// What has to be stored beside the tensors.
-    pub(in crate::detect) fn slots(&self) -> Slots {
-        self.slots
+    pub(in crate::detect) fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
     /// What has to be stored.
@@ -125,9 +141,10 @@ impl Residuals {
     /// # Errors
     /// They are not those of residuals.
     pub(in crate::detect) fn restore(
-        slots: Slots,
+        clock: Clock,
         tensors: &mut Tensors,
     ) -> Result<Residuals, RestoreError> {
+        let slots = clock.slots;
         if slots.season_s <= 0 || slots.slot_s <= 0 {
             return Err(RestoreError("season and slot must be longer than zero".into()));
         }
@@ -140,7 +157,7 @@ impl Residuals {
         if !slot[1].iter().chain(&slot[3]).chain(&limits).all(|&s| s > 0.0) {
             return Err(RestoreError("scales and limits must be above zero".into()));
         }
-        Ok(Residuals { slots, slot, limits })
+        Ok(Residuals { clock, slot, limits })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Distance to the forecast of a regression whose errors are an ARMA (SARIMAX).
 //!
-//! Owns: its settings, its fit. Does not own: likelihood and search (`math::statespace`), scoring
-//! (`fitted`).
+//! Owns: its settings, what of the rows goes into a fit. Does not own: which rows a fit believes
+//! (`learn`), likelihood and search (`math::statespace`), scoring (`fitted`).
 //!
 //! By default the clock is in the regressors, harmonics of the local day and week, and the ARMA(2, 1) on
 //! top of them is small: dynamic harmonic regression (Hyndman and Athanasopoulos, Forecasting, 10.5).
@@ -21,27 +21,29 @@ use crate::detect::RestoreError;
 use crate::detect::Tensors;
 use crate::detect::averaged;
 use crate::detect::averaged::averaged;
-use crate::detect::sarimax::fitted::BELIEVED;
+use crate::detect::sarimax::fitted::Centre;
 use crate::detect::sarimax::fitted::Fitted;
 use crate::detect::sarimax::fitted::HOURS;
+use crate::detect::sarimax::fitted::MAX_D;
+use crate::detect::sarimax::fitted::MAX_OTHERS;
+use crate::detect::sarimax::fitted::MAX_SEASONAL_D;
 use crate::detect::sarimax::fitted::MAX_STATES;
 use crate::detect::sarimax::fitted::Meta;
 use crate::detect::sarimax::fitted::NAME;
+use crate::detect::sarimax::learn::Learnt;
+use crate::detect::sarimax::others::Others;
 use crate::detect::sarimax::regressors::Regressors;
 use crate::detect::sarimax::regressors::moments;
 use crate::detect::seasonal_median::profile;
-use crate::math::statespace;
-use crate::math::statespace::Arma;
 use crate::math::statespace::Columns;
-use crate::math::statespace::Fit;
-use crate::math::statespace::Gains;
 use crate::math::statespace::Order;
 use crate::math::statespace::Start;
-use crate::math::statespace::Tracker;
 use crate::math::stats;
 use crate::series::Window;
 
 mod fitted;
+mod learn;
+mod others;
 mod regressors;
 
 const DAY_S: i64 = 86_400;
@@ -51,16 +53,15 @@ const FURTHEST: f64 = 1e6;
 const LARGEST: f64 = 1e100;
 /// Smallest scale, in preprocessed units: smaller effects are noise.
 const MIN_SCALE: f64 = 0.05;
-/// Where more than this share of the rows is not believed, it is the fit that is wrong.
-const MOST_UNBELIEVED: f64 = 0.2;
 
 /// How SARIMAX is set up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// `[p, d, q]`, or `auto`: the p and q of 0..=2 with the best AICc.
+    /// `[p, d, q]`, or `auto`: the p and q of 0..=2 with the best AICc, and d of 0.
     pub order: Orders,
-    /// `[P, D, Q]` over `season_s`.
+    /// `[P, D, Q]` over `season_s`. Harmonics and levels that come back every season are no regressors
+    /// beside a D.
     pub seasonal: [usize; 3],
     /// Length of the seasonal order's season in seconds. Beyond some 250 rows (a day of 6 minutes each)
     /// the season is left to the harmonics.
@@ -73,6 +74,9 @@ pub struct Config {
     pub weekend: bool,
     /// How far ahead a row is forecast. Shorter, and an anomaly is expected once it lasts longer.
     pub horizon_s: i64,
+    /// Other features of the watch, by name, that this one is regressed on; of a model of one of them, the
+    /// rest.
+    pub regressors: Vec<String>,
     /// Newest points whose deviations are averaged; 1 judges each by itself. By default 4 where points are
     /// a quarter of an hour apart or more, else 1.
     pub mean_of: Option<usize>,
@@ -88,6 +92,7 @@ impl Default for Config {
             weekly: 6,
             weekend: false,
             horizon_s: DAY_S,
+            regressors: Vec::new(),
             mean_of: None,
         }
     }
@@ -114,19 +119,19 @@ pub enum Search {
 impl Config {
     /// What is wrong with the settings, if anything is.
     pub(in crate::detect) fn problem(&self) -> Option<String> {
-        let [p, d, q] = match self.order {
-            Orders::Fixed(order) => order,
-            Orders::Searched(Search::Auto) => [2, 0, 2],
-        };
+        let [p, d, q] = self.largest();
         let [seasonal_p, seasonal_d, seasonal_q] = self.seasonal;
         if p.max(q) > 5 || seasonal_p.max(seasonal_q) > 2 {
             return Some("wanted p and q up to 5, P and Q up to 2".to_string());
         }
-        if d + seasonal_d > 0 {
-            return Some("differences are not forecast yet: wanted d and D of zero".to_string());
+        if d > MAX_D || seasonal_d > MAX_SEASONAL_D {
+            return Some(format!("wanted d up to {MAX_D}, D up to {MAX_SEASONAL_D}"));
         }
         if self.season_s <= 0 || self.horizon_s <= 0 {
             return Some("season_s and horizon_s must be above zero".to_string());
+        }
+        if self.regressors.len() > MAX_OTHERS {
+            return Some(format!("wanted at most {MAX_OTHERS} regressors"));
         }
         if self.daily.max(self.weekly) > 100 {
             return Some("wanted at most 100 harmonics".to_string());
@@ -134,34 +139,58 @@ impl Config {
         averaged::problem(self.mean_of)
     }
 
+    /// Most rows before the forecast one that are read, of rows every `step_s`.
+    pub(in crate::detect) fn most_lookback(&self, step_s: i64) -> usize {
+        let horizon = self.horizon(step_s);
+        let orders = self.orders(step_s).into_iter();
+        orders.map(|order| fitted::lookback(horizon, &order)).max().unwrap_or(horizon)
+    }
+
+    fn horizon(&self, step_s: i64) -> usize {
+        (self.horizon_s / step_s).max(1) as usize
+    }
+
+    /// The largest p, d and q to try.
+    fn largest(&self) -> [usize; 3] {
+        match self.order {
+            Orders::Fixed(order) => order,
+            Orders::Searched(Search::Auto) => [2, 0, 2],
+        }
+    }
+
     /// The orders to try, for rows at this step.
     fn orders(&self, step_s: i64) -> Vec<Order> {
-        let [seasonal_p, _, seasonal_q] = self.seasonal;
+        let [seasonal_p, seasonal_d, seasonal_q] = self.seasonal;
         let season = (self.season_s / step_s).max(0) as usize;
-        let order = |p: usize, q: usize| {
-            let plain = Order::arma(p, q);
-            let order = Order { seasonal_p, seasonal_q, season, ..plain };
-            let fits = seasonal_p + seasonal_q > 0
-                && season > p.max(q)
-                && season <= MAX_STATES
-                && order.n_states() <= MAX_STATES;
-            if fits { order } else { plain }
+        let seasonal =
+            |[p, d, q]: [usize; 3]| Order { p, d, q, seasonal_p, seasonal_d, seasonal_q, season };
+        // Of all or of none: likelihoods of other differences cannot be compared.
+        let [p, _, q] = self.largest();
+        let fits = seasonal_p + seasonal_d + seasonal_q > 0
+            && season > p.max(q)
+            && season <= MAX_STATES
+            && seasonal(self.largest()).n_states() <= MAX_STATES;
+        let order = |pdq: [usize; 3]| {
+            let [p, d, q] = pdq;
+            if fits { seasonal(pdq) } else { Order { d, ..Order::arma(p, q) } }
         };
         match self.order {
-            Orders::Fixed([p, _, q]) => vec![order(p, q)],
+            Orders::Fixed(pdq) => vec![order(pdq)],
             Orders::Searched(Search::Auto) => {
-                (0..3).flat_map(|p| (0..3).map(move |q| (p, q))).map(|(p, q)| order(p, q)).collect()
+                (0..3).flat_map(|p| (0..3).map(move |q| [p, 0, q])).map(order).collect()
             }
         }
     }
 
-    /// The regressors that so many seconds of rows can tell apart.
-    fn regressors(&self, span_s: i64, holiday: bool) -> Regressors {
+    /// The regressors that so many seconds of rows can tell apart, less those that differences between
+    /// seasons of `season_s` take away.
+    fn regressors(&self, span_s: i64, holiday: bool, season_s: Option<i64>) -> Regressors {
         let weeks = span_s >= 14 * DAY_S;
+        let left = |period_s: i64| season_s.is_none_or(|season_s| season_s % period_s != 0);
         Regressors {
-            daily: self.daily,
-            weekly: if weeks { self.weekly } else { 0 },
-            weekend: self.weekend && weeks,
+            daily: if left(DAY_S) { self.daily } else { 0 },
+            weekly: if weeks && left(7 * DAY_S) { self.weekly } else { 0 },
+            weekend: self.weekend && weeks && left(7 * DAY_S),
             holiday: holiday && weeks,
         }
     }
@@ -183,30 +212,43 @@ pub(in crate::detect) fn fit(
     let span_s = (end - first) as i64 * grid.step_s;
     let moments = moments(context.calendar, grid, first);
     let moments = &moments[..end - first];
-    let regressors = config.regressors(span_s, moments.iter().any(|at| at.holiday));
+    let orders = config.orders(grid.step_s);
+    let apart = orders.iter().find(|order| order.seasonal_d > 0);
+    let season_s = apart.map(|order| order.season as i64 * grid.step_s);
+    let regressors = config.regressors(span_s, moments.iter().any(|at| at.holiday), season_s);
     let two_days = (2 * DAY_S / grid.step_s).max(1) as usize;
-    let want = (2 * regressors.n() + 8).min(two_days);
+    let others = Others::of(train, have);
+    let n_columns = regressors.n() + others.n();
+    let want = (2 * n_columns + 8).min(two_days);
     if span_s < 2 * DAY_S || have < want {
         return Err(FitError::TooFewRows { have, want: want.max(two_days) });
     }
-    let mut columns = Columns::zero(end - first, regressors.n());
-    for (row, &at) in moments.iter().enumerate() {
-        regressors.write(at, columns.row_mut(row));
-    }
     let unit = Unit::of(&values[first..end]);
-    let rows = unit.apply(&values[first..end]);
+    let mut rows = unit.apply(&values[first..end]);
+    let mut columns = Columns::zero(end - first, n_columns);
+    for (row, &at) in moments.iter().enumerate() {
+        let (clock, rest) = columns.row_mut(row).split_at_mut(regressors.n());
+        regressors.write(at, clock);
+        if !others.write(train.row(first + row), rest) {
+            rows[row] = f64::NAN;
+        }
+    }
+    let seen = rows.iter().filter(|y| !y.is_nan()).count();
+    if others.n() > 0 && seen < want {
+        return Err(FitError::TooFewRows { have: seen, want });
+    }
     let previous = context.previous.and_then(|parts| previous(parts, &unit));
-    let orders = config.orders(grid.step_s);
-    let (order, fit) = best(&rows, &mut columns, &orders, previous.as_ref(), context)?;
+    let learnt = learn::learn(&rows, &mut columns, &orders, previous.as_ref(), context)?;
     let meta = Meta {
         detector: NAME.to_string(),
-        order,
+        order: learnt.order,
         regressors,
+        others: others.n(),
         calendar: context.calendar.clone(),
         step_s: grid.step_s,
-        horizon: (config.horizon_s / grid.step_s).max(1) as usize,
+        horizon: config.horizon(grid.step_s),
     };
-    let fitted = finished(meta, fit, &unit, train, &values)?;
+    let fitted = finished(meta, learnt, others, &unit, train)?;
     Ok(averaged(fitted, config.mean_of, grid.step_s))
 }
 
@@ -218,85 +260,31 @@ pub(in crate::detect) fn restore(parts: Parts) -> Result<Box<dyn Model>, Restore
     averaged::restore(parts, Fitted::restore)
 }
 
-/// The fit of the best order, the rows that it does not believe left out.
-fn best(
-    rows: &[f64],
-    columns: &mut Columns,
-    orders: &[Order],
-    previous: Option<&Start>,
-    context: &FitContext<'_>,
-) -> Result<(Order, Fit), FitError> {
-    let mut best: Option<(Order, Fit)> = None;
-    for order in orders {
-        let enough =
-            |start: &&Start| start.parameters.len() == order.n_parameters() && orders.len() == 1;
-        let warm = previous.filter(enough).filter(|start| start.beta.len() == columns.n());
-        let fit = statespace::fit(rows, columns, order, warm, context.keep_going);
-        let fit = fit.ok_or(FitError::Stopped)?;
-        if best.as_ref().is_none_or(|(_, best)| fit.aicc() < best.aicc()) {
-            best = Some((*order, fit));
-        }
-    }
-    let (order, first) = best.ok_or(FitError::Diverged)?;
-    let left: Vec<f64> =
-        rows.iter().enumerate().map(|(i, y)| y - columns.explained(i, &first.beta)).collect();
-    let Some(believed) = believed(rows, &left, &order, &first) else {
-        return Ok((order, first));
-    };
-    let warm = Start { parameters: first.parameters, beta: first.beta };
-    let fit = statespace::fit(&believed, columns, &order, Some(&warm), context.keep_going);
-    Ok((order, fit.ok_or(FitError::Stopped)?))
-}
-
-/// The rows without those whose forecast error is far beyond the usual; `None` where all are believed.
-fn believed(rows: &[f64], left: &[f64], order: &Order, fit: &Fit) -> Option<Vec<f64>> {
-    let arma = Arma::new(order, &fit.parameters);
-    let gains = Gains::new(&arma, true);
-    let follow = |limit: f64| {
-        let mut tracker = Tracker::new(&arma, gains.clone());
-        let mut units = Vec::with_capacity(left.len());
-        for &y in left {
-            let (forecast, variance) = tracker.forecast();
-            let unit = (y - forecast) / variance.sqrt();
-            tracker.step(Some(y).filter(|_| unit.abs() <= limit));
-            units.push(unit);
-        }
-        units
-    };
-    let units = follow(f64::INFINITY);
-    let sigma = stats::SIGMA_PER_MAD * stats::mad(units, 0.0);
-    let sigma = if sigma > 0.0 { sigma } else { fit.variance.sqrt() };
-    let units = follow(BELIEVED * sigma);
-    let strange = |unit: &f64| unit.abs() > BELIEVED * sigma;
-    let n = units.iter().filter(|unit| strange(unit)).count();
-    if n == 0 || n as f64 > MOST_UNBELIEVED * fit.n as f64 {
-        return None;
-    }
-    let row = |(y, unit): (&f64, &f64)| if strange(unit) { f64::NAN } else { *y };
-    Some(rows.iter().zip(&units).map(row).collect())
-}
-
 /// The model in units of the rows, with the scale of its forecast errors.
 fn finished(
     meta: Meta,
-    fit: Fit,
+    learnt: Learnt,
+    others: Others,
     unit: &Unit,
     train: &Window,
-    values: &[f64],
 ) -> Result<Fitted, FitError> {
+    let Learnt { fit, spread, .. } = learnt;
     let mut beta: Vec<f64> = fit.beta.iter().map(|b| b * unit.scale).collect();
     beta[0] += unit.centre;
     let sigma = (fit.variance.sqrt() * unit.scale).max(f64::MIN_POSITIVE);
-    if !fit.parameters.iter().chain(&beta).chain([&sigma]).all(|v| v.is_finite()) {
+    let spread = spread * unit.scale;
+    if !fit.parameters.iter().chain(&beta).chain([&sigma, &spread]).all(|v| v.is_finite()) {
         return Err(FitError::Diverged);
     }
     let scale = vec![1.0; HOURS];
     let parameters = fit.parameters;
-    let mut model = Fitted { meta, parameters, beta, sigma, scale, ready: OnceLock::new() };
+    let ready = OnceLock::new();
+    let mut model = Fitted { meta, parameters, beta, others, sigma, spread, scale, ready };
     let mut errors: Vec<Vec<f64>> = vec![Vec::new(); HOURS];
-    let rows = model.centres(train, 0).into_iter().zip(values);
-    for ((centre, hour), value) in rows.filter(|(_, value)| value.is_finite()) {
-        errors[hour].push((value - centre).abs());
+    let rows = model.centres(train, 0).into_iter().zip(train.column(0));
+    let known = |(centre, y): &(Centre, f64)| y.abs() <= LARGEST && centre.unseen == 0.0;
+    for (centre, y) in rows.filter(known) {
+        errors[centre.hour].push((y - centre.expected).abs() / centre.wider);
     }
     let scales = profile::group_scales(&mut errors);
     model.scale = scales.into_iter().map(|s| s.clamp(MIN_SCALE, f64::MAX)).collect();

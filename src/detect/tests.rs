@@ -19,10 +19,15 @@ const DAY: usize = 48;
 /// A Monday's midnight.
 const START_S: i64 = 1_700_438_400;
 
-/// Every detector, and the forecasters for a season of a day.
+/// Every detector, the forecasters for a season of a day, and of differences.
 fn every() -> Vec<Config> {
     let named = Config::NAMES.iter().filter_map(|name| Config::named(name));
-    named.chain(Config::seasonal(86_400)).map(brief).collect()
+    let differences = [
+        serde_json::json!({"sarimax": {"order": [1, 1, 1]}}),
+        serde_json::json!({"sarimax": {"order": [1, 0, 1], "seasonal": [0, 1, 1]}}),
+    ];
+    let differences = differences.map(|config| serde_json::from_value(config).unwrap());
+    named.chain(Config::seasonal(86_400)).chain(differences).map(brief).collect()
 }
 
 /// A network learns for long; nothing here asks how well.
@@ -109,6 +114,22 @@ fn scores_survive_parts_and_the_same_rows_make_the_same_model() {
         let differ = differing(&model.score(&all, 0), &restored.score(&all, 0));
         assert_eq!(differ, [0; 0], "{config:?}");
         assert_eq!(fit(&config, &train).unwrap().parts(), model.parts(), "{config:?}");
+    }
+}
+
+/// What is kept for a label before there is a model has to suffice for it.
+#[test]
+fn no_model_looks_back_further_than_its_settings_say() {
+    for config in every() {
+        let (train, _) = learnt(&config);
+        let model = fit(&config, &train).unwrap();
+        let history_s = train.grid.len as i64 * STEP_S;
+        let most = config.most_lookback(STEP_S, history_s);
+        // Half of history again: a model may have learnt from less than there is.
+        let longer = config.most_lookback(STEP_S, history_s * 3 / 2);
+        let back = model.lookback();
+        assert!(back <= most && most <= longer, "{config:?}: {back} {most} {longer}");
+        assert!(most <= back + 8, "{config:?}: {most} for {back}");
     }
 }
 

@@ -23,6 +23,9 @@ pub fn min_history_s(detector: &detect::Config, point_s: i64) -> i64 {
             twice(longest_s.or(config.season_s).unwrap_or(DAY_S))
         }
         // The first day has no day before it to learn from.
+        detect::Config::Sarimax(config) if config.seasonal[1] > 0 => {
+            twice(config.season_s.max(DAY_S))
+        }
         detect::Config::Sarimax(_) | detect::Config::RandomForest(_) => twice(DAY_S),
         _ => detector.min_rows(),
     };
@@ -92,6 +95,10 @@ mod tests {
         all.extend([(named("stl"), 300), (named("stl"), 1_800), (hour, 30)]);
         for name in ["sarimax", "random_forest", "isolation_forest", "one_class_svm"] {
             all.extend([(named(name), 300), (named(name), 1_800)]);
+        }
+        for text in [r#"{"order": [1, 1, 1]}"#, r#"{"seasonal": [0, 1, 1]}"#] {
+            let text = format!(r#"{{"sarimax": {text}}}"#);
+            all.push((serde_json::from_str(&text).unwrap(), 1_800));
         }
         #[cfg(feature = "deep")]
         all.extend([(named("autoencoder"), 1), (named("autoencoder"), 30)]);

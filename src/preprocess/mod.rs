@@ -126,6 +126,14 @@ impl Config {
         })
     }
 
+    /// Raw rows every `step_s` seconds that the newest `n` preprocessed rows depend on.
+    pub fn n_raw_rows(&self, n: usize, step_s: i64) -> usize {
+        self.in_order().into_iter().rev().fold(n, |n, (step, _)| match step {
+            Step::Bucket(bucket_s) => n.saturating_mul(resample::rows(step_s, bucket_s) as usize),
+            step => n.saturating_add(step.n_rows_before()),
+        })
+    }
+
     /// Every step, and how far it may look ahead.
     fn in_order(&self) -> Vec<(Step, Horizon)> {
         let mut steps = self.steps.clone();
@@ -218,10 +226,7 @@ impl Fitted {
 
     /// Raw rows every `step_s` seconds that the newest `n` preprocessed rows depend on.
     pub fn n_raw_rows(&self, n: usize, step_s: i64) -> usize {
-        self.config.in_order().into_iter().rev().fold(n, |n, (step, _)| match step {
-            Step::Bucket(bucket_s) => n.saturating_mul(resample::rows(step_s, bucket_s) as usize),
-            step => n.saturating_add(step.n_rows_before()),
-        })
+        self.config.n_raw_rows(n, step_s)
     }
 
     /// A preprocessed value in raw (bucketed) units.

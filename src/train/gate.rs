@@ -32,8 +32,6 @@ impl Decision {
     }
 }
 
-const DAY_S: i64 = 86_400;
-
 /// Most labels that a reason names; who has taken those back learns of the others.
 const NAMED_LABELS: usize = 5;
 
@@ -64,13 +62,12 @@ pub(super) fn decide_while(
     };
     let none = Members::new();
     let champions = if champions.iter().any(silent) { &none } else { champions };
-    let last_day = last_day(history);
     // Without a champion: what it would cost before any label moved it.
     let measure = match champions.is_empty() {
         true => Jury::mixed(in_use, challengers, keep_going),
         false => Jury::of(champions, keep_going),
     };
-    let allowed = measure.false_alarms(watch, &last_day);
+    let allowed = measure.false_alarms(watch, history);
     let pristine: BTreeMap<_, f64> =
         challengers.iter().map(|(key, model)| (key.clone(), model.threshold())).collect();
     let mut decision = Decision::Promote;
@@ -80,7 +77,7 @@ pub(super) fn decide_while(
         }
         move_thresholds(told, challengers, quantile, keep_going);
         let jury = Jury::mixed(in_use, challengers, keep_going);
-        decision = judge(watch, &last_day, told, &jury, Some(allowed));
+        decision = judge(watch, history, told, &jury, Some(allowed));
         if decision == Decision::Promote {
             return decision;
         }
@@ -97,7 +94,7 @@ pub(super) fn decide_while(
 
 fn judge(
     watch: &Watch,
-    last_day: &Window,
+    history: &Window,
     told: &[Told],
     jury: &Jury<'_>,
     allowed: Option<usize>,
@@ -111,7 +108,7 @@ fn judge(
     if !missed.is_empty() {
         return Decision::Reject(missed.join("; "));
     }
-    let alarms = jury.false_alarms(watch, last_day);
+    let alarms = jury.false_alarms(watch, history);
     match allowed.filter(|allowed| alarms > *allowed) {
         Some(allowed) => Decision::Reject(format!(
             "{alarms} false alarms on the last normal day, {allowed} with the promoted version"
@@ -182,9 +179,8 @@ fn move_thresholds(
 
 fn surprises(model: &Model, told: &Told, keep_going: &dyn Fn() -> bool) -> Vec<f64> {
     let LabelRows { features, window } = &told.rows;
-    let from_s = told.points.iter().map(|points| points.from_s).min().unwrap_or(i64::MAX);
     let rows = model.columns(features.iter().map(String::as_str), window);
-    let points = model.score_while(&rows, from_s, keep_going).unwrap_or_default();
+    let points = model.score_while(&rows, told.first_s(), keep_going).unwrap_or_default();
     let inside = points.iter().filter(|point| told.speaks_for(point.time_s));
     inside.map(|point| point.surprise).filter(|surprise| surprise.is_finite()).collect()
 }
@@ -193,11 +189,6 @@ fn level(mut surprises: Vec<f64>, quantile: f64) -> Option<f64> {
     surprises.sort_by(f64::total_cmp);
     let last = surprises.len().checked_sub(1)?;
     surprises.get((last as f64 * quantile).round() as usize).copied()
-}
-
-pub(super) fn last_day(history: &Window) -> Window {
-    let rows = (DAY_S / history.grid.step_s).max(1) as usize;
-    history.slice(history.grid.len.saturating_sub(rows), history.grid.len)
 }
 
 #[cfg(test)]
@@ -339,7 +330,7 @@ mod tests {
         let (young, mut challengers) =
             (members(&eventful.slice(0, 100)), members(&rows(1, ROWS, 0..0, 0.0)));
         assert!(young.values().all(|model| !model.calibrated()));
-        assert!(jury(&challengers).false_alarms(&watch(), &last_day(&eventful)) > 0);
+        assert!(jury(&challengers).false_alarms(&watch(), &eventful) > 0);
         let decision = decide(&watch(), &eventful, &[], &young, &mut challengers);
         assert_eq!(decision, Decision::Promote);
     }
@@ -390,7 +381,7 @@ mod tests {
             asked.set(asked.get() + 1);
             asked.get() < 3
         };
-        Jury::of(&members, &keep_going).false_alarms(&watch(), &last_day(&history));
+        Jury::of(&members, &keep_going).false_alarms(&watch(), &history);
         assert_eq!(asked.get(), 3, "and ends when it is told to");
     }
 
@@ -407,10 +398,7 @@ mod tests {
         let nothing = |points| Told { points, ..told(Verdict::Anomaly, -3.0) };
         let whole = Interval { from_s: 60 * STEP_S, to_s: 80 * STEP_S };
         let many: Vec<Told> = (0..7).map(|_| nothing(vec![whole])).collect();
-        let judged = |told: &[Told]| {
-            let last_day = last_day(&history);
-            judge(&watch(), &last_day, told, &jury(&champions), None)
-        };
+        let judged = |told: &[Told]| judge(&watch(), &history, told, &jury(&champions), None);
         let Decision::Reject(reason) = judged(&many) else { panic!("promoted") };
         assert!(reason.contains("label 12 (anomaly "), "{reason}");
         assert!(reason.ends_with("wanted above 1; and 2 more"), "{reason}");
@@ -422,7 +410,7 @@ mod tests {
         let champions = members(&history);
         let judged = |told: &Told| {
             let told = std::slice::from_ref(told);
-            judge(&watch(), &last_day(&history), told, &jury(&champions), None)
+            judge(&watch(), &history, told, &jury(&champions), None)
         };
         // 60..80 is far from normal; the label keeps what came before.
         let mut told = told(Verdict::Normal, 20.0);

@@ -146,18 +146,21 @@ async fn complete_labels(
 /// A label without rows that a model of the watch can be shown.
 struct Wanting {
     stored: StoredLabel,
-    /// There are rows of the watch's step, without one of its features.
+    /// There are rows of the watch's step, without one of its features or too few before them.
     of_step: bool,
 }
 
-/// The labels that want rows. A feature that is missing is asked for as long as training looks back, and
-/// not for ever.
+/// The labels that want rows. A feature that is missing, and what detectors look back at that were named
+/// since, is asked for as long as training looks back, and not for ever.
 fn wanting_rows(store: &Store, watch: &Watch, now_s: i64) -> Result<Vec<Wanting>, StoreError> {
     let mut wanting = Vec::new();
+    let context_s = gather::label_context(watch) as i64 * watch.step_s;
     for stored in store.labels(Some(&watch.name))? {
         let rows = if stored.has_rows { rows_of(store, watch, stored.id)? } else { None };
         let has = |name| rows.as_ref().is_some_and(|rows| rows.features.contains(name));
-        let whole = watch.features.iter().all(|feature| has(&feature.name));
+        let since_s = rows.as_ref().map_or(i64::MAX, |rows| rows.window.grid.start_s);
+        let wanted_s = gather::whole_points(watch, stored.label.interval).from_s - context_s;
+        let whole = watch.features.iter().all(|feature| has(&feature.name)) && since_s <= wanted_s;
         let old = stored.label.interval.from_s < now_s - watch.train.history_s;
         if !(whole || old && rows.is_some()) {
             wanting.push(Wanting { stored, of_step: rows.is_some() });
@@ -279,7 +282,7 @@ pub(super) async fn with_store<T: Send + 'static>(
 }
 
 /// Why a task came to nothing: the runtime cancels what is left when the program ends.
-fn lost(error: JoinError) -> TrainError {
+pub(super) fn lost(error: JoinError) -> TrainError {
     if error.is_cancelled() { TrainError::Stopped } else { TrainError::Panicked }
 }
 

@@ -13,6 +13,8 @@ use crate::series::Window;
 use crate::store::ModelKey;
 use crate::watch::Watch;
 
+const DAY_S: i64 = 86_400;
+
 /// Models that judge together.
 pub(super) struct Jury<'a> {
     members: BTreeMap<&'a ModelKey, &'a Model>,
@@ -36,17 +38,19 @@ impl<'a> Jury<'a> {
 
     /// The scores of the points that a label speaks for, by time.
     pub(super) fn inside(&self, told: &Told) -> BTreeMap<i64, f64> {
-        let mut scores = self.scores(&told.rows.features, &told.rows.window);
+        let mut scores = self.scores(&told.rows.features, &told.rows.window, told.first_s());
         scores.retain(|time_s, _| told.speaks_for(*time_s));
         scores
     }
 
-    /// Anomalies that would have been reported on rows without a known incident.
-    pub(super) fn false_alarms(&self, watch: &Watch, rows: &Window) -> usize {
+    /// Anomalies that would have been reported on the last day of history, rows without a known
+    /// incident.
+    pub(super) fn false_alarms(&self, watch: &Watch, history: &Window) -> usize {
         let names: Vec<String> = watch.features.iter().map(|f| f.name.clone()).collect();
+        let (rows, from_s) = self.last_day(history);
         let mut streak = Streak::default();
         let mut alarms = 0;
-        for score in self.scores(&names, rows).into_values() {
+        for score in self.scores(&names, &rows, from_s).into_values() {
             let before = streak.anomaly(watch.consecutive);
             streak.advance(score);
             alarms += usize::from(!before && streak.anomaly(watch.consecutive));
@@ -54,13 +58,22 @@ impl<'a> Jury<'a> {
         alarms
     }
 
-    /// The highest combined score of any feature, by time.
-    fn scores(&self, names: &[String], rows: &Window) -> BTreeMap<i64, f64> {
+    /// The last day of history behind what is looked back at from it, and when the day begins.
+    fn last_day(&self, history: &Window) -> (Window, i64) {
+        let grid = history.grid;
+        let day = ((DAY_S / grid.step_s).max(1) as usize).min(grid.len);
+        let back = self.members.values().map(|model| model.n_raw_rows()).max().unwrap_or(0);
+        let rows = history.slice(grid.len.saturating_sub(day + back), grid.len);
+        (rows, grid.time(grid.len - day))
+    }
+
+    /// The highest combined score of any feature, by time, of the points from `from_s` on.
+    fn scores(&self, names: &[String], rows: &Window, from_s: i64) -> BTreeMap<i64, f64> {
         let mut by_feature: BTreeMap<_, BTreeMap<i64, Vec<f64>>> = BTreeMap::new();
         for (key, model) in &self.members {
             let feature = by_feature.entry(key.feature.clone()).or_default();
             let rows = model.columns(names.iter().map(String::as_str), rows);
-            let points = model.score_while(&rows, i64::MIN, self.keep_going);
+            let points = model.score_while(&rows, from_s, self.keep_going);
             for point in points.unwrap_or_default() {
                 feature.entry(point.time_s).or_default().push(point.score);
             }
@@ -72,5 +85,94 @@ impl<'a> Jury<'a> {
             *known = f64::max(*known, score);
         }
         highest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect;
+    use crate::detect::FitContext;
+    use crate::gather;
+    use crate::model::Recipe;
+    use crate::preprocess;
+    use crate::series::Entity;
+    use crate::series::Grid;
+    use crate::watch::Checks;
+    use crate::watch::Feature;
+    use crate::watch::Training;
+
+    /// A port in half-hours of 5 min, and what it has to keep before a label.
+    fn watch() -> Watch {
+        let scale = preprocess::FeatureConfig::default();
+        let named = |name: &&str| detect::Config::named(name).filter(|d| !d.joint());
+        Watch {
+            name: "w".into(),
+            entity: Vec::new(),
+            features: vec![Feature { name: "x".into(), query: String::new(), scale }],
+            checks: Checks::default(),
+            step_s: 300,
+            lag_s: 0,
+            bucket_s: Some(1_800),
+            despike: Some(preprocess::Despike { window: 24, threshold: 3.0 }),
+            steps: Vec::new(),
+            calendar: Default::default(),
+            detectors: detect::Config::NAMES.iter().filter_map(named).collect(),
+            consecutive: 4,
+            pages_per_week: 1.0,
+            train: Training { every_s: DAY_S, history_s: 56 * DAY_S, min_history_s: 2 * DAY_S },
+            score_every_s: 1_800,
+        }
+    }
+
+    fn members(watch: &Watch, history: &Window) -> Members {
+        let member = |detector: &detect::Config| {
+            let recipe = Recipe {
+                features: vec!["x".into()],
+                detector: detector.clone(),
+                preprocess: watch.preprocess(&[0]),
+                step_s: watch.step_s,
+                block_s: watch.block_s(),
+                pages_per_week: 1.0,
+                fingerprint: String::new(),
+            };
+            let model = Model::train(&recipe, history, &FitContext::new(0, &|| true)).unwrap();
+            let (entity, feature) = (Entity::default(), Some("x".to_string()));
+            let detector = detector.name().to_string();
+            (ModelKey { watch: "w".into(), entity, feature, detector }, model)
+        };
+        watch.detectors.iter().map(member).collect()
+    }
+
+    #[test]
+    fn the_last_day_and_a_label_are_judged_as_in_all_of_history() {
+        let watch = watch();
+        let value = |i: usize| {
+            let turn = i as f64 / 288.0 * std::f64::consts::TAU;
+            100.0 + 50.0 * turn.sin() + (i * 7919 % 101) as f64 / 5.0
+        };
+        let grid = Grid { start_s: 1_699_833_600, step_s: 300, len: 24 * 288 };
+        let history = Window::single(grid, (0..grid.len).map(value).collect());
+        let members = members(&watch, &history);
+        let jury = Jury::of(&members, &|| true);
+        let names = ["x".to_string()];
+        let (rows, from_s) = jury.last_day(&history);
+        let day = jury.scores(&names, &rows, from_s);
+        assert_eq!((rows.grid.len < grid.len, day.len()), (true, 48));
+        assert_eq!(day, jury.scores(&names, &history, from_s));
+        assert!(day.values().all(|score| !score.is_nan()));
+
+        // What is kept for a label is enough for each of them, and not much more than that.
+        let context = gather::label_context(&watch);
+        let longest = members.values().map(|model| model.n_raw_rows() - 6).max().unwrap();
+        assert!((longest..longest + 6).contains(&context), "{context} for {longest}");
+        for (key, model) in &members {
+            let kept = rows.slice(rows.grid.len - 288 - context, rows.grid.len);
+            let raw = |rows: &Window| {
+                let points = model.score(rows, from_s);
+                points.iter().map(|point| point.raw.to_bits()).collect::<Vec<_>>()
+            };
+            assert_eq!(raw(&kept), raw(&history), "{}", key.detector);
+        }
     }
 }

@@ -18,6 +18,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::task::JoinSet;
+
 use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::export::Board;
@@ -195,43 +197,45 @@ impl Trainer {
         let absent = told.keys().filter(|entity| which.wants(entity));
         outcome.absent = absent.filter(|entity| !windows.contains_key(entity)).cloned().collect();
         let mut in_use = self.in_use(watch).await?;
-        let (total, started) = (windows.len(), Instant::now());
-        for (done, (entity, rows)) in windows.into_iter().enumerate() {
-            listener.tell(Progress { done, total, elapsed: started.elapsed() });
-            let span_s = history::span_s(&rows);
-            outcome.seen.insert(entity.clone(), span_s);
-            let wanted_s = watch.train.min_history_s;
-            if span_s < wanted_s {
+        let shared = Arc::new((self.clone(), watch.clone(), refused));
+        let (total, started, mut done) = (windows.len(), Instant::now(), 0);
+        let mut windows = windows.into_iter();
+        let mut running = JoinSet::new();
+        loop {
+            // No more than can compute: each holds its history in memory.
+            while running.len() < self.workers.slots()
+                && let Some((entity, rows)) = windows.next()
+            {
+                let span_s = history::span_s(&rows);
+                outcome.seen.insert(entity.clone(), span_s);
                 let without_s = masked.get(&entity).copied().unwrap_or(0);
-                match span_s + without_s < wanted_s {
-                    true => {
-                        let why = format!("{span_s} s of history, wanted {wanted_s} s");
-                        outcome.waiting.push((entity, why));
-                    }
-                    // Waiting is no help against a label with a wrong day in it.
-                    false => {
-                        let why = format!(
-                            "what labels call anomalies leaves {span_s} s of its {} s of history, \
-                             wanted {wanted_s} s: see `portent labels list`",
-                            span_s + without_s
-                        );
-                        outcome.failed.push((entity, why));
-                    }
+                if let Some(ended) = too_young(span_s, without_s, watch.train.min_history_s) {
+                    outcome.note(entity, ended);
+                    done += 1;
+                    continue;
                 }
-                continue;
+                let subject = Subject {
+                    rows,
+                    told: told.remove(&entity).unwrap_or_default(),
+                    in_use: in_use.remove(&entity).unwrap_or_default(),
+                };
+                let shared = Arc::clone(&shared);
+                running.spawn(async move {
+                    let (trainer, watch, refused) = &*shared;
+                    let ended = trainer.succeed(watch, &entity, subject, refused, now_s).await;
+                    (entity, ended)
+                });
             }
-            let subject = Subject {
-                rows,
-                told: told.remove(&entity).unwrap_or_default(),
-                in_use: in_use.remove(&entity).unwrap_or_default(),
-            };
-            let succeeded = self.succeed(watch, &entity, subject, &refused, now_s, &mut outcome);
-            match succeeded.await {
-                Err(TrainError::Stopped) => return Err(TrainError::Stopped),
-                Err(error) => outcome.failed.push((entity, error.to_string())),
-                Ok(()) => {}
+            listener.tell(Progress { done, total, elapsed: started.elapsed() });
+            let Some(ended) = running.join_next().await else { break };
+            match ended.map_err(history::lost)? {
+                (_, Err(TrainError::Stopped)) => return Err(TrainError::Stopped),
+                (entity, Err(error)) => outcome.note(entity, Ended::Failed(error.to_string())),
+                (entity, Ok(ended)) => outcome.note(entity, ended),
             }
+            done += 1;
         }
+        outcome.sort();
         if let Some(seen) = seen {
             self.retire(watch, seen, now_s).await?;
         }
@@ -248,8 +252,7 @@ impl Trainer {
         subject: Subject,
         refused: &[GatherError],
         now_s: i64,
-        outcome: &mut Outcome,
-    ) -> Result<(), TrainError> {
+    ) -> Result<Ended, TrainError> {
         let Subject { rows, told, in_use } = subject;
         let champions = Champions {
             protected: succession::is_protected(watch, &in_use, &told, now_s),
@@ -258,11 +261,10 @@ impl Trainer {
         // A model on some of its features is better than none, not better than one on all.
         let known = |error: &&GatherError| champions.members.values().any(|m| m.reads(&error.name));
         if let Some(refused) = refused.iter().find(known) {
-            outcome.failed.push((entity.clone(), format!("history cannot be read: {refused}")));
-            return Ok(());
+            return Ok(Ended::Failed(format!("history cannot be read: {refused}")));
         }
         let trained = self.train_entity(watch, entity, rows, told, champions).await?;
-        self.keep(watch, entity, trained, now_s, outcome).await
+        self.keep(watch, trained, now_s).await
     }
 
     async fn train_entity(
@@ -314,18 +316,10 @@ impl Trainer {
         .await
     }
 
-    async fn keep(
-        &self,
-        watch: &Watch,
-        entity: &Entity,
-        trained: Trained,
-        now_s: i64,
-        outcome: &mut Outcome,
-    ) -> Result<(), TrainError> {
+    async fn keep(&self, watch: &Watch, trained: Trained, now_s: i64) -> Result<Ended, TrainError> {
         let Trained { members, decision } = trained;
         if members.is_empty() {
-            outcome.waiting.push((entity.clone(), decision.reason()));
-            return Ok(());
+            return Ok(Ended::Waiting(decision.reason()));
         }
         let promote = decision == Decision::Promote;
         let state = match promote {
@@ -345,11 +339,7 @@ impl Trainer {
         .await?;
         let result = if promote { "promoted" } else { "rejected" };
         self.board.own().promotion(&watch.name, result);
-        match promote {
-            true => outcome.n_promoted += 1,
-            false => outcome.rejected.push((entity.clone(), decision.reason())),
-        }
-        Ok(())
+        Ok(if promote { Ended::Promoted } else { Ended::Rejected(decision.reason()) })
     }
 
     /// Models of those who have left go out of use.
@@ -369,6 +359,49 @@ impl Trainer {
         let prune = |store: &Store, name: &str| store.prune_models(name, KEEP_VERSIONS).map(drop);
         with_store(&self.store, watch, prune).await
     }
+}
+
+/// How the training of one entity ended; the words say why.
+enum Ended {
+    Promoted,
+    Rejected(String),
+    Waiting(String),
+    Failed(String),
+}
+
+impl Outcome {
+    fn note(&mut self, entity: Entity, ended: Ended) {
+        match ended {
+            Ended::Promoted => self.n_promoted += 1,
+            Ended::Rejected(why) => self.rejected.push((entity, why)),
+            Ended::Waiting(why) => self.waiting.push((entity, why)),
+            Ended::Failed(why) => self.failed.push((entity, why)),
+        }
+    }
+
+    /// Entities end in any order, and are told of in theirs.
+    fn sort(&mut self) {
+        for list in [&mut self.rejected, &mut self.waiting, &mut self.failed] {
+            list.sort();
+        }
+    }
+}
+
+/// Why nothing is learnt from so little history: the stretch of data that there is, and that which labels
+/// call anomalies.
+fn too_young(span_s: i64, without_s: i64, wanted_s: i64) -> Option<Ended> {
+    if span_s >= wanted_s {
+        return None;
+    }
+    let whole_s = span_s + without_s;
+    Some(match whole_s < wanted_s {
+        true => Ended::Waiting(format!("{span_s} s of history, wanted {wanted_s} s")),
+        // Waiting is no help against a label with a wrong day in it.
+        false => Ended::Failed(format!(
+            "what labels call anomalies leaves {span_s} s of its {whole_s} s of history, \
+             wanted {wanted_s} s: see `portent labels list`"
+        )),
+    })
 }
 
 /// What an entity is trained on, and what it has.
@@ -396,7 +429,7 @@ fn fit_entity(
     let mut members = Members::new();
     let mut refused = String::from("no detector");
     for (detector, feature) in watch.members() {
-        let columns = watch.columns(feature);
+        let columns = watch.columns(&detector, feature);
         let name = |f: usize| watch.features[f].name.clone();
         let key = ModelKey {
             watch: watch.name.clone(),

@@ -5,7 +5,6 @@
 
 use super::Members;
 use super::Told;
-use super::gate;
 use super::jury::Jury;
 use crate::model::Model;
 use crate::series::Window;
@@ -47,9 +46,8 @@ pub(super) fn refused(
     if !protected || new * 2 >= old {
         return None;
     }
-    let last_day = gate::last_day(history);
-    let before = Jury::of(champions, keep_going).false_alarms(watch, &last_day);
-    let after = Jury::mixed(champions, challengers, keep_going).false_alarms(watch, &last_day);
+    let before = Jury::of(champions, keep_going).false_alarms(watch, history);
+    let after = Jury::mixed(champions, challengers, keep_going).false_alarms(watch, history);
     (before <= after).then(|| {
         format!("learnt from {new} rows, wanted half of the {old} that the promoted version knows")
     })

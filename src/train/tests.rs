@@ -267,3 +267,46 @@ async fn rows_of_another_step_are_read_again_or_left_out() {
     assert_eq!(rows(forgotten).grid.step_s, 30, "it is kept all the same");
     assert_eq!(measured(&trainer).await, [""; 0], "neither is called false");
 }
+
+#[tokio::test]
+async fn a_label_gets_what_a_detector_looks_back_at_that_was_named_since() {
+    let (trainer, watch) = (trainer(), watch());
+    let id = say(&trainer, Verdict::Normal, QUIET).await;
+    let since_s = || trainer.store.label_rows(id).unwrap().unwrap().window.grid.start_s;
+    assert_eq!(since_s(), QUIET.from_s - 64 * 60, "as much as anyone may want");
+    let named = ["seasonal_median", "sarimax"].iter();
+    let detectors = named.filter_map(|name| detect::Config::named(name)).collect();
+    let further = Watch { detectors, ..watch };
+    trainer.train(&further, &Which::All, NOW_S).await.unwrap();
+    assert_eq!(since_s(), QUIET.from_s - (1_440 + 64) * 60);
+    let window = trainer.store.label_rows(id).unwrap().unwrap().window;
+    assert_eq!((window.grid.end_s(), window.grid.step_s), (QUIET.to_s, 60));
+}
+
+#[tokio::test]
+async fn a_model_reads_the_regressors_beside_its_feature() {
+    let (trainer, plain) = (trainer(), watch());
+    let feature = |name: &str| Feature { name: name.into(), ..plain.features[0].clone() };
+    let sarimax = serde_json::from_str(r#"{"sarimax": {"regressors": ["y"]}}"#).unwrap();
+    let watch =
+        Watch { features: vec![feature("x"), feature("y")], detectors: vec![sarimax], ..watch() };
+    assert_eq!(trainer.train(&watch, &Which::All, NOW_S).await.unwrap().n_promoted, 1);
+    let in_use = trainer.in_use(&watch).await.unwrap().into_values().flatten().collect();
+    let models = trainer.champions(&watch, in_use).await.unwrap();
+    let of = |name: &str| models.iter().find(|(key, _)| key.feature.as_deref() == Some(name));
+    let (x, y) = (of("x").unwrap().1, of("y").unwrap().1);
+    assert!(x.reads("x") && x.reads("y") && y.reads("y") && !y.reads("x"));
+    // What is told has its columns in an order of its own, and both series are the same.
+    let n = x.n_raw_rows();
+    let grid = Grid { start_s: NOW_S, step_s: 60, len: n };
+    let values = (0..n).flat_map(|i| [value(grid.time(i)); 2]).collect();
+    let mut rows = Window { grid, n_features: 2, values };
+    let score = |rows: &Window| {
+        let rows = x.columns(["y", "x"].into_iter(), rows);
+        x.score(&rows, grid.time(n - 1))[0].score
+    };
+    rows.row_mut(n - 1)[1] += 8.0;
+    assert!(score(&rows) > 1.0, "{}", score(&rows));
+    rows.row_mut(n - 1)[0] += 8.0;
+    assert!(score(&rows) < 1.0, "{}", score(&rows));
+}

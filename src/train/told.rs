@@ -45,6 +45,11 @@ impl Told {
     pub(super) fn speaks_for(&self, time_s: i64) -> bool {
         self.points.iter().any(|points| points.contains(time_s))
     }
+
+    /// When the first of its points starts.
+    pub(super) fn first_s(&self) -> i64 {
+        self.points.iter().map(|points| points.from_s).min().unwrap_or(i64::MAX)
+    }
 }
 
 /// Labels in the order of saying, by entity; each keeps the time that no later one contradicts.

@@ -109,3 +109,68 @@ fn the_largest_numbers_give_finite_cells_or_empty_ones() {
         }
     }
 }
+
+/// Half-hours of a port that is busy at noon in Rome, from 4 March 2024 on; six hours of day 30 are missing.
+fn noons() -> String {
+    let mut text = String::from("t,in,out\n");
+    for i in 0..48 * 40_i64 {
+        let time_s = 1_709_510_400 + 1_800 * i;
+        // Clocks go forward on 31 March at 01:00 UTC.
+        let local_s = time_s + if time_s < 1_711_846_800 { 3_600 } else { 7_200 };
+        let noon = local_s.rem_euclid(86_400) / 1_800 == 24;
+        let noise = (i * 7919 + i * i * 31) % 101;
+        let value = if noon { 5e9 } else { 1e9 } + 1e6 * noise as f64;
+        match (48 * 30..48 * 30 + 12).contains(&i) {
+            true => writeln!(text, "{time_s},,1").unwrap(),
+            false => writeln!(text, "{time_s},{value},1").unwrap(),
+        }
+    }
+    text
+}
+
+/// A watch that differs in nothing but what it is asked for.
+fn as_watched(lab: &Lab, name: &str, flags: &[&str]) -> Vec<f64> {
+    let (config, output) = (lab.path("portent.yml"), lab.path("watched.csv"));
+    let config = format!("--config.file={}", config.display());
+    let (watch, out) = (format!("--watch={name}"), output.to_str().unwrap());
+    portent(&[&["backtest", &config, &watch, "--output", out], flags].concat());
+    let text = std::fs::read_to_string(&output).unwrap();
+    let score = |line: &str| line.split(',').nth(1).unwrap().parse().unwrap();
+    text.lines().skip(1).map(score).collect()
+}
+
+#[test]
+fn a_file_is_replayed_as_its_watch_would_have_scored_it() {
+    let lab = Lab::new("backtest_watch");
+    let input = lab.write("noons.csv", noons());
+    let rest = "step: 30m, detectors: [seasonal_median], train: {min_history: 26d, history: 8w}";
+    let watch = |name: &str, more: &str| {
+        format!("  - {{name: {name}, queries: {{traffic: in}}, {rest}, {more}}}\n")
+    };
+    let text = [
+        "source: {csv: {file: noons.csv}}\n".to_string(),
+        "calendar: {time_zone: Europe/Rome}\nwatches:\n".to_string(),
+        watch("rome", "lag: 0s"),
+        watch("greenwich", "calendar: {time_zone: UTC}"),
+        watch("filled", "preprocess: [{fill: zero}, {bucket: 30m}]"),
+        watch("lenient", "page_budget: 10 per 1w"),
+        watch("stl", "detectors: [stl]").replacen("detectors: [seasonal_median], ", "", 1),
+    ];
+    lab.write("portent.yml", text.concat());
+    let rome = as_watched(&lab, "rome", &[]);
+    assert_eq!(rome.len(), 48 * 14, "learnt first from train.min_history");
+    let day = |scores: &[f64], day: usize| -> f64 {
+        scores[48 * (day - 26)..48 * (day - 25)].iter().fold(0.0, |a, b| a.max(*b))
+    };
+    let greenwich = as_watched(&lab, "greenwich", &[]);
+    assert!(day(&rome, 28) <= 1.0 && day(&greenwich, 28) > 1.0, "clocks were changed");
+    let filled = as_watched(&lab, "filled", &[]);
+    assert!(day(&rome, 30) <= 1.0 && day(&filled, 30) > 1.0, "zeroes for what is missing");
+    assert!(as_watched(&lab, "lenient", &[]).iter().sum::<f64>() > rome.iter().sum());
+    assert_ne!(as_watched(&lab, "stl", &[]), rome);
+    // What is said on the command line counts.
+    let stl = as_watched(&lab, "stl", &["--detectors=seasonal_median"]);
+    assert_eq!(stl, rome);
+    let file = input.to_str().unwrap();
+    assert_eq!(as_watched(&lab, "rome", &[file, "--train-rows=1300"]).len(), 48 * 40 - 1300);
+}

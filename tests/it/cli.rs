@@ -223,6 +223,34 @@ fn backtest_says_what_is_wrong_before_it_computes() {
     assert_eq!(left.len(), 1, "nothing is left behind: {left:?}");
 }
 
+#[test]
+fn backtest_as_a_watch_says_what_does_not_fit() {
+    let lab = Lab::new("cli_backtest_watch");
+    let input = lab.write("traffic.csv", "t,a,b\n0,1,1\n60,2,2\n120,3,3\n");
+    let out = lab.path("out.csv");
+    let (input, output) = (input.to_str().unwrap(), format!("--output={}", out.display()));
+    let watches = "watches: [{name: x, queries: {in: a, c: sum(c)}, step: 1m}, \
+        {name: y, queries: {in: a, b: b}, step: 5m}, {name: z, queries: {a: a, b: b}, step: 1m}]";
+    let config = lab.write("portent.yml", watches);
+    let config = format!("--config.file={}", config.display());
+    let refused = |args: &[&str], code: i32, wanted: &str| {
+        let output = run(&[&["backtest", &output], args].concat());
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        assert!(said(&output).contains(wanted), "{wanted} is not in {}", said(&output));
+    };
+    refused(&[&config, input], 1, "wanted --watch=NAME; there are: x, y, z");
+    refused(&[&config, input, "--watch=w"], 1, "no watch is named \"w\"; there are: x, y, z");
+    refused(&[&config, "--watch=x"], 1, "no input; wanted a CSV file");
+    refused(&[&config, input, "--watch=x"], 1, "no column is named \"c\"");
+    refused(&[&config, input, "--watch=y"], 1, "1m apart; wanted the watch's step (5m)");
+    refused(&[&config, input, "--watch=z"], 1, "wanted more than the watch's train.min_history");
+    refused(&[&config, input, "--watch=z", "--bucket=5m"], 2, "cannot be used with");
+    refused(&[input, "--watch=z", "--train-rows=1"], 2, "--config.file");
+    refused(&[input], 2, "--train-rows");
+    refused(&["--train-rows=1"], 2, "<INPUT>");
+    assert!(!out.exists());
+}
+
 /// As `run`, by somebody who must keep to the folder's mode: a superuser writes anywhere.
 fn run_restrained(args: &[&str]) -> Output {
     let superuser = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";

@@ -4,6 +4,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use portent::config::Preset;
+use portent::watch::Checks;
 use portent::watch::Watch;
 
 use crate::lab::Lab;
@@ -106,6 +107,78 @@ fn a_port_is_checked_by_its_device() {
     run(&debian("promtool", "prometheus"), ["test".into(), "rules".into(), file.into_os_string()]);
 }
 
+/// Targets that miss scrapes, four of which are in a window: one, three, and twenty-four as while Prometheus is away;
+/// one that is scraped half as often, and one that says that it stops.
+fn gappy() -> [String; 5] {
+    [
+        "0+60x60 _x1 3720+60x100".into(),
+        "0+60x60 _x3 3840+60x100".into(),
+        "0+60x60 _x24 5100+60x100".into(),
+        "0 _ ".repeat(80),
+        "0+60x60 stale _x9 0+60x100".into(),
+    ]
+}
+
+/// By number of scrape, whose rates are gaps: until their window is full again.
+const GAPS: [(usize, &[usize]); 12] = [
+    (35, &[]),
+    (60, &[]),
+    (61, &[4]),
+    (62, &[1, 2, 4]),
+    (64, &[1, 2, 4]),
+    (67, &[1, 2, 4]),
+    (68, &[2, 4]),
+    (74, &[2, 4]),
+    (76, &[2]),
+    (88, &[2]),
+    (89, &[]),
+    (92, &[]),
+];
+
+#[test]
+fn a_rate_is_a_gap_where_its_window_is_not_full() {
+    let lab = Lab::new("presets_missed");
+    let ports = "ifHCInOctets{job='j',instance='#',ifName='1'}";
+    let targets = gappy();
+    let coredns = "coredns_build_info{job='j',instance='#'}";
+    let replicas =
+        missed("coredns_replicas", 30, coredns, "{job='j',instance='#'}", &targets, &GAPS);
+    let ports = missed("snmp_ports", 75, ports, "{instance='#',ifName='1'}", &targets, &GAPS);
+    // Of a service, one target that was scraped is enough.
+    let none = GAPS.map(|(n, _)| (n, &[][..]));
+    let service = missed("coredns", 30, coredns, "{job='j'}", &targets, &none);
+    let away =
+        missed("coredns", 30, coredns, "{job='j'}", &targets[2..3], &[(60, &[]), (67, &[0])]);
+    let tests = [replicas, ports, service, away];
+    let file = json!({"rule_files": [], "evaluation_interval": "15s", "tests": tests});
+    let file = lab.write("missed.yml", file.to_string());
+    run(&debian("promtool", "prometheus"), ["test".into(), "rules".into(), file.into_os_string()]);
+}
+
+/// A test of promtool: whose rates are gaps after so many scrapes. `#` in `series` and `entity` is the target's number.
+fn missed(
+    preset: &str,
+    scrape_s: usize,
+    series: &str,
+    entity: &str,
+    values: &[String],
+    gaps: &[(usize, &[usize])],
+) -> Value {
+    let of = |text: &str, i: usize| text.replace('\'', "\"").replace('#', &i.to_string());
+    let query = query(preset, "missed_scrapes");
+    let at = |(n, missed): &(usize, &[usize])| {
+        let samples = missed.iter().map(|&i| json!({"labels": of(entity, i), "value": 1}));
+        let samples: Vec<Value> = samples.collect();
+        json!({"expr": query, "eval_time": format!("{}s", n * scrape_s), "exp_samples": samples})
+    };
+    let servers = values.iter().enumerate().map(|(i, values)| input(&of(series, i), values));
+    json!({
+        "interval": format!("{scrape_s}s"),
+        "input_series": servers.collect::<Vec<_>>(),
+        "promql_expr_test": gaps.iter().map(at).collect::<Vec<_>>(),
+    })
+}
+
 #[test]
 fn coredns_is_found_under_any_job_and_gives_every_feature() {
     let lab = Lab::heavy("presets_coredns");
@@ -167,14 +240,15 @@ fn missing(prometheus: &Prometheus, preset: &str) -> Vec<String> {
 }
 
 /// Absent where the device does not know.
-const CHECKS: [&str; 3] = ["up", "limit", "restarted"];
+const CHECKS: [&str; 4] = ["up", "limit", "restarted", "missed_scrapes"];
 
 /// Everything that a preset asks, by name.
 fn queries(preset: &str) -> Vec<(String, String)> {
     let found = Preset::named(preset).unwrap();
     // One for queries of one's own asks nothing.
     let Some(Watch { features, checks, .. }) = found.watch() else { return Vec::new() };
-    let checks = CHECKS.into_iter().zip([checks.up, checks.limit, checks.restarted]);
+    let Checks { up, limit, restarted, missed_scrapes } = checks;
+    let checks = CHECKS.into_iter().zip([up, limit, restarted, missed_scrapes]);
     let checks = checks.filter_map(|(name, query)| Some((name.to_string(), query?)));
     let present = [("present".to_string(), found.present)];
     features.into_iter().map(|f| (f.name, f.query)).chain(checks).chain(present).collect()

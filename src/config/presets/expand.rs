@@ -190,7 +190,14 @@ mod tests {
                 for part in text.split('$').skip(1) {
                     let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '_');
                     let open = &part[..end.unwrap_or(part.len())];
-                    let known = ["by", "rate_window", "selector", "step", "step_seconds"];
+                    let known = [
+                        "by",
+                        "rate_window",
+                        "rate_window_seconds",
+                        "selector",
+                        "step",
+                        "step_seconds",
+                    ];
                     assert!(known.contains(&open), "{name}: ${open}");
                 }
                 assert_eq!(

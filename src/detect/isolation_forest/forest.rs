@@ -5,10 +5,11 @@
 //! Liu, Ting, Zhou: Isolation Forest (2008), as scikit-learn has it: samples without replacement, a
 //! random feature among those that vary in the node, a cut uniform in its range there, depth at most
 //! ⌈log₂ sample⌉, and the score 2^(−E(h)/c(sample)). A tree is a heap of full depth, so that the way to
-//! a leaf has no branch; below a leaf that is higher up, every place has its path length.
+//! a leaf has no branch; below a leaf that is higher up, all go left.
 //!
-//! Numbers are compared as whole ones in the same order. The two lowest bits of a cut name its feature,
-//! those of a value are zero: one comparison, one number to fetch, and 22 bits of a value that count.
+//! Numbers are compared as whole ones in the same order, none below zero: the difference of two is a
+//! number again. The two lowest bits of a cut name its feature, those of a value are zero: one
+//! comparison, one number to fetch, and 21 bits of a value that count.
 
 use crate::detect::RestoreError;
 use crate::detect::Tensor;
@@ -23,12 +24,20 @@ pub(super) const SAMPLE: usize = 256;
 const DEPTH: usize = 8;
 const PLACES: usize = 1 << DEPTH;
 /// Rows that are scored by one tree before the next: both fit the nearest cache.
-const BLOCK: usize = 1024;
+const BLOCK: usize = 256;
 /// Rows that go down a tree side by side.
 const LANES: usize = 8;
 
+/// Depths at which every cut is compared with every row, and places above where they end.
+const TOP: usize = 4;
+const ABOVE: usize = 1 << TOP;
+
 /// Bits of a cut that name its feature.
 const NAME: i32 = FEATURES as i32 - 1;
+/// The bit of a sign.
+const SIGN: u32 = 1 << 31;
+/// The cut of a place that has none.
+const NO_CUT: i32 = ((f32::MAX.to_bits() | SIGN) >> 1) as i32 & !NAME;
 
 /// A point.
 pub(super) type Row = [f32; FEATURES];
@@ -41,8 +50,13 @@ type Keys = [i32; FEATURES];
 struct Tree {
     /// The threshold's key and the feature; larger values go right.
     cut: [i32; PLACES],
-    /// By leaf: cuts on the way, and those that would still isolate the points in it.
+    /// By leaf: cuts on the way, and those that would still isolate the points in it; 0 where nobody comes.
     path: [f32; PLACES],
+}
+
+impl Tree {
+    /// A tree without a cut.
+    const BARE: Tree = Tree { cut: [NO_CUT; PLACES], path: [0.0; PLACES] };
 }
 
 /// A fitted forest.
@@ -62,18 +76,20 @@ pub(super) fn expected_path(n: usize) -> f64 {
     }
 }
 
-/// The whole number of a value; of two, the larger one's is the larger, or the same.
+/// The whole number of a value; of two, the larger one's is the larger, or the same. None is beyond what
+/// goes left where there is no cut.
 #[inline(always)]
 fn key(value: f32) -> i32 {
-    let bits = (value + 0.0).to_bits() as i32; // −0 is 0
-    (bits ^ ((bits >> 31) & i32::MAX)) & !NAME
+    let bits = (value + 0.0).to_bits(); // −0 is 0
+    let ordered = if bits & SIGN == 0 { bits | SIGN } else { !bits };
+    ((ordered >> 1) as i32 & !NAME).min(NO_CUT)
 }
 
 /// The value of a key, or of a cut.
 #[inline(always)]
 fn value(key: i32) -> f32 {
-    let key = key & !NAME;
-    f32::from_bits((key ^ ((key >> 31) & i32::MAX)) as u32)
+    let ordered = ((key & !NAME) as u32) << 1;
+    f32::from_bits(if ordered & SIGN == 0 { !ordered } else { ordered & !SIGN })
 }
 
 impl Forest {
@@ -90,23 +106,19 @@ impl Forest {
         let paths: Vec<f32> = (0..=SAMPLE).map(|n| expected_path(n) as f32).collect();
         let keys: Vec<Keys> = rows.iter().map(|row| row.map(key)).collect();
         let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-        let mut points = Vec::with_capacity(sample);
-        let mut trees = Vec::with_capacity(n_trees);
-        for _ in 0..n_trees {
-            if trees.len() % 64 == 0 && !keep_going() {
+        let mut points = vec![Keys::default(); sample];
+        let mut trees = vec![Tree::BARE; n_trees];
+        for (n, tree) in trees.iter_mut().enumerate() {
+            if n % 64 == 0 && !keep_going() {
                 return None;
             }
-            points.clear();
-            for i in 0..sample {
+            for (i, point) in points.iter_mut().enumerate() {
                 // Fisher and Yates, whatever order the last tree left.
                 order.swap(i, i + random.below(rows.len() - i));
-                points.push(keys[order[i] as usize]);
+                *point = keys[order[i] as usize];
             }
-            trees.push(simd::widest(Grow {
-                points: &mut points,
-                random: &mut random,
-                paths: &paths,
-            }));
+            let points = points.as_mut_slice();
+            simd::widest(Grow { tree, points, random: &mut random, paths: &paths });
         }
         Some(Forest { sample, trees })
     }
@@ -168,6 +180,7 @@ impl Forest {
 /// Path lengths of rows, added up over trees.
 struct Descend<'a> {
     trees: &'a [Tree],
+    /// At most a block.
     rows: &'a [Keys],
     paths: &'a mut [f32],
 }
@@ -177,25 +190,70 @@ impl simd::Kernel for Descend<'_> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let (rows, rows_rest) = self.rows.as_chunks::<LANES>();
-        let (paths, paths_rest) = self.paths.as_chunks_mut::<LANES>();
+        let n = self.rows.len().min(BLOCK);
+        let mut columns = [[0; BLOCK]; FEATURES];
+        for (i, row) in self.rows[..n].iter().enumerate() {
+            columns.iter_mut().zip(row).for_each(|(column, key)| column[i] = *key);
+        }
+        let (rows, rows_rest) = self.rows[..n].as_chunks::<LANES>();
+        let (paths, paths_rest) = self.paths[..n].as_chunks_mut::<LANES>();
+        let mut places = [1; BLOCK];
         for tree in self.trees {
-            for (rows, paths) in rows.iter().zip(&mut *paths) {
-                descend(tree, rows, paths);
+            // A row alone is there sooner by itself.
+            let depth = if n < LANES { 0 } else { TOP };
+            if depth == TOP {
+                top(tree, &columns, &mut places[..n]);
             }
-            for (row, path) in rows_rest.iter().zip(&mut *paths_rest) {
-                descend(tree, std::array::from_ref(row), std::array::from_mut(path));
+            let (starts, starts_rest) = places[..n].as_chunks::<LANES>();
+            for ((rows, paths), starts) in rows.iter().zip(&mut *paths).zip(starts) {
+                descend(tree, rows, paths, (*starts, TOP));
+            }
+            for ((row, path), start) in rows_rest.iter().zip(&mut *paths_rest).zip(starts_rest) {
+                let path = std::array::from_mut(path);
+                descend(tree, std::array::from_ref(row), path, ([*start], depth));
             }
         }
     }
 }
 
-/// Rows go down a tree side by side: none waits for its own last step.
+/// Where rows are in a tree below its top. Few cuts are sooner compared with all rows, side by side, of
+/// which each picks those on its way, than fetched by each row.
 #[inline(always)]
-fn descend<const N: usize>(tree: &Tree, rows: &[Keys; N], paths: &mut [f32; N]) {
+fn top(tree: &Tree, columns: &[[i32; BLOCK]; FEATURES], places: &mut [i32]) {
+    let mut cuts = [0; ABOVE];
+    cuts.copy_from_slice(&tree.cut[..ABOVE]);
+    let values: [&[i32; BLOCK]; ABOVE] = cuts.map(|cut| &columns[(cut & NAME) as usize]);
+    for (i, place) in places.iter_mut().enumerate() {
+        // All ones where the row would go right.
+        let right = |at: usize| (cuts[at] - values[at][i % BLOCK]) >> 31;
+        let pick = |goes_right: i32, left: i32, right: i32| left ^ (goes_right & (left ^ right));
+        let first = right(1);
+        let second = pick(first, right(2), right(3));
+        let of_four = |a: usize| pick(second, right(a), right(a + 1));
+        let third = pick(first, of_four(4), of_four(6));
+        let of_eight = |a: usize| {
+            pick(
+                second,
+                pick(third, right(a), right(a + 1)),
+                pick(third, right(a + 2), right(a + 3)),
+            )
+        };
+        let fourth = pick(first, of_eight(8), of_eight(12));
+        *place = ABOVE as i32 - 8 * first - 4 * second - 2 * third - fourth;
+    }
+}
+
+/// Rows go down a tree side by side, from these places at this depth: none waits for its own last step.
+#[inline(always)]
+fn descend<const N: usize>(
+    tree: &Tree,
+    rows: &[Keys; N],
+    paths: &mut [f32; N],
+    (starts, depth): ([i32; N], usize),
+) {
     // The remainders change nothing: they say that no place is outside of the heap.
-    let mut places = [1usize; N];
-    for _ in 0..DEPTH {
+    let mut places = starts.map(|place| place as usize);
+    for _ in depth..DEPTH {
         for (place, row) in places.iter_mut().zip(rows) {
             let cut = tree.cut[*place % PLACES];
             let right = row[(cut & NAME) as usize] > cut;
@@ -207,8 +265,10 @@ fn descend<const N: usize>(tree: &Tree, rows: &[Keys; N], paths: &mut [f32; N]) 
     }
 }
 
-/// Grows one tree, reordering its points.
+/// Grows one tree.
 struct Grow<'a> {
+    tree: &'a mut Tree,
+    /// Those of a node next to each other.
     points: &'a mut [Keys],
     random: &'a mut Random,
     paths: &'a [f32],
@@ -224,72 +284,84 @@ struct Node {
 }
 
 impl simd::Kernel for Grow<'_> {
-    type Output = Tree;
+    type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) -> Tree {
-        let mut tree = Tree { cut: [key(f32::MAX); PLACES], path: [0.0; PLACES] };
+    fn run<const FMA: bool>(mut self) {
         let root = Node { place: 1, depth: 0, start: 0, end: self.points.len() };
         let mut open = [root; DEPTH + 2];
         let mut n_open = 1;
         while n_open > 0 {
             n_open -= 1;
             let node = open[n_open];
-            let points = &mut self.points[node.start..node.end];
-            let cut = if node.depth < DEPTH { cut(points, self.random) } else { None };
-            let Some(cut) = cut else {
-                let path = node.depth as f32 + self.paths[points.len().min(SAMPLE)];
-                let width = 1 << (DEPTH - node.depth);
-                let first = node.place * width - PLACES;
-                tree.path[first..first + width].fill(path);
+            let Some(children) = self.part(node) else {
+                self.leaf(node);
                 continue;
             };
-            tree.cut[node.place] = cut;
-            if node.depth + 1 == DEPTH {
-                // Nothing below asks which they are, only how many.
-                let n_left = points.iter().filter(|point| is_left(point, cut)).count();
-                let counts = [n_left, points.len() - n_left];
-                let leaves = &mut tree.path[2 * node.place - PLACES..][..2];
-                leaves.iter_mut().zip(counts).for_each(|(leaf, n)| {
-                    *leaf = DEPTH as f32 + self.paths[n];
-                });
-                continue;
+            for child in children {
+                open[n_open] = child;
+                if child.end - child.start > 1 && child.depth < DEPTH {
+                    n_open += 1;
+                } else {
+                    self.leaf(child);
+                }
             }
-            let middle = node.start + partition(points, cut);
-            let (place, depth) = (2 * node.place, node.depth + 1);
-            open[n_open] = Node { place, depth, start: node.start, end: middle };
-            open[n_open + 1] = Node { place: place + 1, depth, start: middle, end: node.end };
-            n_open += 2;
         }
-        tree
+    }
+}
+
+impl Grow<'_> {
+    /// Cuts a node; none where its points are all alike.
+    #[inline(always)]
+    fn part(&mut self, node: Node) -> Option<[Node; 2]> {
+        let Node { place, depth, start, end } = node;
+        let points = &mut self.points[start..end];
+        let cut = cut(points, self.random)?;
+        self.tree.cut[place % PLACES] = cut;
+        let n_left = if depth + 1 < DEPTH {
+            partition(points, cut)
+        } else {
+            // Nothing below asks which they are, only how many.
+            points.iter().filter(|point| is_left(point, cut)).count()
+        };
+        let middle = start + n_left;
+        let (place, depth) = (2 * place, depth + 1);
+        let left = Node { place, depth, start, end: middle };
+        Some([left, Node { place: place + 1, depth, start: middle, end }])
+    }
+
+    #[inline(always)]
+    fn leaf(&mut self, Node { place, depth, start, end }: Node) {
+        let first = place << (DEPTH - depth);
+        self.tree.path[first % PLACES] = depth as f32 + self.paths[end - start];
     }
 }
 
 /// A cut by a feature that varies: at least at its smallest value, below its largest.
 #[inline(always)]
 fn cut(points: &[Keys], random: &mut Random) -> Option<i32> {
-    let (mut low, mut high) = (*points.first()?, *points.first()?);
-    for point in points {
-        for k in 0..FEATURES {
-            low[k] = low[k].min(point[k]);
-            high[k] = high[k].max(point[k]);
+    let mut features: [usize; FEATURES] = std::array::from_fn(|feature| feature);
+    for k in 0..FEATURES {
+        // Drawn one after the other until one varies, as nearly always the first does.
+        let bits = random.next_u64();
+        let other = k + (((bits >> 32) * (FEATURES - k) as u64) >> 32) as usize;
+        features.swap(k, other % FEATURES);
+        let (low, high) = range(points, features[k]);
+        if low < high {
+            let unit = (bits as u32 >> 8) as f32 / (1u32 << 24) as f32;
+            let threshold = key(value(low) + unit * (value(high) - value(low)));
+            let threshold = if threshold < high { threshold.max(low) } else { low };
+            return Some(threshold | features[k] as i32);
         }
     }
-    let mut varying = [0; FEATURES];
-    let mut n = 0;
-    for k in 0..FEATURES {
-        varying[n % FEATURES] = k;
-        n += usize::from(high[k] > low[k]);
-    }
-    if n == 0 {
-        return None;
-    }
-    let bits = random.next_u64();
-    let feature = varying[(((bits >> 32) * n as u64) >> 32) as usize % FEATURES];
-    let (low, high) = (low[feature], high[feature]);
-    let unit = (bits as u32 >> 8) as f32 / (1u32 << 24) as f32;
-    let threshold = key(value(low) + unit * (value(high) - value(low)));
-    Some(if threshold < high { threshold.max(low) } else { low } | feature as i32)
+    None
+}
+
+/// The least and the largest value of a feature.
+#[inline(always)]
+fn range(points: &[Keys], feature: usize) -> (i32, i32) {
+    let values = points.iter().map(|point| point[feature % FEATURES]);
+    values.fold((i32::MAX, 0), |(low, high), value| (low.min(value), high.max(value)))
 }
 
 #[inline(always)]

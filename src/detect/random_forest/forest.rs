@@ -13,8 +13,9 @@ use super::bins::Row;
 use super::grow::Grower;
 use super::grow::Plan;
 use super::grow::Targets;
+use super::tree::ABREAST;
 use super::tree::Node;
-use super::tree::walk;
+use super::tree::arrive;
 
 /// Trees grown between two questions whether to go on.
 const PIECE: usize = 32;
@@ -27,9 +28,10 @@ const LEAF: u8 = u8::MAX;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Forest {
     nodes: Vec<Node>,
-    leaves: Vec<f32>,
-    /// First node and first leaf of each tree.
-    trees: Vec<(u32, u32)>,
+    /// By node: the forecast of a leaf. Of a split it is that of all its rows, or nothing.
+    values: Vec<f32>,
+    /// First node of each tree.
+    trees: Vec<u32>,
 }
 
 impl Forest {
@@ -48,50 +50,87 @@ impl Forest {
         let mut random = Random::new(seed);
         let mut forest = Forest::default();
         let judged = judged(rows.len(), &mut random);
-        let mut unseen = vec![(0.0, 0.0); rows.len()];
+        let (mut out_of_bag, mut unseen) = (judged.clone(), vec![(0.0, 0.0); rows.len()]);
         for tree in 0..n_trees {
             if rows.is_empty() || tree % PIECE == 0 && !keep_going() {
                 return None;
             }
-            let (node, leaf) = (forest.nodes.len(), forest.leaves.len());
-            forest.trees.push((node as u32, leaf as u32));
-            grower.tree(&mut random, &mut forest.nodes, &mut forest.leaves);
-            let leaves = &forest.leaves[leaf..];
-            let out_of_bag: Vec<u32> =
-                judged.iter().copied().filter(|&row| grower.unseen(row)).collect();
-            walk(&forest.nodes[node..], rows, &out_of_bag, |row, leaf| {
+            let first = forest.nodes.len();
+            forest.trees.push(first as u32);
+            grower.tree(&mut random, &mut forest.nodes, &mut forest.values);
+            let n = grower.unseen(&judged, &mut out_of_bag);
+            forest.walk(first, rows, &out_of_bag[..n], |row, value| {
                 let (sum, n) = &mut unseen[row as usize];
-                *sum += f64::from(leaves[usize::from(leaf)]);
+                *sum += value;
                 *n += 1.0;
             });
         }
         forest.nodes.shrink_to_fit();
-        forest.leaves.shrink_to_fit();
+        forest.values.shrink_to_fit();
         let unseen = unseen.into_iter().map(|(sum, n)| if n > 0.0 { sum / n } else { f64::NAN });
         Some((forest, unseen.collect()))
     }
 
     /// The forecast of each row.
     pub(super) fn predict(&self, rows: &[Row]) -> Vec<f64> {
-        let all: Vec<u32> = (0..rows.len() as u32).collect();
-        let mut sums = vec![0.0; rows.len()];
-        for &(node, leaf) in &self.trees {
-            let leaves = &self.leaves[leaf as usize..];
-            walk(&self.nodes[node as usize..], rows, &all, |row, leaf| {
-                sums[row as usize] += f64::from(leaves[usize::from(leaf)]);
+        let together = rows.len() / ABREAST * ABREAST;
+        let most: Vec<u32> = (0..together as u32).collect();
+        let mut sums = vec![0.0; together];
+        for &first in &self.trees {
+            self.walk(first as usize, rows, &most, |row, value| sums[row as usize] += value);
+        }
+        sums.extend(rows[together..].iter().map(|row| self.sum(row)));
+        sums.into_iter().map(|sum| sum / self.trees.len() as f64).collect()
+    }
+
+    /// Tells `found` the rows, by `which`, and their forecasts by the tree that begins at node `first`.
+    fn walk(&self, first: usize, rows: &[Row], which: &[u32], mut found: impl FnMut(u32, f64)) {
+        let (nodes, values) = (&self.nodes[first..], &self.values[first..]);
+        for chunk in which.chunks(ABREAST) {
+            // The last row goes once more where there are too few.
+            let row = |k: usize| &rows[chunk[k.min(chunk.len() - 1)] as usize];
+            let leaves = arrive(std::array::from_fn(row), |_, at| nodes[usize::from(at)]);
+            chunk.iter().zip(leaves).for_each(|(&row, leaf)| {
+                found(row, f64::from(values[usize::from(leaf)]));
             });
         }
-        sums.into_iter().map(|sum| sum / self.trees.len() as f64).collect()
+    }
+
+    /// The sum of all trees for one row: of a row alone, trees are gone through side by side.
+    fn sum(&self, row: &Row) -> f64 {
+        let mut sum = 0.0;
+        for chunk in self.trees.chunks(ABREAST) {
+            let first = |k: usize| chunk[k.min(chunk.len() - 1)] as usize;
+            let firsts: [usize; ABREAST] = std::array::from_fn(first);
+            let leaves = arrive([row; ABREAST], |k, at| self.nodes[firsts[k] + usize::from(at)]);
+            let values = firsts.iter().zip(leaves).map(|(first, at)| first + usize::from(at));
+            values.take(chunk.len()).for_each(|at| sum += f64::from(self.values[at]));
+        }
+        sum
     }
 
     /// What has to be stored: nodes in preorder say by themselves whose children they are.
     pub(super) fn tensors(&self) -> [Tensor; 3] {
-        let column = |node: &Node| if node.bin == 0 { LEAF } else { node.column };
-        let splits = self.nodes.iter().filter(|node| node.bin > 0).map(|node| node.bin).collect();
+        let (mut columns, mut splits, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
+        for &first in &self.trees {
+            let mut open = vec![0];
+            while let Some(at) = open.pop() {
+                let at = first as usize + usize::from(at);
+                let node = self.nodes[at];
+                if let Some((left, right)) = node.children() {
+                    columns.push(node.column);
+                    splits.push(node.bin);
+                    open.extend([right, left]);
+                } else {
+                    columns.push(LEAF);
+                    leaves.push(self.values[at]);
+                }
+            }
+        }
         [
-            Tensor::flat("columns", self.nodes.iter().map(column).collect()),
+            Tensor::flat("columns", columns),
             Tensor::flat("splits", splits),
-            Tensor::flat("leaves", self.leaves.clone()),
+            Tensor::flat("leaves", leaves),
         ]
     }
 
@@ -100,37 +139,41 @@ impl Forest {
         let wrong = || RestoreError("the nodes are not those of trees".to_string());
         let columns = tensors.take_flat::<u8>("columns")?;
         let mut splits = tensors.take_flat::<u8>("splits")?.into_iter();
-        let leaves = tensors.take_flat::<f32>("leaves")?;
-        let mut forest = Forest { nodes: Vec::with_capacity(columns.len()), ..Forest::default() };
-        // Splits whose right child is yet to come; whether the next node is a root; leaves so far.
-        let (mut open, mut root, mut n_leaves) = (Vec::new(), true, 0u32);
+        let mut leaves = tensors.take_flat::<f32>("leaves")?.into_iter();
+        let mut forest = Forest::default();
+        // Places of the tree that are yet to be filled.
+        let mut open = Vec::new();
         for column in columns {
-            let me = forest.nodes.len();
-            if root {
-                forest.trees.push((me as u32, n_leaves));
-            }
-            let &(first, first_leaf) = forest.trees.last().ok_or_else(wrong)?;
-            let own = u16::try_from(me - first as usize).map_err(|_| wrong())?;
+            let at = open.pop().unwrap_or_else(|| {
+                forest.trees.push(forest.nodes.len() as u32);
+                forest.push(0);
+                0
+            });
+            let first = forest.trees.last().map_or(0, |&first| first as usize);
             if column == LEAF {
-                forest.nodes.push(Node { column: 0, bin: 0, next: (n_leaves - first_leaf) as u16 });
-                n_leaves += 1;
-                // It ends the left side of the last split that is open, or else the tree.
-                let split: Option<usize> = open.pop();
-                root = split.is_none();
-                split.into_iter().for_each(|i| forest.nodes[i].next = own.wrapping_add(1));
-            } else {
-                let bin = splits.next().filter(|bin| (1..BINS as u8).contains(bin));
-                let bin = bin.filter(|_| usize::from(column) < n_columns).ok_or_else(wrong)?;
-                forest.nodes.push(Node { column, bin, next: own });
-                open.push(me);
-                root = false;
+                forest.values[first + usize::from(at)] = leaves.next().ok_or_else(wrong)?;
+                continue;
             }
+            let bin = splits.next().filter(|bin| (1..BINS as u8).contains(bin));
+            let bin = bin.filter(|_| usize::from(column) < n_columns).ok_or_else(wrong)?;
+            let left = u16::try_from(forest.nodes.len() - first).map_err(|_| wrong())?;
+            let right = left.checked_add(1).ok_or_else(wrong)?;
+            forest.nodes[first + usize::from(at)] = Node::split(column, bin, left);
+            forest.push(left);
+            forest.push(right);
+            open.extend([right, left]);
         }
-        let whole = root && splits.next().is_none() && !forest.trees.is_empty();
-        if !whole || n_leaves as usize != leaves.len() {
+        let rest = splits.next().is_some() || leaves.next().is_some();
+        if rest || !open.is_empty() || forest.trees.is_empty() {
             return Err(wrong());
         }
-        Ok(Forest { leaves, ..forest })
+        Ok(forest)
+    }
+
+    /// Appends a leaf, of the last tree the one at this place.
+    fn push(&mut self, at: u16) {
+        self.nodes.push(Node::leaf(at));
+        self.values.push(0.0);
     }
 }
 

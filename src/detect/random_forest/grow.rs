@@ -1,21 +1,27 @@
 //! One regression tree on a bootstrap sample (Breiman: Random forests, 2001).
 //!
-//! Owns: the sample, the choice of splits. Does not own: bins, the sum of trees (`forest`).
+//! Owns: the sample, the growth. Does not own: bins, the best split of a node (`split`), the sum of
+//! trees (`forest`).
 //!
 //! As scikit-learn's: a split lessens the squared error most, over columns drawn anew at each node in
 //! random order. The order settles ties: small nodes have many, and one column must not always win.
 //! A row drawn twice counts once towards the smallest leaf and twice towards its mean.
 //!
-//! A node moves its rows together, so that all reading is in order, and adds up one whole number
-//! per row and column: sum, weight and count in one word. What is added exactly is the same on every
-//! machine.
+//! A node moves its rows together, so that all reading is in order.
 
 use crate::math::random::Random;
+use crate::math::simd;
 
-use super::bins::BINS;
 use super::bins::Bins;
 use super::bins::COLUMNS;
 use super::bins::Row;
+use super::split::Bagged;
+use super::split::SUM;
+use super::split::Search;
+use super::split::Split;
+use super::split::WEIGHT;
+use super::split::count;
+use super::split::unpack;
 use super::tree::Node;
 
 /// How trees are grown.
@@ -31,22 +37,6 @@ pub(super) struct Plan {
 
 /// Weight and count have 16 bits each, and so has the number of a node.
 pub(super) const MAX_DRAWS: usize = 32_767;
-
-/// Rows of one tree: their bins, and sum, weight and count as one word.
-#[derive(Clone, Copy, Default)]
-struct Bagged {
-    bins: Row,
-    word: i64,
-}
-
-const WEIGHT: u32 = 16;
-const SUM: u32 = 32;
-
-/// Sum, weight and count of a word.
-#[inline(always)]
-fn unpack(word: i64) -> (i64, i64, i64) {
-    (word >> SUM, (word >> WEIGHT) & 0xFFFF, word & 0xFFFF)
-}
 
 /// Targets as whole numbers.
 pub(super) struct Targets {
@@ -68,18 +58,9 @@ impl Targets {
     }
 
     fn mean(&self, word: i64) -> f32 {
-        let (sum, weight, _) = unpack(word);
-        (self.centre + self.unit * sum as f64 / weight.max(1) as f64) as f32
+        let (sum, weight) = unpack(word);
+        (self.centre + self.unit * f64::from(sum) / f64::from(weight.max(1))) as f32
     }
-}
-
-/// A place to split at: bins of `column` from `bin` on go right.
-#[derive(Clone, Copy, Default)]
-struct Split {
-    gain: f64,
-    column: u8,
-    bin: u8,
-    left: i64,
 }
 
 /// Grows trees one after the other, in the same memory.
@@ -92,14 +73,15 @@ pub(super) struct Grower<'a> {
     bag: Vec<Bagged>,
     aside: Vec<Bagged>,
     todo: Vec<Todo>,
+    search: Search,
 }
 
-/// A node to be: its rows, their sum, and the node that it is the right child of.
+/// A node to be: its rows, their sum, and its place in the tree.
 struct Todo {
     from: usize,
     to: usize,
     word: i64,
-    parent: Option<usize>,
+    at: usize,
 }
 
 impl<'a> Grower<'a> {
@@ -110,71 +92,97 @@ impl<'a> Grower<'a> {
         rows: &'a [Row],
         targets: &'a Targets,
     ) -> Grower<'a> {
-        let aside = vec![Bagged::default(); rows.len()];
-        let (counts, bag) = (vec![0; rows.len()], Vec::with_capacity(rows.len()));
-        let columns = bins.varying();
-        Grower { plan, rows, targets, columns, counts, bag, aside, todo: Vec::new() }
+        let (bag, aside) =
+            (vec![Bagged::default(); rows.len()], vec![Bagged::default(); rows.len()]);
+        let (counts, columns) = (vec![0; rows.len()], bins.varying());
+        let search = Search::default();
+        Grower { plan, rows, targets, columns, counts, bag, aside, todo: Vec::new(), search }
     }
 
-    /// Appends the nodes and the leaves of one tree; nodes and leaves are numbered from its first.
+    /// Appends the nodes of one tree, and by node the value of a leaf.
     pub(super) fn tree(
         &mut self,
         random: &mut Random,
         nodes: &mut Vec<Node>,
-        leaves: &mut Vec<f32>,
+        values: &mut Vec<f32>,
     ) {
-        let (first_node, first_leaf) = (nodes.len(), leaves.len());
-        let word = self.draw(random);
-        self.todo.push(Todo { from: 0, to: self.bag.len(), word, parent: None });
-        while let Some(Todo { from, to, word, parent }) = self.todo.pop() {
-            let me = nodes.len();
-            if let Some(parent) = parent {
-                nodes[parent].next = (me - first_node) as u16;
+        simd::widest(Tree { grower: self, random, nodes, values });
+    }
+
+    /// Those of `rows` that the last tree has not seen, at the front of `unseen`, which has room for all;
+    /// how many they are.
+    pub(super) fn unseen(&self, rows: &[u32], unseen: &mut [u32]) -> usize {
+        let mut n = 0;
+        for &row in rows {
+            unseen[n] = row;
+            n += usize::from(self.counts[row as usize] == 0);
+        }
+        n
+    }
+
+    #[inline(always)]
+    fn grow(&mut self, random: &mut Random, nodes: &mut Vec<Node>, values: &mut Vec<f32>) {
+        let first = nodes.len();
+        self.draw(random);
+        let (to, word) = self.fill_bag();
+        nodes.push(Node::leaf(0));
+        values.push(self.targets.mean(word));
+        self.todo.push(Todo { from: 0, to, word, at: 0 });
+        while let Some(Todo { from, to, word, at }) = self.todo.pop() {
+            let Some(split) = self.split(from, to, word, random) else { continue };
+            let left = nodes.len() - first;
+            nodes[first + at] = Node::split(split.column, split.bin, left as u16);
+            let words = [split.left, word - split.left];
+            nodes.extend([left, left + 1].map(|at| Node::leaf(at as u16)));
+            values.extend(words.map(|word| self.targets.mean(word)));
+            if words.iter().all(|&word| self.is_leaf(word)) {
+                continue;
             }
-            if let Some(split) = self.split(from, to, word, random) {
-                let middle = from + self.part(from, to, split);
-                nodes.push(Node { column: split.column, bin: split.bin, next: 0 });
-                let (left, right) = (split.left, word - split.left);
-                self.todo.push(Todo { from: middle, to, word: right, parent: Some(me) });
-                self.todo.push(Todo { from, to: middle, word: left, parent: None });
-            } else {
-                let next = (leaves.len() - first_leaf) as u16;
-                nodes.push(Node { column: 0, bin: 0, next });
-                leaves.push(self.targets.mean(word));
-            }
+            let middle = from + self.part(from, to, split);
+            self.todo.push(Todo { from: middle, to, word: words[1], at: left + 1 });
+            self.todo.push(Todo { from, to: middle, word: words[0], at: left });
         }
     }
 
-    /// Whether the last tree has not seen this row.
-    pub(super) fn unseen(&self, row: u32) -> bool {
-        self.counts[row as usize] == 0
-    }
-
     /// Draws the sample, with replacement.
-    fn draw(&mut self, random: &mut Random) -> i64 {
+    #[inline(always)]
+    fn draw(&mut self, random: &mut Random) {
         self.counts.fill(0);
         for _ in 0..self.plan.draws {
             self.counts[random.below(self.rows.len())] += 1;
         }
-        self.bag.clear();
-        let mut total = 0;
-        for (i, &count) in self.counts.iter().enumerate() {
-            if count > 0 {
-                let word = self.targets.words[i] * i64::from(count) + 1;
-                self.bag.push(Bagged { bins: self.rows[i], word });
-                total += word;
-            }
+    }
+
+    /// Brings what was drawn together; how many rows, and their sum.
+    #[inline(always)]
+    fn fill_bag(&mut self) -> (usize, i64) {
+        let (mut n, mut total) = (0, 0);
+        let drawn = self.counts.iter().zip(self.rows).zip(&self.targets.words);
+        for ((&count, &bins), &word) in drawn {
+            // All are written, and overwritten where they were not drawn: there is no branch to be guessed.
+            let is_drawn = count > 0;
+            let word = word * i64::from(count) + i64::from(is_drawn);
+            self.bag[n] = Bagged { bins, word };
+            n += usize::from(is_drawn);
+            total += word;
         }
-        total
+        (n, total)
+    }
+
+    /// Whether rows of this sum are too few to be split.
+    #[inline(always)]
+    fn is_leaf(&self, word: i64) -> bool {
+        count(word) < 2 * self.plan.min_leaf
     }
 
     /// The best split of the rows `from..to`; none where they are too few, or all alike.
+    #[inline(always)]
     fn split(&mut self, from: usize, to: usize, word: i64, random: &mut Random) -> Option<Split> {
-        if (word & 0xFFFF) < 2 * self.plan.min_leaf {
+        if self.is_leaf(word) {
             return None;
         }
         let rows = &self.bag[from..to];
-        let mut best = Split::default();
+        self.search.start(word, self.plan.min_leaf);
         let (mut drawn, mut alike) = (0, true);
         // A column of one value costs a look, but somebody has to be found who tells rows apart.
         while drawn < self.columns.len() && (drawn < self.plan.look_at || alike) {
@@ -186,85 +194,49 @@ impl<'a> Grower<'a> {
             }
             let columns = &self.columns[drawn..drawn + more];
             alike &= match *columns {
-                [a, b, c, d] => consider([a, b, c, d], rows, word, self.plan.min_leaf, &mut best),
-                [a, b, c] => consider([a, b, c], rows, word, self.plan.min_leaf, &mut best),
-                [a, b] => consider([a, b], rows, word, self.plan.min_leaf, &mut best),
-                _ => consider([columns[0]], rows, word, self.plan.min_leaf, &mut best),
+                [a, b, c, d] => self.search.consider([a, b, c, d], rows),
+                [a, b, c] => self.search.consider([a, b, c], rows),
+                [a, b] => self.search.consider([a, b], rows),
+                _ => self.search.consider([columns[0]], rows),
             };
             drawn += more;
         }
-        (best.gain > 0.0).then_some(best)
+        self.search.best()
     }
 
     /// Moves the rows that go left to the front, in their order; how many do.
+    #[inline(always)]
     fn part(&mut self, from: usize, to: usize, split: Split) -> usize {
         let rows = &mut self.bag[from..to];
         let aside = &mut self.aside[..rows.len()];
-        let (mut n_left, mut n_right) = (0, 0);
+        let column = usize::from(split.column) % COLUMNS;
+        let mut n_left = 0;
         for i in 0..rows.len() {
-            let row = rows[i];
+            let (row, bin) = (rows[i], rows[i].bins[column]);
             // Both are written and one is kept: a branch would be guessed wrong half of the time.
             rows[n_left] = row;
-            aside[n_right] = row;
-            let right = usize::from(row.bins[usize::from(split.column) % COLUMNS] >= split.bin);
-            n_left += 1 - right;
-            n_right += right;
+            aside[i - n_left] = row;
+            n_left += usize::from(bin < split.bin);
         }
+        let n_right = rows.len() - n_left;
         rows[n_left..].copy_from_slice(&aside[..n_right]);
         n_left
     }
 }
 
-/// Looks for a better split by these columns; whether the rows are alike in all of them.
-#[inline(always)]
-fn consider<const N: usize>(
-    columns: [u8; N],
-    rows: &[Bagged],
-    total: i64,
-    min_leaf: i64,
-    best: &mut Split,
-) -> bool {
-    let mut sums = [[0i64; BINS]; N];
-    let mut filled = [0u64; N];
-    // Column by column a row of the same bin would wait for the one before; together they do not.
-    for row in rows {
-        for k in 0..N {
-            let bin = usize::from(row.bins[usize::from(columns[k]) % COLUMNS]) % BINS;
-            sums[k][bin] += row.word;
-            filled[k] |= 1 << bin;
-        }
-    }
-    let mut alike = true;
-    for k in 0..N {
-        alike &= filled[k].count_ones() < 2;
-        scan(columns[k], &sums[k], filled[k], total, min_leaf, best);
-    }
-    alike
+/// One tree more.
+struct Tree<'a, 'b> {
+    grower: &'b mut Grower<'a>,
+    random: &'b mut Random,
+    nodes: &'b mut Vec<Node>,
+    values: &'b mut Vec<f32>,
 }
 
-/// The best place of one column: with d = s·w_left − s_left·w over all the rows, the squared error
-/// falls by d²/(w²·w_left·w_right)·w.
-#[inline(always)]
-fn scan(column: u8, sums: &[i64; BINS], filled: u64, total: i64, min_leaf: i64, best: &mut Split) {
-    let (sum, weight, count) = unpack(total);
-    let (mut left, mut rest) = (0i64, filled);
-    while rest & (rest.wrapping_sub(1)) != 0 {
-        let bin = rest.trailing_zeros();
-        rest &= rest - 1;
-        left += sums[bin as usize];
-        let (left_sum, left_weight, left_count) = unpack(left);
-        if left_count < min_leaf {
-            continue;
-        }
-        if count - left_count < min_leaf {
-            return;
-        }
-        let d = (sum * left_weight - left_sum * weight) as f64;
-        let gain = d * d / (left_weight * (weight - left_weight)) as f64;
-        if gain > best.gain {
-            // Half-way to the next bin that has rows.
-            let bin = (bin + rest.trailing_zeros()).div_ceil(2) as u8;
-            *best = Split { gain, column, bin, left };
-        }
+impl simd::Kernel for Tree<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        self.grower.grow(self.random, self.nodes, self.values);
     }
 }

@@ -3,12 +3,12 @@
 //! Owns: both forecasts as they are learnt. Does not own: the features made of their residuals.
 
 use crate::detect::residuals::MIN_SCALE;
+use crate::detect::residuals::clock::Clock;
 use crate::detect::residuals::relative;
 use crate::detect::seasonal_median::filled;
 use crate::detect::seasonal_median::profile;
 use crate::detect::seasonal_median::profile::DAY_S;
 use crate::detect::seasonal_median::profile::Slots;
-use crate::detect::seasonal_median::slot_rows;
 use crate::math::stats;
 use crate::series::Grid;
 
@@ -25,8 +25,10 @@ const STRONGEST: f64 = 3.0;
 pub(super) struct History<'a> {
     values: &'a [f64],
     slots: Slots,
-    /// By row, its cell.
+    /// By row, the cell that it lies in.
     cell: Vec<usize>,
+    /// By row, the cell that it is judged as: another one on holidays, of which no cell learns.
+    like: Vec<usize>,
     /// Means of the rows of each slot of each cycle, in order of time; NaN is a gap.
     cells: Vec<f64>,
 }
@@ -40,40 +42,43 @@ pub(super) struct Fitted {
 }
 
 /// What is learnt of rows that show no season twice: one median over all of them.
-pub(super) fn unseasonal(values: &[f64]) -> (Slots, Fitted) {
+pub(super) fn unseasonal(values: &[f64]) -> Fitted {
     let centre = stats::median(values.iter().copied());
     let errors: Vec<f64> =
         values.iter().filter(|v| v.is_finite()).map(|v| (v - centre).abs()).collect();
     let scale = profile::group_scales(&mut [errors])[0].max(MIN_SCALE);
     let residuals: Vec<f64> = values.iter().map(|y| relative(*y, centre, scale)).collect();
     let slot = [vec![centre], vec![scale], vec![centre], vec![scale]];
-    let slots = Slots { season_s: 1, slot_s: 1 };
-    (slots, Fitted { slot, residuals: [residuals.clone(), residuals] })
+    Fitted { slot, residuals: [residuals.clone(), residuals] }
 }
 
 impl<'a> History<'a> {
     /// The first and the last row have data.
-    pub(super) fn of(grid: Grid, values: &'a [f64], season_s: i64) -> History<'a> {
-        let slots = Slots { season_s, slot_s: grid.step_s * slot_rows(grid.step_s, season_s) };
-        let cycle = |row: usize| grid.time(row).div_euclid(season_s);
-        let (first, n_slots) = (cycle(0), slots.count());
-        let of = |row: usize| (cycle(row) - first) as usize * n_slots + slots.of(grid.time(row));
-        let cell: Vec<usize> = (0..values.len()).map(of).collect();
-        let n_cycles = cell.last().map_or(1, |last| last / n_slots + 1);
-        let mut cells = vec![(0.0, 0.0); n_cycles * n_slots];
-        for row in (0..values.len()).filter(|&row| values[row].is_finite()) {
+    pub(super) fn of(grid: Grid, values: &'a [f64], clock: &Clock) -> History<'a> {
+        let (slots, moments) = (clock.slots, clock.moments(grid, 0));
+        let cycle = |local_s: i64| local_s.div_euclid(slots.season_s);
+        // The last row is not in the last cycle where clocks are set back across midnight.
+        let cycles = || moments.iter().map(|moment| cycle(moment.local_s));
+        let (first, last) = (cycles().min().unwrap_or(0), cycles().max().unwrap_or(0));
+        let n_slots = slots.count();
+        let of = |local_s: i64| (cycle(local_s) - first) as usize * n_slots + slots.of(local_s);
+        let cell: Vec<usize> = moments.iter().map(|moment| of(moment.local_s)).collect();
+        let like: Vec<usize> = moments.iter().map(|moment| of(moment.like_s)).collect();
+        let mut cells = vec![(0.0, 0.0); ((last - first) as usize + 1) * n_slots];
+        let learnt = |row: &usize| values[*row].is_finite() && cell[*row] == like[*row];
+        for row in (0..values.len()).filter(learnt) {
             let (mean, n) = &mut cells[cell[row]];
             *n += 1.0;
             *mean += (values[row] - *mean) / *n; // a running mean: a sum may overflow
         }
         let mean = |(mean, n): (f64, f64)| if n > 0.0 { mean } else { f64::NAN };
-        History { values, slots, cell, cells: cells.into_iter().map(mean).collect() }
+        History { values, slots, cell, like, cells: cells.into_iter().map(mean).collect() }
     }
 
     /// Both forecasts.
-    pub(super) fn fit(&self) -> (Slots, Fitted) {
+    pub(super) fn fit(&self) -> Fitted {
         let (known, last) = self.medians();
-        let known_errors = self.errors(&known);
+        let known_errors = self.errors(|row| known[self.like[row]]);
         let mut by_slot =
             self.grouped(&known_errors, |cell| cell % self.slots.count(), self.slots.count());
         let scale: Vec<f64> =
@@ -83,9 +88,7 @@ impl<'a> History<'a> {
         let levels = self.levels(&smooth, stats::median(scale.iter().copied()));
         let day = self.per_day();
         let late = |cell: usize| if cell < day { 0.0 } else { levels[cell - day] };
-        let level_known: Vec<f64> =
-            smooth.iter().enumerate().map(|(cell, s)| s + late(cell)).collect();
-        let smooth_errors = self.errors(&level_known);
+        let smooth_errors = self.errors(|row| smooth[self.like[row]] + late(self.cell[row]));
         let mut by_hour =
             self.grouped(&smooth_errors, |cell| self.hour(cell % self.slots.count()), 24);
         let by_hour = profile::group_scales(&mut by_hour);
@@ -97,7 +100,7 @@ impl<'a> History<'a> {
         let smooth_centre = cyclic(&centre).into_iter().map(|c| c + level).collect();
         let residuals =
             [self.relative(&known_errors, &scale), self.relative(&smooth_errors, &width)];
-        (self.slots, Fitted { slot: [centre, scale, smooth_centre, width], residuals })
+        Fitted { slot: [centre, scale, smooth_centre, width], residuals }
     }
 
     fn hour(&self, slot: usize) -> usize {
@@ -131,11 +134,11 @@ impl<'a> History<'a> {
         (known, last)
     }
 
-    /// By row, what was measured less what was expected of its cell.
-    fn errors(&self, expected: &[f64]) -> Vec<f64> {
+    /// By row, what was measured less what was expected of it.
+    fn errors(&self, expected: impl Fn(usize) -> f64) -> Vec<f64> {
         let error = |row: usize| {
             let y = self.values[row];
-            if y.is_finite() { y - expected[self.cell[row]] } else { f64::NAN }
+            if y.is_finite() { y - expected(row) } else { f64::NAN }
         };
         (0..self.values.len()).map(error).collect()
     }
@@ -143,7 +146,7 @@ impl<'a> History<'a> {
     fn grouped(&self, errors: &[f64], group: impl Fn(usize) -> usize, n: usize) -> Vec<Vec<f64>> {
         let mut groups = vec![Vec::new(); n];
         for (row, error) in errors.iter().enumerate().filter(|(_, e)| !e.is_nan()) {
-            groups[group(self.cell[row])].push(error.abs());
+            groups[group(self.like[row])].push(error.abs());
         }
         groups
     }
@@ -152,7 +155,7 @@ impl<'a> History<'a> {
         let n_slots = self.slots.count();
         let of = |(row, error): (usize, &f64)| match error.is_nan() {
             true => f64::NAN,
-            false => relative(*error, 0.0, scale[self.cell[row] % n_slots]),
+            false => relative(*error, 0.0, scale[self.like[row] % n_slots]),
         };
         errors.iter().enumerate().map(of).collect()
     }

@@ -6,6 +6,7 @@ use crate::detect::FitError;
 use crate::detect::Model;
 use crate::detect::Numbers;
 use crate::detect::residuals::Residuals;
+use crate::math::calendar::Calendar;
 use crate::series::Grid;
 use crate::series::Window;
 
@@ -89,7 +90,8 @@ fn gaps_in_training_are_skipped() {
         train[i] = f64::NAN;
     }
     let all = window(1800, wave(1800, 48 * 22));
-    let (residuals, learnt) = Residuals::fit(&window(1800, train), None).unwrap();
+    let (residuals, learnt) =
+        Residuals::fit(&window(1800, train), None, &FitContext::new(1, &|| true)).unwrap();
     assert!(learnt.len() > 100, "{}", learnt.len());
     let features = residuals.features(&all, 48 * 21);
     assert!(features.iter().flatten().all(|f| f.abs() < 8.0), "{features:?}");
@@ -187,7 +189,7 @@ fn foreign_parts_are_refused() {
         }
         for (path, value) in [("season_s", 0), ("slot_s", -1), ("season_s", i64::MAX)] {
             let mut wrong = parts.clone();
-            wrong.meta["slots"][path] = value.into();
+            wrong.meta["clock"]["slots"][path] = value.into();
             assert!(config.restore(wrong).is_err(), "{path} {value}");
         }
         assert!(config.restore(parts).is_ok());
@@ -215,5 +217,62 @@ fn a_given_season_is_used() {
     let config: Config = serde_json::from_str(text).unwrap();
     let hourly: Vec<f64> = (0..1200).map(|i| if i % 60 < 10 { 5.0 } else { 0.0 }).collect();
     let model = config.fit(&window(60, hourly.clone()), &FitContext::new(1, &|| true)).unwrap();
-    assert_eq!(model.parts().meta["slots"]["season_s"], 3600);
+    assert_eq!(model.parts().meta["clock"]["slots"]["season_s"], 3600);
+}
+
+#[test]
+fn slots_are_of_local_time_across_a_change_of_clocks() {
+    // A day of Rome, which begins an hour earlier after 31 March 2024.
+    let rome = Calendar::new("Europe/Rome", Default::default()).unwrap();
+    let start_s = 1_709_510_400; // 4 March 2024
+    let grid = Grid { start_s, step_s: 1800, len: 48 * 60 };
+    let noise = wave(1800, grid.len);
+    let value = |i: usize| {
+        let turn = rome.local_s(grid.time(i)) as f64 / 86_400.0 * std::f64::consts::TAU;
+        5.0 * turn.sin() + noise[i] - (i as f64 / 48.0 * std::f64::consts::TAU).sin()
+    };
+    let all = Window::single(grid, (0..grid.len).map(value).collect());
+    let utc = FitContext::new(1, &|| true);
+    let context = FitContext { calendar: &rome, ..FitContext::new(1, &|| true) };
+    for detector in DETECTORS {
+        let config = Config::named(detector).unwrap();
+        let highest = |context: &FitContext<'_>| {
+            let model = config.fit(&all.slice(0, 48 * 26), context).unwrap();
+            let restored = config.restore(model.parts()).unwrap();
+            values(restored.as_ref(), &all, 48 * 40).into_iter().fold(0.0, f64::max)
+        };
+        let (right, wrong) = (highest(&context), highest(&utc));
+        assert!(wrong > 4.0 * right, "{detector}: {right}, {wrong} where nobody said so");
+    }
+}
+
+#[test]
+fn a_holiday_is_like_a_sunday_and_no_other_day_learns_from_it() {
+    // Offices: busy from 8 to 18 on weekdays, but for two Wednesdays.
+    let holidays = ["2024-03-20", "2024-04-10"].map(|day| day.parse().unwrap());
+    let calendar = Calendar::default().with_holidays(holidays.into());
+    let start_s = 1_708_905_600; // Monday, 26 February 2024
+    let grid = Grid { start_s, step_s: 1800, len: 48 * 49 };
+    let noise = wave(1800, grid.len);
+    let busy = |i: usize| {
+        let weekday = i / 48 % 7 < 5 && !calendar.is_holiday(grid.time(i));
+        f64::from(u8::from(weekday && (16..36).contains(&(i % 48)))) * 5.0
+    };
+    let all = Window::single(grid, (0..grid.len).map(|i| busy(i) + 0.3 * noise[i]).collect());
+    let plain = FitContext::new(1, &|| true);
+    let context = FitContext { calendar: &calendar, ..FitContext::new(1, &|| true) };
+    // Learnt to the end of March; 10 April is judged, and the Wednesday before it.
+    let (learnt, holiday, usual) = (48 * 35, 48 * 44, 48 * 37);
+    for detector in DETECTORS {
+        let config = Config::named(detector).unwrap();
+        let highest = |context: &FitContext<'_>, day: usize| {
+            let model = config.fit(&all.slice(0, learnt), context).unwrap();
+            let rows = all.slice(day - 3, day + 48);
+            values(model.as_ref(), &rows, 3).into_iter().fold(0.0, f64::max)
+        };
+        let (known, unknown) = (highest(&context, holiday), highest(&plain, holiday));
+        let day = highest(&context, usual);
+        assert!(unknown > 4.0 * known, "{detector}: {known}, {unknown} where nobody said so");
+        assert!(known < 2.0 * day.max(1.0), "{detector}: {known}, a usual day {day}");
+    }
 }

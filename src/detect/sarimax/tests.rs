@@ -148,10 +148,202 @@ fn orders_are_searched_for_and_settings_refused() {
     let found = model.parts().meta["order"].clone();
     assert!((1..3).contains(&found["p"].as_u64().unwrap()), "{found}");
     assert_eq!(auto.problem(), None);
-    for bad in [r#"{"order": [9, 0, 1]}"#, r#"{"horizon_s": 0}"#, r#"{"daily": 1000}"#] {
+    assert_eq!(
+        config(r#"{"sarimax": {"order": [2, 2, 1], "seasonal": [1, 1, 1]}}"#).problem(),
+        None
+    );
+    for bad in [
+        r#"{"order": [9, 0, 1]}"#,
+        r#"{"order": [1, 3, 1]}"#,
+        r#"{"seasonal": [0, 2, 1]}"#,
+        r#"{"horizon_s": 0}"#,
+        r#"{"daily": 1000}"#,
+    ] {
         assert!(config(&format!(r#"{{"sarimax": {bad}}}"#)).problem().is_some(), "{bad}");
     }
     assert!(serde_json::from_str::<detect::Config>(r#"{"sarimax": {"season": 7}}"#).is_err());
+}
+
+/// A wave that follows another series beside the clock; the second column is that series.
+fn driven(n: usize) -> Window {
+    let own = wave(1800, n);
+    let other = |i: usize| ((i * 31 + i / 7 * i / 7 * 17) % 97) as f64 / 10.0;
+    let values = (0..n).flat_map(|i| [own[i] + 0.5 * other(i), 100.0 + 7.0 * other(i)]).collect();
+    Window { n_features: 2, values, ..window(1800, vec![0.0; n]) }
+}
+
+fn with_regressor(text: &str) -> detect::Config {
+    let text = format!(r#"{{"sarimax": {{"mean_of": 1, "regressors": ["other"]{text}}}}}"#);
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn what_another_feature_explains_is_expected() {
+    let mut all = driven(48 * 30);
+    let train = all.slice(0, 48 * 28);
+    let at = 48 * 29;
+    all.row_mut(at)[0] += 3.0;
+    all.row_mut(at)[1] += 42.0;
+    all.row_mut(at + 9)[0] += 3.0;
+    for more in ["", r#", "order": [1, 1, 1]"#, r#", "seasonal": [0, 1, 1]"#] {
+        let config = with_regressor(more);
+        let model = config.fit(&train, &FitContext::new(1, &|| true)).unwrap();
+        assert!(model.reads(0) && model.reads(1) && !model.reads(2));
+        let raws = model.score(&all, 0);
+        assert!(raws[at].value < 3.0, "{more}: {:?}", raws[at]);
+        assert!(raws[at + 9].value > 6.0, "{more}: {:?}", raws[at + 9]);
+        let restored = config.restore(model.parts()).unwrap();
+        assert_eq!(bits(&restored.score(&all, 0)), bits(&raws));
+        assert_eq!(restored.parts(), model.parts());
+    }
+}
+
+#[test]
+fn a_regressor_that_is_missing_costs_certainty_and_no_score() {
+    let mut all = driven(48 * 30);
+    let n = all.grid.len;
+    let gap = n - 40..n - 30;
+    gap.clone().for_each(|i| all.row_mut(i)[1] = f64::NAN);
+    let config = with_regressor("");
+    let model = config.fit(&all.slice(0, 48 * 28), &FitContext::new(1, &|| true)).unwrap();
+    let raws = model.score(&all, 0);
+    let scale = |i: usize| raws[i].forecast.unwrap().scale;
+    assert!(raws[n - 96..].iter().all(|raw| raw.value < 5.0));
+    assert!(gap.clone().all(|i| scale(i) > 1.5 * scale(i - 48)));
+    assert!((n - 30..n).all(|i| scale(i) < 1.1 * scale(i - 48)));
+    // As a row alone, too.
+    for i in (n - 48..n).step_by(5) {
+        let alone = model.score(&all.slice(i - model.lookback(), i + 1), model.lookback());
+        assert_eq!(bits(&alone), bits(&raws[i..=i]), "{i}");
+    }
+    // Nor is a row of which part is missing learnt from.
+    let mut spoilt = all.slice(0, 48 * 28);
+    for i in (100..1100).step_by(50) {
+        spoilt.row_mut(i).copy_from_slice(&[-20.0, f64::NAN]);
+    }
+    let other = config.fit(&spoilt, &FitContext::new(1, &|| true)).unwrap();
+    for (a, b) in raws[n - 48..].iter().zip(other.score(&all, n - 48)) {
+        let (a, b) = (a.forecast.unwrap().expected, b.forecast.unwrap().expected);
+        assert!((a - b).abs() < 0.2, "{a} {b}");
+    }
+}
+
+#[test]
+fn a_regressor_that_says_nothing_is_not_read() {
+    let all = driven(48 * 30);
+    let plain = named().fit(&all.select(&[0]), &FitContext::new(1, &|| true)).unwrap();
+    let expected = |model: &dyn Model, rows: &Window| {
+        let raws = model.score(rows, 0);
+        raws.iter().map(|raw| raw.forecast.unwrap().expected.to_bits()).collect::<Vec<_>>()
+    };
+    let hostile = [f64::NAN, 7.0, f64::INFINITY, 1e300, 5e-324];
+    for value in hostile {
+        let mut spoilt = all.clone();
+        (0..all.grid.len).for_each(|i| spoilt.row_mut(i)[1] = value);
+        let model = with_regressor("").fit(&spoilt, &FitContext::new(1, &|| true)).unwrap();
+        assert!(!model.reads(1), "{value}");
+        assert_eq!(expected(model.as_ref(), &all), expected(plain.as_ref(), &all.select(&[0])));
+    }
+    // One that is read may say what it likes later.
+    let model = with_regressor("").fit(&all, &FitContext::new(1, &|| true)).unwrap();
+    let mut probe = all.clone();
+    (0..all.grid.len).for_each(|i| probe.row_mut(i)[1] = [1e300, -1e18, f64::NEG_INFINITY][i % 3]);
+    assert!(model.score(&probe, 0).iter().all(|raw| raw.value.is_finite()));
+}
+
+#[test]
+fn foreign_parts_of_regressors_are_refused() {
+    let all = driven(48 * 20);
+    let parts = with_regressor("").fit(&all, &FitContext::new(1, &|| true)).unwrap().parts();
+    let spoilt = |spoil: &dyn Fn(&mut Parts)| {
+        let mut parts = parts.clone();
+        spoil(&mut parts);
+        named().restore(parts).is_err()
+    };
+    assert!(!spoilt(&|_| {}));
+    assert!(spoilt(&|parts| parts.meta["others"] = 2.into()));
+    assert!(spoilt(&|parts| parts.meta["others"] = 0.into()));
+    assert!(spoilt(&|parts| parts.meta["others"] = (1u64 << 62).into()));
+    let negative = crate::detect::Tensor::flat("scales", vec![-1.0]);
+    assert!(spoilt(&|parts| *parts.tensors.last_mut().unwrap() = negative.clone()));
+}
+
+fn of_differences(text: &str) -> detect::Config {
+    serde_json::from_str(&format!(r#"{{"sarimax": {{"mean_of": 1, {text}}}}}"#)).unwrap()
+}
+
+#[test]
+fn differences_follow_a_level_that_moved_for_good() {
+    let mut all = window(1800, wave(1800, 48 * 30));
+    let train = all.slice(0, 48 * 20);
+    (48 * 22..48 * 30).for_each(|i| all.values[i] += 30.0);
+    let off = |config: &detect::Config, day: usize| {
+        let model = config.fit(&train, &FitContext::new(1, &|| true)).unwrap();
+        let raws = model.score(&all.slice(0, 48 * (day + 1)), 48 * day);
+        let off = raws.iter().zip(&all.values[48 * day..]);
+        off.map(|(raw, y)| (raw.forecast.unwrap().expected - y).abs()).fold(0.0, f64::max)
+    };
+    for differences in [
+        r#""order": [1, 1, 1]"#,
+        r#""order": [1, 0, 1], "seasonal": [0, 1, 1]"#,
+        r#""order": [0, 1, 1], "seasonal": [0, 1, 1]"#,
+    ] {
+        let config = of_differences(differences);
+        assert!(off(&config, 21) < 2.0, "{differences}: as before");
+        assert!(
+            off(&config, 22) > 25.0,
+            "{differences}: the day after is forecast from the day before"
+        );
+        assert!(off(&config, 27) < 2.5, "{differences}: {}", off(&config, 27));
+    }
+    assert!(off(&named(), 27) > 25.0);
+}
+
+#[test]
+fn where_nothing_is_seen_differences_expect_what_training_saw_and_say_that_they_do_not_know() {
+    let all = window(1800, wave(1800, 48 * 30));
+    let lofty = Window::single(all.grid, all.values.iter().map(|y| 700.0 + 3.0 * y).collect());
+    for differences in [
+        r#""order": [1, 1, 1]"#,
+        r#""order": [1, 2, 1]"#,
+        r#""order": [1, 0, 1], "seasonal": [0, 1, 1]"#,
+    ] {
+        let config = of_differences(differences);
+        let model = config.fit(&lofty, &FitContext::new(1, &|| true)).unwrap();
+        let mut gappy = lofty.clone();
+        let n = gappy.grid.len;
+        gappy.values[..n - 1].fill(f64::NAN);
+        let (usual, blind) = (model.score(&lofty, n - 1)[0], model.score(&gappy, n - 1)[0]);
+        let (usual, blind) = (usual.forecast.unwrap(), blind.forecast.unwrap());
+        assert!((blind.expected - 700.0).abs() < 9.0, "{differences}: {blind:?}");
+        assert!(blind.scale > 2.0 * usual.scale, "{differences}: {blind:?} {usual:?}");
+    }
+}
+
+#[test]
+fn a_scale_is_wider_where_gaps_made_the_forecast_less_certain() {
+    let all = window(1800, wave(1800, 48 * 30));
+    let config = of_differences(r#""order": [0, 1, 0], "horizon_s": 7200"#);
+    let model = config.fit(&all, &FitContext::new(1, &|| true)).unwrap();
+    let n = all.grid.len;
+    let scales = |rows: &Window| {
+        let raws = model.score(rows, n - 48);
+        raws.iter().map(|raw| raw.forecast.unwrap().scale).collect::<Vec<f64>>()
+    };
+    let usual = scales(&all);
+    let mut gappy = all.clone();
+    gappy.values[n - 40..n - 20].fill(f64::NAN);
+    for (k, (wider, usual)) in scales(&gappy).into_iter().zip(usual).enumerate() {
+        // The gap is rows 8..28 of these; a forecast knows what was seen four rows before.
+        match k {
+            // Of a random walk four rows ahead, each row that is missing is one row more.
+            12..=31 => {
+                let wanted = ((k - 7) as f64 / 4.0).sqrt();
+                assert!((wider / usual - wanted).abs() < 1e-9, "{k}: {wider} {usual}");
+            }
+            _ => assert_eq!(wider, usual, "{k}"),
+        }
+    }
 }
 
 #[test]
@@ -167,6 +359,9 @@ fn foreign_parts_are_refused() {
     assert!(spoilt(&|parts| parts.meta["horizon"] = (1u64 << 50).into()).is_err());
     assert!(spoilt(&|parts| parts.meta["order"]["season"] = (1u64 << 62).into()).is_err());
     assert!(spoilt(&|parts| parts.meta["order"]["p"] = (1u64 << 62).into()).is_err());
+    assert!(spoilt(&|parts| parts.meta["order"]["d"] = 3.into()).is_err());
+    assert!(spoilt(&|parts| parts.meta["order"]["d"] = 1.into()).is_err(), "no spread");
+    assert!(spoilt(&|parts| parts.meta["order"]["seasonal_d"] = 2.into()).is_err());
     assert!(spoilt(&|parts| parts.meta["regressors"]["daily"] = (1u64 << 62).into()).is_err());
     assert!(spoilt(&|parts| parts.meta["step_s"] = 0.into()).is_err());
     assert!(spoilt(&|parts| parts.meta["detector"] = "stl".into()).is_err());

@@ -7,17 +7,12 @@
 //! change of rank one: O(r²), and needed where rows are missing. Without missing rows the change of
 //! the covariance itself has rank one (Morf, Sidhu and Kailath 1974, Chandrasekhar's equations): O(r).
 
-use std::sync::Arc;
-use std::sync::OnceLock;
-
 use crate::math::statespace::arma::Arma;
 use crate::math::statespace::real::Real;
 use crate::math::statespace::stationary;
 
 /// States up to which the whole covariance is as cheap as its change.
 pub(super) const FEW: usize = 4;
-/// Rows by state that are foreseen: as many as a forecast's states warm up over.
-const FORESEEN: usize = 2;
 /// What is left of the way to the steady state when it is taken to be there.
 const STEADY: f64 = 1e-15;
 /// The same of the whole covariance, of which rounding leaves more.
@@ -30,10 +25,6 @@ pub struct Gains<T> {
     row: Vec<T>,
     covariance: Covariance<T>,
     steady: bool,
-    /// What `row` is row after row as long as none is missing. Shared by all clones.
-    foreseen: Arc<OnceLock<Vec<T>>>,
-    /// How many rows were foreseen: `covariance` is as many behind. None where nothing is.
-    at: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -62,14 +53,7 @@ impl<T: Real> Gains<T> {
             Covariance::Change { w, change: -T::splat(1.0) / row[0] }
         };
         row.push(T::splat(0.0));
-        Gains { row, covariance, steady: false, foreseen: Arc::default(), at: None }
-    }
-
-    /// The same, for rows of which the first are hardly ever missing: what happens as long as that is so, is worked
-    /// out once for all clones.
-    pub(super) fn foreseeing(mut self) -> Gains<T> {
-        self.at = (self.row.len() > FEW + 1).then_some(0);
-        self
+        Gains { row, covariance, steady: false }
     }
 
     /// Variance of the coming row's forecast error, in units of the innovations' variance.
@@ -93,35 +77,6 @@ impl<T: Real> Gains<T> {
     /// The row was `seen`, or is missing (which a filter for rows without gaps must not be told).
     #[inline(always)]
     pub fn step<const FMA: bool>(&mut self, arma: &Arma<T>, seen: bool) {
-        let Some(t) = self.at else {
-            return self.advance::<FMA>(arma, seen);
-        };
-        let width = self.row.len();
-        if seen && t + 1 < FORESEEN * width {
-            if self.foreseen.get().is_none() {
-                let mut ahead = self.clone();
-                let mut rows = Vec::with_capacity(FORESEEN * width * width);
-                for _ in 0..FORESEEN * width {
-                    rows.extend_from_slice(&ahead.row);
-                    ahead.advance::<FMA>(arma, true);
-                }
-                // Another clone may have been faster; it found the same.
-                let _ = self.foreseen.set(rows);
-            }
-            if let Some(rows) = self.foreseen.get() {
-                self.row.copy_from_slice(&rows[(t + 1) * width..][..width]);
-                self.at = Some(t + 1);
-                return;
-            }
-        }
-        self.at = None;
-        for row in 0..=t {
-            self.advance::<FMA>(arma, row < t || seen);
-        }
-    }
-
-    #[inline(always)]
-    fn advance<const FMA: bool>(&mut self, arma: &Arma<T>, seen: bool) {
         if self.steady && seen {
             return;
         }
@@ -242,21 +197,5 @@ mod tests {
         assert!(fast.steady() && slow.steady());
         slow.step::<false>(&arma, false);
         assert!(!slow.steady() && slow.variance() > 1.1);
-    }
-
-    #[test]
-    fn what_is_foreseen_is_what_comes() {
-        let order = Order { p: 1, q: 1, seasonal_p: 1, season: 6, ..Order::default() };
-        let arma = Arma::new(&order, &[0.7, 0.4, 0.9]);
-        let begin = Gains::new(&arma, true);
-        // Rows that are missing: early, late, never.
-        for missing in [vec![0], vec![3, 4], vec![15, 16, 17, 60], vec![]] {
-            let (mut plain, mut foreseeing) = (begin.clone(), begin.clone().foreseeing());
-            for t in 0..80 {
-                assert_eq!(plain.row, foreseeing.row, "{t} {missing:?}");
-                plain.step::<false>(&arma, !missing.contains(&t));
-                foreseeing.step::<false>(&arma, !missing.contains(&t));
-            }
-        }
     }
 }

@@ -11,6 +11,7 @@
 //! steps by the change of its covariance (`likelihood`, `gains`), and for a season's worth of them, or where
 //! rows are missing, none at all (`direct`). `rows` takes the cheapest.
 
+mod arima;
 mod arma;
 mod bfgs;
 mod direct;
@@ -26,6 +27,8 @@ mod starts;
 mod stationary;
 mod tracker;
 
+pub use arima::Ahead;
+pub use arima::Arima;
 pub use arma::Arma;
 pub use arma::Order;
 pub use fit::Fit;

@@ -18,6 +18,8 @@ const WIDE: usize = 4;
 const BLOCK: usize = 8;
 /// A regressor of which less than this share is its own is a copy of others, and gets nothing.
 pub(super) const OWN_SHARE: f64 = 1e-9;
+/// Share of a regressor's squares that is no more than what sums in f64 leave of zero.
+const ROUNDING: f64 = 1e-26;
 
 /// Regressors by row, with room for one more column.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,11 +56,26 @@ impl Columns {
         self.row(row).iter().zip(beta).map(|(x, b)| x * b).sum()
     }
 
-    /// Each row less the one `lag` before it; the first `lag` are gone.
+    /// Each row less the one `lag` before it; the first `lag` are gone. A regressor of which rounding is
+    /// all that is left becomes zero.
     pub(super) fn differenced(&self, lag: usize) -> Columns {
         let shift = (lag * self.width).min(self.values.len());
         let values = self.values[shift..].iter().zip(&self.values).map(|(a, b)| a - b).collect();
-        Columns { values, ..*self }
+        let mut columns = Columns { values, ..*self };
+        let (before, after) = (self.squares(), columns.squares());
+        for k in (0..self.n).filter(|&k| after[k] <= ROUNDING * before[k]) {
+            columns.values.chunks_exact_mut(self.width).for_each(|row| row[k] = 0.0);
+        }
+        columns
+    }
+
+    /// Sum of squares of each regressor.
+    fn squares(&self) -> Vec<f64> {
+        let mut squares = vec![0.0; self.n];
+        for row in self.values.chunks_exact(self.width) {
+            squares.iter_mut().zip(row).for_each(|(sum, x)| *sum += x * x);
+        }
+        squares
     }
 
     /// Each regressor by itself.
@@ -264,5 +281,17 @@ mod tests {
         let beta = columns.correction(&arma, &Rows::new(rows));
         assert!((beta[0] - 3.0).abs() < 1e-9 && (beta[1] + 2.0).abs() < 1e-9, "{beta:?}");
         assert_eq!(beta[2], 0.0);
+    }
+
+    #[test]
+    fn what_differences_take_away_leaves_no_rounding_errors() {
+        let mut columns = Columns::zero(200, 2);
+        for t in 0..200 {
+            let turns = std::f64::consts::TAU * t as f64;
+            columns.row_mut(t).copy_from_slice(&[(turns / 20.0).sin(), (turns / 70.0).sin()]);
+        }
+        let left = columns.differenced(20);
+        assert!((0..180).all(|t| left.row(t)[0] == 0.0));
+        assert!((0..180).any(|t| left.row(t)[1].abs() > 0.5));
     }
 }
