@@ -128,7 +128,7 @@ fn lines() -> Vec<Line> {
             rounds: 2,
             ..detector("sarimax_48_filled", SEASONAL, Value::Null, Some(250.0))
         },
-        Line { rounds: 2, ..detector("sarimax_48", SEASONAL_GAPS, seasonal, None) },
+        Line { rounds: 2, ..detector("sarimax_48", SEASONAL_GAPS, seasonal, Some(250.0)) },
         detector("random_forest", "Random forest", json!({"random_forest": {}}), Some(25.0)),
         detector(
             "random_forest_small",

@@ -157,22 +157,7 @@ impl<'a> Search<'a> {
             let delta = self.columns.correction(&Arma::new(&none, &[]), &self.left);
             self.correct(&delta);
         }
-        // As long as it is only about which valley, a few gaps may as well be filled.
-        let exact = self.left.clone();
-        self.left = exact.almost().unwrap_or_else(|| exact.clone());
-        let points = starts::starts(self.order);
-        let values = self.values(&points);
-        let tried = points.into_iter().zip(values).map(|(point, value)| Lowest { point, value });
-        let mut near = starts::promising(self.order, tried.collect(), exact.n());
-        for start in &mut near {
-            *start = self.follow(start.clone(), ROUGHLY, keep_going)?;
-        }
-        if self.left != exact {
-            self.left = exact;
-            let points: Vec<Vec<f64>> = near.iter().map(|near| near.point.clone()).collect();
-            let values = self.values(&points);
-            near.iter_mut().zip(values).for_each(|(near, value)| near.value = value);
-        }
+        let mut near = self.valleys(keep_going)?;
         near.sort_by(|a, b| a.value.total_cmp(&b.value));
         let mut ends: Vec<Lowest> = Vec::new();
         for near in near {
@@ -182,6 +167,33 @@ impl<'a> Search<'a> {
             }
         }
         ends.into_iter().min_by(|a, b| a.value.total_cmp(&b.value))
+    }
+
+    /// Where the most promising starts lead, roughly.
+    fn valleys(&mut self, keep_going: &dyn Fn() -> bool) -> Option<Vec<Lowest>> {
+        // As long as it is only about which valley, a few gaps may as well be filled.
+        let filled = self.left.almost();
+        let exact = filled.map(|filled| std::mem::replace(&mut self.left, filled));
+        let points = starts::starts(self.order);
+        let mut values = Vec::with_capacity(points.len());
+        for points in points.chunks(LANES) {
+            if !keep_going() {
+                return None;
+            }
+            values.extend(self.values(points));
+        }
+        let tried = points.into_iter().zip(values).map(|(point, value)| Lowest { point, value });
+        let mut near = starts::promising(self.order, tried.collect(), self.left.n());
+        for start in &mut near {
+            *start = self.follow(start.clone(), ROUGHLY, keep_going)?;
+        }
+        if let Some(exact) = exact {
+            self.left = exact;
+            let points: Vec<Vec<f64>> = near.iter().map(|near| near.point.clone()).collect();
+            let values = self.values(&points);
+            near.iter_mut().zip(values).for_each(|(near, value)| near.value = value);
+        }
+        Some(near)
     }
 
     fn follow(

@@ -6,6 +6,10 @@
 //! A seasonal ARMA is multiplied out to one of `r = max(p, q + 1)` states in Harvey's form (Harvey 1989,
 //! Forecasting, Structural Time Series Models and the Kalman Filter, 3.3): the forecast error `v` of a
 //! row moves state `i` to `a[i + 1] + φ[i]·y + g[i]·v`. Variances are in units of the innovations'.
+//!
+//! Three ways lead to the same likelihood: for few states a filter in registers (`small`), for more of them one that
+//! steps by the change of its covariance (`likelihood`, `gains`), and for a season's worth of them, or where
+//! rows are missing, none at all (`direct`). `rows` takes the cheapest.
 
 mod arima;
 mod arma;

@@ -72,7 +72,7 @@ macro_rules! lanewise {
 
             #[inline(always)]
             fn $method(mut self, other: Lanes) -> Lanes {
-                for (own, other) in self.0.iter_mut().zip(other.0) {
+                for (own, other) in self.0.iter_mut().zip(&other.0) {
                     *own $op other;
                 }
                 self
@@ -106,8 +106,8 @@ impl Real for Lanes {
     #[inline(always)]
     fn fma<const FMA: bool>(self, b: Lanes, mut c: Lanes) -> Lanes {
         // A closure might be compiled by itself, and then for the oldest machine.
-        for ((sum, a), b) in c.0.iter_mut().zip(self.0).zip(b.0) {
-            *sum = simd::fma::<FMA>(a, b, *sum);
+        for ((sum, a), b) in c.0.iter_mut().zip(&self.0).zip(&b.0) {
+            *sum = simd::fma::<FMA>(*a, *b, *sum);
         }
         c
     }
@@ -119,8 +119,8 @@ impl Real for Lanes {
 
     #[inline(always)]
     fn inverse_root(mut self, limit: Lanes) -> Lanes {
-        for (own, limit) in self.0.iter_mut().zip(limit.0) {
-            *own = own.inverse_root(limit);
+        for (own, limit) in self.0.iter_mut().zip(&limit.0) {
+            *own = own.inverse_root(*limit);
         }
         self
     }

@@ -14,6 +14,8 @@ use crate::math::statespace::real::Real;
 
 /// Rows of which no more than this share is missing are hardly others when they are filled.
 const FEW_MISSING: f64 = 0.01;
+/// Missing rows beyond which their equations would take too much memory (some 40 MiB with 250 states).
+const MOST_MISSING: usize = 512;
 /// Where less than this is left of a sum of squares, too many digits went with the rest.
 const LEFT: f64 = 1e-5;
 
@@ -53,7 +55,7 @@ impl Rows {
     /// Whether an ARMA of `r` states is better dealt with without a filter.
     pub(super) fn directly(&self, r: usize, columns: usize) -> bool {
         let (n, k) = (self.values.len(), self.missing.len());
-        if r <= FEW || n < 2 * r {
+        if r <= FEW || n < 2 * r || k > MOST_MISSING {
             return false;
         }
         // Multiplications, roughly; a step of the filter without gaps has three for a state, else r².

@@ -9,8 +9,11 @@
 
 use std::collections::VecDeque;
 
+use crate::math::simd;
+use crate::math::simd::Kernel;
 use crate::math::statespace::arima::Ahead;
 use crate::math::statespace::arima::Arima;
+use crate::math::statespace::gains::FEW;
 
 /// What is left of the way to the steady state when it is taken to be there.
 const STEADY: f64 = 1e-13;
@@ -147,19 +150,12 @@ impl<'a> Tracker<'a> {
     /// A row was seen and no level is unknown: `P' = shift(P − P₀ᵀP₀ ⁄ F) + RRᵀ`, for nothing is left
     /// unknown of the state of the row itself.
     fn predict_seen(&mut self) {
-        let r = self.of.arma.n_states();
-        let inverse = 1.0 / self.variance;
-        for i in 0..r {
-            let (above, below) = self.covariance.split_at_mut((i + 1) * r);
-            let row = &mut above[i * r..];
-            row[r - 1] = 0.0;
-            if let Some(next) = below.get(1..r) {
-                let drop = self.load[i + 1] * inverse;
-                let from = next.iter().zip(&self.load[1..]);
-                row.iter_mut().zip(from).for_each(|(to, (next, own))| *to = next - drop * own);
-            } else {
-                row.fill(0.0);
-            }
+        let seen = Seen { p: &mut self.covariance, load: &self.load, inverse: 1.0 / self.variance };
+        // Few states are done before the machine was asked what it can do.
+        if self.load.len() > FEW {
+            simd::widest(seen);
+        } else {
+            seen.run::<false>();
         }
         self.add_noise();
     }
@@ -258,6 +254,35 @@ impl<'a> Tracker<'a> {
         let known = |i: usize| arma.ma[i - 1] * arma.ma[i - 1];
         let excess = (1..r).map(|i| self.covariance[i * r + i] - known(i)).sum::<f64>();
         self.covariance[0] - 1.0 + excess < STEADY
+    }
+}
+
+/// `P' = shift(P − P₀ᵀP₀ ⁄ F)`; the same numbers on every machine.
+struct Seen<'t> {
+    p: &'t mut [f64],
+    load: &'t [f64],
+    inverse: f64,
+}
+
+impl Kernel for Seen<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let r = self.load.len();
+        for i in 0..r {
+            let (above, below) = self.p.split_at_mut((i + 1) * r);
+            let row = &mut above[i * r..];
+            row[r - 1] = 0.0;
+            if let Some(next) = below.get(1..r) {
+                let drop = self.load[i + 1] * self.inverse;
+                for ((to, next), own) in row.iter_mut().zip(next).zip(&self.load[1..]) {
+                    *to = next - drop * own;
+                }
+            } else {
+                row.fill(0.0);
+            }
+        }
     }
 }
 
