@@ -178,14 +178,23 @@ impl Placeholders {
             }
             selector => query.replace("$selector", selector),
         };
-        let rate_window_s = self.rate_window_s.to_string();
-        let selected = selected.replace("$rate_window_seconds", &rate_window_s);
+        let selected = parts(&selected, "$rate_window", self.rate_window_s);
         let selected = selected.replace("$rate_window", &format_duration(self.rate_window_s));
         let counted = selected.replace("$step_seconds", &self.step_s.to_string());
+        let counted = parts(&counted, "$step", self.step_s);
         let stepped = counted.replace("$step", &format_duration(self.step_s));
         // As it was written: a line may end in a comment, and spaces in a string are its own.
         stepped.replace("$by", &self.by).trim().to_string()
     }
+}
+
+/// Fills in what is named after a window: two fifths of it, three fifths, and what is usual in its past.
+fn parts(query: &str, window: &str, window_s: i64) -> String {
+    let fifths = |n: i64| format!("{}ms", window_s.saturating_mul(n * 200));
+    let past = format_duration(window_s.saturating_mul(5).max(3_600));
+    let shorter = query.replace(&format!("{window}_shorter"), &fifths(2));
+    let longer = shorter.replace(&format!("{window}_longer"), &fifths(3));
+    longer.replace(&format!("{window}_past"), &past)
 }
 
 fn features(

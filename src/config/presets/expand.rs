@@ -190,15 +190,12 @@ mod tests {
                 for part in text.split('$').skip(1) {
                     let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '_');
                     let open = &part[..end.unwrap_or(part.len())];
-                    let known = [
-                        "by",
-                        "rate_window",
-                        "rate_window_seconds",
-                        "selector",
-                        "step",
-                        "step_seconds",
-                    ];
-                    assert!(known.contains(&open), "{name}: ${open}");
+                    let windows = ["", "_longer", "_past", "_seconds", "_shorter"];
+                    let of = |name: &str| windows.map(|part| format!("{name}{part}"));
+                    let windows = [of("rate_window"), of("step")].concat();
+                    let known = ["by", "selector"];
+                    let is_known = known.contains(&open) || windows.iter().any(|w| w == open);
+                    assert!(is_known, "{name}: ${open}");
                 }
                 assert_eq!(
                     text.contains("histogram_"),
