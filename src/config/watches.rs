@@ -188,13 +188,15 @@ impl Placeholders {
     }
 }
 
-/// Fills in what is named after a window: two fifths of it, three fifths, and what is usual in its past.
+/// Fills in what is named after a window: `.3` is three tenths of it, `_past` where one looks for what is usual.
 fn parts(query: &str, window: &str, window_s: i64) -> String {
-    let fifths = |n: i64| format!("{}ms", window_s.saturating_mul(n * 200));
     let past = format_duration(window_s.saturating_mul(5).max(3_600));
-    let shorter = query.replace(&format!("{window}_shorter"), &fifths(2));
-    let longer = shorter.replace(&format!("{window}_longer"), &fifths(3));
-    longer.replace(&format!("{window}_past"), &past)
+    let query = query.replace(&format!("{window}_past"), &past);
+    let tenths = |query: String, n: i64| {
+        let part = format!("{}ms", window_s.saturating_mul(n * 100));
+        query.replace(&format!("{window}.{n}"), &part)
+    };
+    (1..10).fold(query, tenths)
 }
 
 fn features(

@@ -1,5 +1,7 @@
 //! The shipped queries, against real parsers and real servers.
 
+mod scrapes;
+
 use serde_json::Value;
 use serde_json::json;
 
@@ -105,78 +107,6 @@ fn a_port_is_checked_by_its_device() {
     });
     let file = lab.write("checks.yml", file.to_string());
     run(&debian("promtool", "prometheus"), ["test".into(), "rules".into(), file.into_os_string()]);
-}
-
-/// Targets that miss scrapes, four of which are in a window: one, three, and twenty-four as while Prometheus is away;
-/// one that is scraped half as often, and one that says that it stops.
-fn gappy() -> [String; 5] {
-    [
-        "0+60x60 _x1 3720+60x100".into(),
-        "0+60x60 _x3 3840+60x100".into(),
-        "0+60x60 _x24 5100+60x100".into(),
-        "0 _ ".repeat(80),
-        "0+60x60 stale _x9 0+60x100".into(),
-    ]
-}
-
-/// By number of scrape, whose rates are gaps: until their window is full again.
-const GAPS: [(usize, &[usize]); 12] = [
-    (35, &[]),
-    (60, &[]),
-    (61, &[]),
-    (62, &[1, 2, 4]),
-    (65, &[1, 2, 4]),
-    (66, &[1, 2, 4]),
-    (67, &[2, 4]),
-    (70, &[2, 4]),
-    (74, &[2]),
-    (86, &[2]),
-    (88, &[]),
-    (92, &[]),
-];
-
-#[test]
-fn a_rate_is_a_gap_where_its_window_is_not_full() {
-    let lab = Lab::new("presets_missed");
-    let ports = "ifHCInOctets{job='j',instance='#',ifName='1'}";
-    let targets = gappy();
-    let coredns = "coredns_build_info{job='j',instance='#'}";
-    let replicas =
-        missed("coredns_replicas", 30, coredns, "{job='j',instance='#'}", &targets, &GAPS);
-    let ports = missed("snmp_ports", 75, ports, "{instance='#',ifName='1'}", &targets, &GAPS);
-    // Of a service, one target that was scraped is enough.
-    let none = GAPS.map(|(n, _)| (n, &[][..]));
-    let service = missed("coredns", 30, coredns, "{job='j'}", &targets, &none);
-    let away =
-        missed("coredns", 30, coredns, "{job='j'}", &targets[2..3], &[(60, &[]), (67, &[0])]);
-    let tests = [replicas, ports, service, away];
-    let file = json!({"rule_files": [], "evaluation_interval": "15s", "tests": tests});
-    let file = lab.write("missed.yml", file.to_string());
-    run(&debian("promtool", "prometheus"), ["test".into(), "rules".into(), file.into_os_string()]);
-}
-
-/// A test of promtool: whose rates are gaps after so many scrapes. `#` in `series` and `entity` is the target's number.
-fn missed(
-    preset: &str,
-    scrape_s: usize,
-    series: &str,
-    entity: &str,
-    values: &[String],
-    gaps: &[(usize, &[usize])],
-) -> Value {
-    let of = |text: &str, i: usize| text.replace('\'', "\"").replace('#', &i.to_string());
-    let query = query(preset, "missed_scrapes");
-    let at = |(n, missed): &(usize, &[usize])| {
-        let samples = missed.iter().map(|&i| json!({"labels": of(entity, i), "value": 1}));
-        let samples: Vec<Value> = samples.collect();
-        json!({"expr": query, "eval_time": format!("{}s", n * scrape_s), "exp_samples": samples})
-    };
-    let servers = values.iter().enumerate().map(|(i, values)| input(&of(series, i), values));
-    json!({
-        "interval": format!("{scrape_s}s"),
-        "input_series": servers.collect::<Vec<_>>(),
-        "promql_expr_test": gaps.iter().map(at).collect::<Vec<_>>(),
-    })
 }
 
 #[test]
