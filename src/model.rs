@@ -2,34 +2,29 @@
 //!
 //! Owns: the order in which a model is made (score held-out rows, calibrate, fit) and its file format.
 //! Does not own: which rows are learnt from (`train`) or where the bytes are kept (`store`).
-//!
-//! The bytes are never executable: a length, a JSON header, then little-endian tensors.
 
 mod enough;
-
-use std::ops::Range;
-
-use serde::Deserialize;
-use serde::Serialize;
-use sha2::Digest;
-use sha2::Sha256;
+mod file;
+mod held_out;
 
 use crate::detect;
 use crate::detect::FitContext;
 use crate::detect::FitError;
-use crate::detect::Numbers;
 use crate::detect::Parts;
 use crate::detect::Raw;
-use crate::detect::RestoreError;
-use crate::detect::Tensor;
 use crate::preprocess;
-use crate::score::Calibration;
 use crate::score::Calibrator;
 use crate::score::Scale;
 use crate::series::Grid;
 use crate::series::Window;
 
+use file::FORMAT;
+use file::Head;
+use held_out::held_out;
+use held_out::in_pieces;
+
 pub use enough::min_history_s;
+pub use file::sha256;
 
 /// What a model is made from.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,43 +50,6 @@ pub struct Model {
     head: Head,
     fitted: Box<dyn detect::Model>,
 }
-
-/// Everything but the tensors. In memory, `meta` and `tensors` are empty: the fitted half has them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Head {
-    format: u32,
-    fingerprint: String,
-    features: Vec<String>,
-    detector: detect::Config,
-    preprocess: preprocess::Fitted,
-    step_s: i64,
-    calibration: Calibration,
-    scale: Scale,
-    n_rows: usize,
-    meta: serde_json::Value,
-    tensors: Vec<TensorHead>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TensorHead {
-    name: String,
-    shape: Vec<usize>,
-    /// Models of before this was said have no others.
-    #[serde(default = "f32_kind")]
-    kind: String,
-}
-
-fn f32_kind() -> String {
-    "f32".to_string()
-}
-
-/// The only format there is yet.
-const FORMAT: u32 = 1;
-
-/// No header is longer: what claims to be is not a model.
-const MAX_HEADER: usize = 16 << 20;
 
 /// One scored point.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -308,78 +266,6 @@ impl Model {
     pub fn parts(&self) -> Parts {
         self.fitted.parts()
     }
-
-    /// The file.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let parts = self.fitted.parts();
-        let tensors = parts.tensors.iter().map(|tensor| TensorHead {
-            name: tensor.name.clone(),
-            shape: tensor.shape.clone(),
-            kind: tensor.numbers.kind().to_string(),
-        });
-        let head = Head { meta: parts.meta, tensors: tensors.collect(), ..self.head.clone() };
-        // A header is strings and finite numbers, which JSON can always hold.
-        let header = serde_json::to_vec(&head).unwrap_or_default();
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-        bytes.extend_from_slice(&header);
-        for tensor in &parts.tensors {
-            tensor.numbers.write(&mut bytes);
-        }
-        bytes
-    }
-
-    /// The model of bytes that were kept under this SHA-256.
-    ///
-    /// # Errors
-    /// The bytes are others, or those of [`Model::from_bytes`].
-    pub fn from_stored(bytes: &[u8], stored: &str) -> Result<Model, RestoreError> {
-        match sha256(bytes) == stored {
-            true => Model::from_bytes(bytes),
-            false => Err(RestoreError("its bytes are not those that were stored".into())),
-        }
-    }
-
-    /// The model that [`Model::to_bytes`] wrote.
-    ///
-    /// # Errors
-    /// The bytes are no model of this program, or are damaged; never a panic or a large allocation.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Model, RestoreError> {
-        let fail = |what: &str| RestoreError(format!("not a portent model: {what}"));
-        let (length, rest) =
-            bytes.split_first_chunk::<8>().ok_or_else(|| fail("shorter than its length field"))?;
-        let length = u64::from_le_bytes(*length) as usize;
-        if length > MAX_HEADER || length > rest.len() {
-            return Err(fail("the header is longer than the file"));
-        }
-        let (header, mut numbers) = rest.split_at(length);
-        let mut head: Head = serde_json::from_slice(header).map_err(|e| fail(&e.to_string()))?;
-        if head.format != FORMAT {
-            return Err(fail(&format!("format {}, wanted {FORMAT}", head.format)));
-        }
-        let mut tensors = Vec::new();
-        for tensor in head.tensors.drain(..) {
-            tensors.push(
-                read_tensor(tensor, &mut numbers).ok_or_else(|| fail("a tensor is cut short"))?,
-            );
-        }
-        if !numbers.is_empty() {
-            return Err(fail("bytes after the last tensor"));
-        }
-        // The fitted half can say it again: a kilobyte in each of thousands of models.
-        let fitted = head.detector.restore(Parts { meta: head.meta.take(), tensors })?;
-        Ok(Model { head, fitted })
-    }
-}
-
-/// The name of a file's bytes: their SHA-256 in hex.
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn read_tensor(head: TensorHead, numbers: &mut &[u8]) -> Option<Tensor> {
-    let n_values = head.shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size))?;
-    let numbers = Numbers::read(&head.kind, n_values, numbers)?;
-    Some(Tensor { name: head.name, shape: head.shape, numbers })
 }
 
 /// Whether a row has a sample of what is judged, the first columns.
@@ -399,144 +285,9 @@ fn since(grid: Grid, from_s: i64) -> usize {
     (0..grid.len).find(|&i| grid.time(i) >= from_s).unwrap_or(grid.len)
 }
 
-/// Rows up to which a network is cheap enough to be fitted once per fold.
-const FEW_ROWS: usize = 4_000;
-
-/// Raw scores of rows by fits that never saw them.
-///
-/// Few rows are all needed: each third is scored by a network fitted on the other two, with the third
-/// as a gap. Where there are many, and for single detectors, whose fit is the past, the later part is
-/// scored in stretches by fits of what came before.
-fn held_out(
-    detector: &detect::Config,
-    rows: &Window,
-    context: &FitContext<'_>,
-) -> Result<Vec<f64>, FitError> {
-    let n = rows.grid.len;
-    let mut scores = Vec::new();
-    // The fit of the rows before is a place to start from that has not seen these either, which the
-    // champion has; where a fit is of the rows around them, there is none.
-    let mut before = None;
-    for (from, to) in stretches(detector, n) {
-        let few = detector.joint() && n <= FEW_ROWS;
-        let known = if few { without(rows, from, to) } else { rows.slice(0, from) };
-        let blind = FitContext { previous: before.as_ref(), ..*context };
-        let fitted = match detector.fit(&known, &blind) {
-            Ok(fitted) => fitted,
-            // A season needs to be seen twice: until then there is nobody to score the stretch.
-            Err(FitError::TooFewRows { .. }) => continue,
-            Err(error) => return Err(error),
-        };
-        let scored = in_pieces(fitted.as_ref(), rows, from..to, context.keep_going);
-        scores.extend(scored.ok_or(FitError::Stopped)?.iter().map(|raw| raw.value));
-        before = (!detector.joint()).then(|| fitted.parts());
-    }
-    Ok(scores)
-}
-
-/// The stretches of `n` rows that are held out one after the other.
-fn stretches(detector: &detect::Config, n: usize) -> impl Iterator<Item = (usize, usize)> {
-    // Twice as long before the next fit changes no threshold beyond noise, and nearly halves a training.
-    let dear = matches!(detector, detect::Config::RandomForest(_) | detect::Config::Sarimax(_));
-    let (first, n_stretches) = match detector.joint() {
-        true if n <= FEW_ROWS => (0, 3),
-        true => (n * 7 / 10, 1),
-        false => (n / 2, if dear { 4 } else { 8 }),
-    };
-    let cut = move |k: usize| first + (n - first) * k / n_stretches;
-    (0..n_stretches).map(move |k| (cut(k), cut(k + 1)))
-}
-
-/// Rows that even a network scores in about 50 ms.
-const PIECE_ROWS: usize = 256;
-
-/// Raw scores of some of the rows, `None` if it was to end; with a pass of scoring let in between: two weeks at 30 s are 40,000.
-fn in_pieces(
-    fitted: &dyn detect::Model,
-    rows: &Window,
-    which: Range<usize>,
-    keep_going: &dyn Fn() -> bool,
-) -> Option<Vec<Raw>> {
-    let mut scores = Vec::with_capacity(which.len());
-    for from in which.clone().step_by(PIECE_ROWS) {
-        if !keep_going() {
-            return None;
-        }
-        let to = which.end.min(from + PIECE_ROWS);
-        let seen = rows.slice(from.saturating_sub(fitted.lookback()), to);
-        scores.extend(fitted.score(&seen, seen.grid.len - (to - from)));
-    }
-    Some(scores)
-}
-
-/// The rows with `from..to` as a gap.
-fn without(rows: &Window, from: usize, to: usize) -> Window {
-    let mut rows = rows.clone();
-    (from..to).for_each(|i| rows.row_mut(i).fill(f64::NAN));
-    rows
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::Raw;
-
-    /// The sum of a row and the five before it.
-    struct Sum;
-
-    impl detect::Model for Sum {
-        fn lookback(&self) -> usize {
-            5
-        }
-
-        fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
-            let sum = |i: usize| (i.saturating_sub(5)..=i).map(|i| window.row(i)[0]).sum();
-            let value = |i: usize| if i < 5 { f64::NAN } else { sum(i) };
-            (first..window.grid.len).map(|i| Raw { value: value(i), forecast: None }).collect()
-        }
-
-        fn parts(&self) -> Parts {
-            Parts::default()
-        }
-    }
-
-    fn rows(n: usize) -> Window {
-        let value = |i: usize| (i as f64 * 0.3).sin() + (i * i % 17) as f64 / 17.0;
-        let value = |i: usize| if i.is_multiple_of(97) { f64::NAN } else { value(i) };
-        Window::single(Grid { start_s: 0, step_s: 60, len: n }, (0..n).map(value).collect())
-    }
-
-    fn pieces_are_the_whole(fitted: &dyn detect::Model, rows: &Window) {
-        let n = rows.grid.len;
-        for which in [0..n, 3..n, n / 2..n, 10..10] {
-            let seen = rows.slice(0, which.end);
-            let whole = fitted.score(&seen, which.start);
-            let pieces = in_pieces(fitted, rows, which.clone(), &|| true).unwrap();
-            assert_eq!(pieces.len(), whole.len());
-            for (i, (piece, whole)) in pieces.iter().zip(&whole).enumerate() {
-                let (piece, whole) = (piece.value, whole.value);
-                assert!(
-                    piece.to_bits() == whole.to_bits() || piece.is_nan() && whole.is_nan(),
-                    "{i}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn scores_in_pieces_are_those_of_the_whole() {
-        pieces_are_the_whole(&Sum, &rows(4 * PIECE_ROWS + 7));
-        let context = FitContext::new(0, &|| true);
-        for name in detect::Config::NAMES {
-            let mut detector = detect::Config::named(name).unwrap();
-            detector.set_window(8);
-            // Two days of minutes; a season needs to be seen twice.
-            let mut long = rows(2 * 1440 + 60);
-            let fitted = detector.fit(&long, &context).unwrap();
-            long = long.slice(0, 2 * PIECE_ROWS + 9);
-            pieces_are_the_whole(fitted.as_ref(), &long);
-        }
-    }
 
     /// Five-minute traffic of a week, with bursts and gaps.
     fn traffic() -> Window {
@@ -584,14 +335,5 @@ mod tests {
                 assert_eq!(bits(&newest[0]), bits(point), "{:?}", recipe.preprocess.steps);
             }
         }
-    }
-
-    #[test]
-    fn scoring_ends_when_it_is_told_to() {
-        let left = std::sync::atomic::AtomicI64::new(2);
-        let keep_going = || left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) > 0;
-        let rows = rows(10 * PIECE_ROWS);
-        let stopped = in_pieces(&Sum, &rows, 0..rows.grid.len, &keep_going);
-        assert_eq!(stopped, None);
     }
 }

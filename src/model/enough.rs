@@ -1,8 +1,8 @@
 //! How much history makes a model that knows its threshold.
 
-use super::FEW_ROWS;
 use super::block_s;
-use super::stretches;
+use super::held_out::FEW_ROWS;
+use super::held_out::stretches;
 use crate::detect;
 use crate::score;
 use crate::series::Grid;
