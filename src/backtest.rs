@@ -10,6 +10,7 @@ use crate::detect;
 use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::math::calendar::Calendar;
+use crate::math::calendar::DAY_S;
 use crate::model::Band;
 use crate::model::Model;
 use crate::model::Recipe;
@@ -76,8 +77,6 @@ pub struct Row {
     /// Points in a row above 1.
     pub streak: u32,
 }
-
-const DAY_S: i64 = 86_400;
 
 /// Models are made again daily so many times, then each time when as large a part of the replay is new.
 const DAILY: usize = 14;

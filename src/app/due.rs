@@ -229,9 +229,9 @@ impl Due {
 mod tests {
     use super::*;
     use crate::config;
+    use crate::math::calendar::DAY_S;
 
     const HOUR_S: i64 = 3_600;
-    const DAY_S: i64 = 86_400;
 
     /// Trained daily on two weeks, from an hour on.
     fn due(all_s: i64) -> Due {

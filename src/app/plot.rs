@@ -9,6 +9,7 @@ use super::offline::check_settings;
 use super::offline::write_whole;
 use crate::backtest;
 use crate::detect;
+use crate::math::calendar::DAY_S;
 use crate::math::decompose;
 use crate::math::duration::format_duration;
 use crate::model;
@@ -173,8 +174,6 @@ pub(super) fn banded(band: model::Band) -> Option<plot::Band> {
     let known = [expected, lower, upper].iter().all(|value| value.is_finite());
     known.then_some(plot::Band { expected, lower, upper })
 }
-
-const DAY_S: i64 = 86_400;
 
 /// Rows times rows of a season beyond which a decomposition takes minutes.
 const MOST_WORK: usize = 200_000_000;

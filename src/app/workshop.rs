@@ -20,6 +20,7 @@ use super::plot::banded;
 use super::plot::file_name;
 use crate::detect;
 use crate::detect::FitContext;
+use crate::math::calendar::DAY_S;
 use crate::math::stats;
 use crate::model::Model;
 use crate::model::Point;
@@ -285,7 +286,6 @@ fn table(rows: &[(&Entry, Vec<Took>)], n_files: usize) -> String {
 
 /// Seconds of a simulated day; a fault is then a matter of one or two hours.
 const SIMULATED_DAY_S: i64 = 1_200;
-const DAY_S: i64 = 86_400;
 const STEP_S: i64 = 300;
 const N_PORTS: usize = 5;
 

@@ -13,6 +13,7 @@ use super::steps;
 use super::steps::Steps;
 use crate::detect;
 use crate::math::calendar::Calendar;
+use crate::math::calendar::DAY_S;
 use crate::math::duration::format_duration;
 use crate::model;
 use crate::preprocess;
@@ -20,8 +21,6 @@ use crate::watch::Checks;
 use crate::watch::Feature;
 use crate::watch::Training;
 use crate::watch::Watch;
-
-const DAY_S: i64 = 86_400;
 
 /// The value of the entry, else of its preset.
 macro_rules! pick {

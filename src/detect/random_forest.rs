@@ -21,8 +21,8 @@ use crate::detect::Tensors;
 use crate::detect::averaged;
 use crate::detect::averaged::averaged;
 use crate::detect::seasonal_median::profile;
-use crate::detect::seasonal_median::profile::DAY_S;
 use crate::math::calendar::Calendar;
+use crate::math::calendar::DAY_S;
 use crate::series::Window;
 
 mod bins;

@@ -35,6 +35,7 @@ use crate::detect::sarimax::others::Others;
 use crate::detect::sarimax::regressors::Regressors;
 use crate::detect::sarimax::regressors::moments;
 use crate::detect::seasonal_median::profile;
+use crate::math::calendar::DAY_S;
 use crate::math::statespace::Columns;
 use crate::math::statespace::Order;
 use crate::math::statespace::Start;
@@ -46,7 +47,6 @@ mod learn;
 mod others;
 mod regressors;
 
-const DAY_S: i64 = 86_400;
 /// Rows further from the median, in robust standard deviations, are left out from the beginning.
 const FURTHEST: f64 = 1e6;
 /// Values further from zero are taken for damage.

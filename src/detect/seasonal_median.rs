@@ -15,10 +15,10 @@ use crate::detect::Parts;
 use crate::detect::RestoreError;
 use crate::detect::averaged;
 use crate::detect::averaged::averaged;
-use crate::detect::seasonal_median::profile::DAY_S;
 use crate::detect::seasonal_median::profile::Profile;
 use crate::detect::seasonal_median::profile::Slots;
 use crate::math::calendar::Calendar;
+use crate::math::calendar::DAY_S;
 use crate::math::stats;
 use crate::series::Window;
 

@@ -11,7 +11,8 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde::Serialize;
 
-const DAY_S: i64 = 86_400;
+/// A day, unless a clock is set, in seconds.
+pub const DAY_S: i64 = 86_400;
 
 /// 1970-01-01 was a Thursday: from that midnight back to Monday's.
 const MONDAY_S: i64 = 3 * DAY_S;

@@ -4,10 +4,9 @@ use super::block_s;
 use super::held_out::FEW_ROWS;
 use super::held_out::stretches;
 use crate::detect;
+use crate::math::calendar::DAY_S;
 use crate::score;
 use crate::series::Grid;
-
-const DAY_S: i64 = 86_400;
 
 /// Held-out blocks without which there is no threshold.
 const MIN_BLOCKS: usize = 7;

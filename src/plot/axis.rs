@@ -8,6 +8,8 @@ use jiff::civil::Date;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::math::calendar::DAY_S;
+
 /// A place on an axis that has a name.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tick<T> {
@@ -73,7 +75,6 @@ fn minus(text: String) -> String {
 }
 
 const HOUR_S: i64 = 3_600;
-const DAY_S: i64 = 86_400;
 /// Steps that a clock has.
 const CLOCK_S: [i64; 12] =
     [1, 10, 60, 300, 900, 1_800, HOUR_S, 2 * HOUR_S, 3 * HOUR_S, 6 * HOUR_S, 12 * HOUR_S, DAY_S];

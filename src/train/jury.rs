@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 
 use super::Members;
 use super::Told;
+use crate::math::calendar::DAY_S;
 use crate::model::Model;
 use crate::score::Streak;
 use crate::score::combine;
 use crate::series::Window;
 use crate::store::ModelKey;
 use crate::watch::Watch;
-
-const DAY_S: i64 = 86_400;
 
 /// Models that judge together.
 pub(super) struct Jury<'a> {

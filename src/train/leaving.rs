@@ -74,9 +74,8 @@ impl Leaving {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::math::calendar::DAY_S;
     use crate::store::ModelKey;
-
-    const DAY_S: i64 = 86_400;
 
     fn port(name: &str) -> Entity {
         Entity::new([("port", name)])

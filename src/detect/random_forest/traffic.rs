@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::detect::seasonal_median::profile;
-use crate::detect::seasonal_median::profile::DAY_S;
 use crate::math::calendar::Calendar;
+use crate::math::calendar::DAY_S;
 use crate::math::stats;
 use crate::series::Window;
 

@@ -6,9 +6,9 @@
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::detect::seasonal_median::profile::DAY_S;
 use crate::detect::seasonal_median::profile::Slots;
 use crate::math::calendar::Calendar;
+use crate::math::calendar::DAY_S;
 use crate::series::Grid;
 
 /// Weeks since 1970 begin on a Thursday.

@@ -7,8 +7,8 @@ use crate::detect::residuals::clock::Clock;
 use crate::detect::residuals::relative;
 use crate::detect::seasonal_median::filled;
 use crate::detect::seasonal_median::profile;
-use crate::detect::seasonal_median::profile::DAY_S;
 use crate::detect::seasonal_median::profile::Slots;
+use crate::math::calendar::DAY_S;
 use crate::math::stats;
 use crate::series::Grid;
 

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::math::calendar::Calendar;
+use crate::math::calendar::DAY_S;
 use crate::series::Grid;
 
-const DAY_S: i64 = 86_400;
 const WEEK_S: i64 = 7 * DAY_S;
 
 /// Which regressors there are, in this order: one, harmonics of the day, harmonics of the week, weekend,

@@ -16,11 +16,10 @@ use crate::detect::RestoreError;
 use crate::detect::Tensor;
 use crate::detect::Tensors;
 use crate::math::calendar::Calendar;
+use crate::math::calendar::DAY_S;
 use crate::math::stats;
 use crate::series::Window;
 
-/// Seconds in a day.
-pub(in crate::detect) const DAY_S: i64 = 86_400;
 /// Smallest scale, in preprocessed units: smaller effects are noise.
 const MIN_SCALE: f64 = 0.05;
 /// Scales and centres stay well inside what a stored number can hold.
