@@ -20,7 +20,7 @@ pub(super) const WHOLE_STEADY: f64 = 1e-13;
 
 /// Variance and gains of the row that comes next.
 #[derive(Debug, Clone)]
-pub struct Gains<T> {
+pub(super) struct Gains<T> {
     /// First row of the covariance, and a zero.
     row: Vec<T>,
     covariance: Covariance<T>,
@@ -38,7 +38,7 @@ enum Covariance<T> {
 impl<T: Real> Gains<T> {
     /// Before anything was seen; `gaps`: whether rows may be missing.
     #[inline(always)]
-    pub fn new(arma: &Arma<T>, gaps: bool) -> Gains<T> {
+    pub(super) fn new(arma: &Arma<T>, gaps: bool) -> Gains<T> {
         let mut row = stationary::first_row(arma);
         let covariance = if gaps || arma.n_states() <= FEW {
             Covariance::Whole {
@@ -58,25 +58,25 @@ impl<T: Real> Gains<T> {
 
     /// Variance of the coming row's forecast error, in units of the innovations' variance.
     #[inline(always)]
-    pub fn variance(&self) -> T {
+    pub(super) fn variance(&self) -> T {
         self.row[0]
     }
 
     /// The coming row's gain on state `i + 1` is this times its error; the last is zero.
     #[inline(always)]
-    pub fn loads(&self) -> &[T] {
+    pub(super) fn loads(&self) -> &[T] {
         &self.row[1..]
     }
 
     /// Whether seen rows change nothing any more: the variance is 1, the gains are θ.
     #[inline(always)]
-    pub fn steady(&self) -> bool {
+    pub(super) fn steady(&self) -> bool {
         self.steady
     }
 
     /// The row was `seen`, or is missing (which a filter for rows without gaps must not be told).
     #[inline(always)]
-    pub fn step<const FMA: bool>(&mut self, arma: &Arma<T>, seen: bool) {
+    pub(super) fn step<const FMA: bool>(&mut self, arma: &Arma<T>, seen: bool) {
         if self.steady && seen {
             return;
         }

@@ -36,6 +36,5 @@ pub use fit::Start;
 pub use fit::differenced;
 pub use fit::fit;
 pub use fit::log_likelihood;
-pub use gains::Gains;
 pub use regression::Columns;
 pub use tracker::Tracker;
