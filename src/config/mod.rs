@@ -5,6 +5,7 @@
 
 mod calendar;
 mod load;
+mod placeholders;
 mod places;
 mod presets;
 mod problems;

@@ -96,6 +96,20 @@ pub(super) struct ChecksSection {
     pub(super) missed_scrapes: Option<String>,
 }
 
+impl ChecksSection {
+    /// Those that are given, by name.
+    pub(super) fn queries(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let ChecksSection { up, limit, restarted, missed_scrapes } = self;
+        let all = [
+            ("up", up),
+            ("limit", limit),
+            ("restarted", restarted),
+            ("missed_scrapes", missed_scrapes),
+        ];
+        all.into_iter().filter_map(|(name, query)| Some((name, query.as_ref()?)))
+    }
+}
+
 /// A query, or a query with the scale of its values.
 #[derive(Debug, Clone)]
 pub(super) struct Query {

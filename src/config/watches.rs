@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::calendar;
 use super::load::Found;
+use super::placeholders::Placeholders;
 use super::presets::Preset;
+use super::raw::ChecksSection;
 use super::raw::Detectors;
 use super::raw::Query;
 use super::raw::Seconds;
@@ -108,8 +110,8 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
     let point_s = bucket_s.unwrap_or(step_s).max(1);
     let window = pick!(section, base, window).unwrap_or(32);
     let entity = pick!(section, base, entity).unwrap_or_default();
-    let checks = pick!(section, base, checks).unwrap_or_default();
-    let filled = |query: Option<String>| query.map(|q| fill.fill(&q));
+    let checks = checks(section, base, &fill);
+    fill.problems(section, at, found);
     let every_s = seconds(pick!(section, base, score.every));
     let history_s = seconds(pick!(section, base, train.history))
         .unwrap_or(if bucket_s.is_some() { 56 } else { 14 } * DAY_S);
@@ -124,12 +126,7 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
         name: section.name.clone().unwrap_or_default(),
         features: features(section, base, &fill, &preprocess),
         entity,
-        checks: Checks {
-            up: filled(checks.up),
-            limit: filled(checks.limit),
-            restarted: filled(checks.restarted),
-            missed_scrapes: filled(checks.missed_scrapes),
-        },
+        checks,
         step_s,
         lag_s: seconds(pick!(section, base, lag)).unwrap_or(step_s.min(30)),
         bucket_s,
@@ -148,54 +145,19 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
     }
 }
 
-struct Placeholders {
-    rate_window_s: i64,
-    step_s: i64,
-    by: String,
-    selector: String,
-}
-
-impl Placeholders {
-    fn of(section: &WatchSection, base: &WatchSection) -> Placeholders {
-        let step_s = pick!(section, base, step).map_or(30, |step| step.0);
-        // A changed step makes the preset's rate window wrong: then four scrapes, if a step is one.
-        let own_step = section.step.is_some() && section.rate_window.is_none();
-        let rate_window = if own_step { None } else { pick!(section, base, rate_window) };
-        Placeholders {
-            rate_window_s: rate_window.map_or((4 * step_s).max(4), |window| window.0),
-            step_s,
-            by: pick!(section, base, entity).unwrap_or_default().join(", "),
-            selector: pick!(section, base, selector).unwrap_or_default(),
-        }
-    }
-
-    fn fill(&self, query: &str) -> String {
-        // A selector may be empty; `{,x="y"}` and `{x="y",}` are not both PromQL, so commas go with it.
-        let selected = match self.selector.as_str() {
-            "" => {
-                query.replace("$selector,", "").replace(",$selector", "").replace("$selector", "")
-            }
-            selector => query.replace("$selector", selector),
-        };
-        let selected = parts(&selected, "$rate_window", self.rate_window_s);
-        let selected = selected.replace("$rate_window", &format_duration(self.rate_window_s));
-        let counted = selected.replace("$step_seconds", &self.step_s.to_string());
-        let counted = parts(&counted, "$step", self.step_s);
-        let stepped = counted.replace("$step", &format_duration(self.step_s));
-        // As it was written: a line may end in a comment, and spaces in a string are its own.
-        stepped.replace("$by", &self.by).trim().to_string()
-    }
-}
-
-/// Fills in what is named after a window: `.3` is three tenths of it, `_past` where one looks for what is usual.
-fn parts(query: &str, window: &str, window_s: i64) -> String {
-    let past = format_duration(window_s.saturating_mul(5).max(3_600));
-    let query = query.replace(&format!("{window}_past"), &past);
-    let tenths = |query: String, n: i64| {
-        let part = format!("{}ms", window_s.saturating_mul(n * 100));
-        query.replace(&format!("{window}.{n}"), &part)
+/// An entry's own, over its preset's: each by itself, and an empty one is none.
+fn checks(section: &WatchSection, base: &WatchSection, fill: &Placeholders) -> Checks {
+    let (own, base) = (section.checks.as_ref(), base.checks.as_ref());
+    let query = |of: fn(&ChecksSection) -> &Option<String>| {
+        let said = own.and_then(|own| of(own).as_ref()).or(base.and_then(|base| of(base).as_ref()));
+        said.map(|query| fill.fill(query)).filter(|query| !query.is_empty())
     };
-    (1..10).fold(query, tenths)
+    Checks {
+        up: query(|checks| &checks.up),
+        limit: query(|checks| &checks.limit),
+        restarted: query(|checks| &checks.restarted),
+        missed_scrapes: query(|checks| &checks.missed_scrapes),
+    }
 }
 
 fn features(

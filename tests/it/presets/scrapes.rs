@@ -58,10 +58,24 @@ fn a_rate_is_a_gap_where_its_window_is_not_full() {
     let service = missed("coredns", 30, coredns, "{job='j'}", &targets, &none);
     let away =
         missed("coredns", 30, coredns, "{job='j'}", &targets[2..3], &[(60, &[]), (67, &[0])]);
-    let tests = [replicas, ports, service, away];
+    let tests = [replicas, ports, service, away, restarted()];
     let file = json!({"rule_files": [], "evaluation_interval": "15s", "tests": tests});
     let file = lab.write("missed.yml", file.to_string());
     run(&debian("promtool", "prometheus"), ["test".into(), "rules".into(), file.into_os_string()]);
+}
+
+/// A CoreDNS that nobody asks for an address over UDP any more, since it was started again, is scraped all the same.
+fn restarted() -> Value {
+    let query = query("coredns", "missed_scrapes");
+    let whole =
+        |n: usize| json!({"expr": query, "eval_time": format!("{}s", n * 30), "exp_samples": []});
+    let asked = r#"coredns_dns_requests_total{job="j",instance="0",type="A",proto="udp"}"#;
+    let servers = [
+        input(r#"coredns_build_info{job="j",instance="0"}"#, "1x200"),
+        input(asked, "0+60x60 stale _x60 0+60x60"),
+    ];
+    let times: Vec<Value> = [30, 62, 66, 90, 122, 126].into_iter().map(whole).collect();
+    json!({"interval": "30s", "input_series": servers, "promql_expr_test": times})
 }
 
 /// A test of promtool: whose rates are gaps after so many scrapes. `#` in `series` and `entity` is the target's number.
@@ -121,7 +135,7 @@ fn an_outage_of_prometheus_is_no_lack_of_traffic() {
         at_s += 1_500.0 + length_s;
     }
     let mut history = "# TYPE coredns_dns_requests counter\n".to_string();
-    let scrapes_s = [5.0, 10.0, 15.0, 30.0];
+    let scrapes_s = [5.0, 10.0, 15.0, 30.0, 60.0];
     for scrape_s in scrapes_s {
         replicas(&mut history, &format!("every-{scrape_s}-s"), scrape_s, from_s, &outages);
     }
