@@ -5,8 +5,8 @@ use super::raw::WatchSection;
 use crate::math::duration::format_duration;
 
 /// What a query may leave open.
-const NAMES: &str = "$by, $selector, $step, $step_seconds, $step_past, $rate_window, \
-    $rate_window_seconds, $rate_window_past, and $step.3 or $rate_window.3 for three tenths";
+const NAMES: &str = "$by, $selector, $step or $rate_window, either with _seconds (the number), \
+    _open (less a millisecond), _past (five, at least an hour) or .3 (three tenths)";
 
 /// The settings that fill in what queries leave open.
 pub(super) struct Placeholders {
@@ -67,6 +67,10 @@ impl Placeholders {
             }
             ("step_seconds" | "rate_window_seconds", None) => Some(window_s.to_string()),
             ("step_past" | "rate_window_past", None) => Some(format_duration(past_s)),
+            // Before Prometheus 3, a sample at its beginning is in a window too.
+            ("step_open" | "rate_window_open", None) => {
+                Some(format!("{}ms", window_s.saturating_mul(1_000) - 1))
+            }
             _ => None,
         }
     }
@@ -130,7 +134,7 @@ mod tests {
             "sum by (job, pod) (x{a=\"b\"}[2m])"
         );
         assert_eq!(filled("x[$rate_window.3] offset $step.5"), "x[36000ms] offset 15000ms");
-        assert_eq!(filled("x[$step_past:$step] * $step_seconds"), "x[1h:30s] * 30");
+        assert_eq!(filled("x[$step_past:$step_open] * $step_seconds"), "x[1h:29999ms] * 30");
         let theirs = "label_replace(x, \"a\", \"$1-$name\", \"b\", \"^(.*)$\")";
         assert_eq!(filled(theirs), theirs);
         assert_eq!(

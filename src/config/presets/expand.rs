@@ -190,7 +190,7 @@ mod tests {
                 for part in text.split('$').skip(1) {
                     let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '_');
                     let open = &part[..end.unwrap_or(part.len())];
-                    let windows = ["", "_past", "_seconds"];
+                    let windows = ["", "_open", "_past", "_seconds"];
                     let of = |name: &str| windows.map(|part| format!("{name}{part}"));
                     let windows = [of("rate_window"), of("step")].concat();
                     let known = ["by", "selector"];
