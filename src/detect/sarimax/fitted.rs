@@ -30,7 +30,6 @@ use crate::detect::sarimax::regressors::moments;
 use crate::math::calendar::Calendar;
 use crate::math::statespace::Ahead;
 use crate::math::statespace::Arima;
-use crate::math::statespace::Arma;
 use crate::math::statespace::Order;
 use crate::math::statespace::Tracker;
 use crate::math::stats;
@@ -166,7 +165,7 @@ impl Fitted {
         {
             return Err(fail("scales must be above zero"));
         }
-        if !Arma::new(&meta.order, &parameters).is_stationary() {
+        if !meta.order.is_stationary(&parameters) {
             return Err(fail("the parameters are not stationary"));
         }
         let ready = OnceLock::new();

@@ -1,5 +1,7 @@
 //! What the detector has to keep.
 
+mod quiet;
+
 use super::*;
 use crate::detect;
 use crate::math::calendar::Calendar;

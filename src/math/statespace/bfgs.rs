@@ -157,8 +157,11 @@ impl Inverse {
     fn direction(&self, point: &[f64], slope: &[f64]) -> Vec<f64> {
         let n = self.n;
         let mut h = self.h.clone();
+        // Rounding may move a number again that was held: each is held once.
+        let mut held = vec![false; n];
         loop {
-            let direction: Vec<f64> = h.chunks_exact(n).map(|row| -dot(row, slope)).collect();
+            let down = |(row, held): (&[f64], &bool)| if *held { 0.0 } else { -dot(row, slope) };
+            let direction: Vec<f64> = h.chunks_exact(n).zip(&held).map(down).collect();
             let through =
                 |k: &usize| point[*k].abs() >= FURTHEST && point[*k] * direction[*k] > 0.0;
             let Some(k) = (0..n).find(through) else {
@@ -169,7 +172,7 @@ impl Inverse {
             for (row, factor) in h.chunks_exact_mut(n).zip(&own) {
                 row.iter_mut().zip(&own).for_each(|(to, x)| *to -= factor * x / own[k]);
             }
-            h[k * n..][..n].fill(0.0);
+            held[k] = true;
         }
     }
 

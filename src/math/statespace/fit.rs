@@ -238,7 +238,7 @@ impl<'a> Search<'a> {
     }
 
     fn fit(self, best: &Lowest) -> Fit {
-        let parameters = self.order.constrained(&best.point, squash);
+        let parameters = stationary(self.order, &best.point);
         let arma = Arma::new(self.order, &parameters);
         let (errors, n) = (self.left.errors(&arma, &[]), self.left.n());
         Fit {
@@ -249,6 +249,21 @@ impl<'a> Search<'a> {
             n,
         }
     }
+}
+
+/// The parameters at a point, drawn away from the unit circle as far as it takes for them to be known again as
+/// stationary, in spite of rounding.
+fn stationary(order: &Order, point: &[f64]) -> Vec<f64> {
+    let within = |furthest: f64| {
+        let point: Vec<f64> = point.iter().map(|x| x.clamp(-furthest, furthest)).collect();
+        order.constrained(&point, squash)
+    };
+    let known = |parameters: &Vec<f64>| order.is_stationary(parameters);
+    [f64::MAX, 7.0, 6.0, 5.0, 4.0]
+        .into_iter()
+        .map(within)
+        .find(known)
+        .unwrap_or_else(|| within(3.0))
 }
 
 #[cfg(test)]
