@@ -82,7 +82,7 @@ pub fn workshop(folder: Option<&Path>, output: &Path, format: Format) -> Result<
         Some(folder) => files(folder)?,
         None => simulated(&output.join("simulated"))?,
     };
-    let ports = files.iter().map(|file| port(file)).collect::<Result<Vec<Window>, Error>>()?;
+    let (files, ports) = ports(files)?;
     let known = |entry: &&Entry| detect::Config::named(entry.name).is_some();
     let mut rows = Vec::new();
     for entry in ENTRIES.iter().filter(known) {
@@ -129,6 +129,27 @@ fn of_the_workshop(path: &Path) -> bool {
     let read = file.and_then(|file| BufReader::new(file).read_line(&mut head));
     let has = |name| head.trim().split(',').any(|column| column.trim().trim_matches('"') == name);
     read.is_ok() && has("ts") && has(COLUMN)
+}
+
+/// The files that have rows of the workshop's months, and these; what is wrong with the others is said.
+fn ports(files: Vec<PathBuf>) -> Result<(Vec<PathBuf>, Vec<Window>), Error> {
+    let (mut usable, mut ports, mut last) = (Vec::new(), Vec::new(), None);
+    for file in files {
+        match port(&file) {
+            Ok(rows) => {
+                usable.push(file);
+                ports.push(rows);
+            }
+            Err(error) => {
+                eprintln!("left out: {error}");
+                last = Some(error);
+            }
+        }
+    }
+    match last {
+        Some(error) if ports.is_empty() => Err(error),
+        _ => Ok((usable, ports)),
+    }
 }
 
 /// A file's rows of the workshop's months.

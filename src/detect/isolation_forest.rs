@@ -19,6 +19,7 @@ use crate::detect::residuals;
 use crate::detect::residuals::Features;
 use crate::detect::residuals::Residuals;
 use crate::detect::residuals::clock::Clock;
+use crate::detect::seasonal_median::profile;
 use crate::series::Window;
 
 mod forest;
@@ -46,7 +47,8 @@ impl Config {
     /// What is wrong with the settings, if anything is.
     pub(in crate::detect) fn problem(&self) -> Option<String> {
         let wrong = !(1..=200).contains(&self.trees);
-        wrong.then(|| format!("trees: {}, wanted 1 to 200", self.trees))
+        let trees = wrong.then(|| format!("trees: {}, wanted 1 to 200", self.trees));
+        trees.or_else(|| profile::problem(self.season_s))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::detect::residuals;
 use crate::detect::residuals::Features;
 use crate::detect::residuals::Residuals;
 use crate::detect::residuals::clock::Clock;
+use crate::detect::seasonal_median::profile;
 use crate::math::random::Random;
 use crate::series::Window;
 
@@ -54,7 +55,8 @@ impl Config {
             return Some(format!("nu: {}, wanted above 0, up to 1", self.nu));
         }
         let wrong = !(residuals::MIN_ROWS..=20_000).contains(&self.rows);
-        wrong.then(|| format!("rows: {}, wanted 8 to 20000", self.rows))
+        let rows = wrong.then(|| format!("rows: {}, wanted 8 to 20000", self.rows));
+        rows.or_else(|| profile::problem(self.season_s))
     }
 }
 

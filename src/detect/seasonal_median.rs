@@ -50,7 +50,7 @@ pub struct Config {
 impl Config {
     /// What is wrong with the settings, if anything is.
     pub(in crate::detect) fn problem(&self) -> Option<String> {
-        averaged::problem(self.mean_of)
+        profile::problem(self.season_s).or_else(|| averaged::problem(self.mean_of))
     }
 }
 

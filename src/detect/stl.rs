@@ -80,6 +80,9 @@ impl Config {
         if self.season_s.is_some() && !self.seasons_s.is_empty() {
             return Some("both season_s and seasons_s are given".to_string());
         }
+        if let Some(what) = profile::problem(self.season_s) {
+            return Some(what);
+        }
         if self.span.is_multiple_of(2) || !(3..=MAX_SPAN).contains(&self.span) {
             return Some(format!("span is {}, wanted an odd number, 3 to {MAX_SPAN}", self.span));
         }

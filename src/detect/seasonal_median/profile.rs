@@ -20,6 +20,12 @@ use crate::math::calendar::DAY_S;
 use crate::math::stats;
 use crate::series::Window;
 
+/// What is wrong with a season's length.
+pub(in crate::detect) fn problem(season_s: Option<i64>) -> Option<String> {
+    let season_s = season_s.filter(|&season_s| season_s <= 0)?;
+    Some(format!("season_s is {season_s}, wanted above zero"))
+}
+
 /// Smallest scale, in preprocessed units: smaller effects are noise.
 const MIN_SCALE: f64 = 0.05;
 /// Scales and centres stay well inside what a stored number can hold.
