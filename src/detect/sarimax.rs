@@ -100,7 +100,7 @@ impl Default for Config {
 
 /// Orders of the ARMA, or how they are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "wanted [p, d, q] or auto")]
+#[serde(untagged, expecting = "order: wanted [p, d, q] or auto")]
 pub enum Orders {
     /// As given: p, d, q.
     Fixed([usize; 3]),

@@ -80,10 +80,19 @@ impl Order {
     /// Whether it forgets where it began: what stored numbers have to be before they are trusted. Factor by
     /// factor: of the product, near the unit circle, rounding says otherwise.
     pub fn is_stationary(&self, parameters: &[f64]) -> bool {
+        self.share_of_news(parameters) > 0.0
+    }
+
+    /// Which share of its variance is new in each row, about: `Π(1 − k²)` over the factors' partial autocorrelations.
+    /// 0 where it is not stationary.
+    pub(super) fn share_of_news(&self, parameters: &[f64]) -> f64 {
         let own = parameters.get(..self.p);
         let seasonal = parameters.get(self.p + self.q..self.p + self.q + self.seasonal_p);
-        let forgets = |ar: Option<&[f64]>| ar.is_some_and(|ar| to_partial(ar).is_some());
-        forgets(own) && forgets(seasonal)
+        let share = |ar: Option<&[f64]>| {
+            let partial = ar.and_then(to_partial).unwrap_or_else(|| vec![1.0]);
+            partial.iter().map(|k| 1.0 - k * k).product::<f64>()
+        };
+        share(own) * share(seasonal)
     }
 
     /// The numbers that [`Order::constrained`] makes these parameters of; none where they are not
@@ -224,6 +233,9 @@ mod tests {
         let free = [0.3, -2.0, 4.0, 0.1, -0.7, 1.5];
         let parameters = order.constrained(&free, squash);
         assert!(order.is_stationary(&parameters));
+        // 1 − φ² of an AR(1), and of one with a season, the product.
+        let seasonal = Order { p: 1, seasonal_p: 1, season: 4, ..Order::default() };
+        assert!((seasonal.share_of_news(&[0.6, 0.8]) - 0.64 * 0.36).abs() < 1e-12);
         assert!(!order.is_stationary(&[1.0; 6]));
         let back = order.free(&parameters).unwrap();
         assert!(free.iter().zip(&back).all(|(a, b)| (a - b).abs() < 1e-6), "{back:?}");

@@ -251,14 +251,17 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Where less of the variance is new in a row, rounding makes nonsense of the variance.
+const LEAST_NEWS: f64 = 1e-8;
+
 /// The parameters at a point, drawn away from the unit circle as far as it takes for them to be known again as
-/// stationary, in spite of rounding.
+/// stationary, and for the variance to be one, in spite of rounding.
 fn stationary(order: &Order, point: &[f64]) -> Vec<f64> {
     let within = |furthest: f64| {
         let point: Vec<f64> = point.iter().map(|x| x.clamp(-furthest, furthest)).collect();
         order.constrained(&point, squash)
     };
-    let known = |parameters: &Vec<f64>| order.is_stationary(parameters);
+    let known = |parameters: &Vec<f64>| order.share_of_news(parameters) >= LEAST_NEWS;
     [f64::MAX, 7.0, 6.0, 5.0, 4.0]
         .into_iter()
         .map(within)

@@ -1,6 +1,7 @@
 //! Agreement with statsmodels, by numbers of `tests/data/reference/make_sarimax.py`.
 
 use super::*;
+use crate::math::statespace::stationary::first_row;
 
 const SERIES: &str = include_str!("../../../../tests/data/reference/sarimax_series.csv");
 const MODELS: &str = include_str!("../../../../tests/data/reference/sarimax_models.csv");
@@ -98,4 +99,18 @@ fn the_optimum_is_no_worse_than_statsmodels() {
 fn a_search_can_be_stopped() {
     let mut pair = pairs().remove(1);
     assert_eq!(fit(&pair.rows, &mut pair.columns, &pair.order, None, &|| false), None);
+}
+
+/// φ and Φ as near to one as a search goes: the variance is still (1 + φˢΦ) / ((1 − φ²)(1 − Φ²)(1 − φˢΦ)).
+#[test]
+fn the_variance_near_the_unit_circle_is_one() {
+    let order = Order { p: 1, seasonal_p: 1, season: 48, ..Order::default() };
+    for point in [[8.3, 8.3], [7.0, 7.0], [8.3, 3.0], [3.0, 8.3], [1.0, 0.5]] {
+        let parameters = stationary(&order, &point);
+        let [near, far] = [parameters[0], parameters[1]];
+        let both = near.powi(48) * far;
+        let exact = (1.0 + both) / ((1.0 - near * near) * (1.0 - far * far) * (1.0 - both));
+        let variance = first_row(&Arma::new(&order, &parameters))[0];
+        assert!((variance / exact - 1.0).abs() < 1e-2, "{point:?}: {variance}, exactly {exact}");
+    }
 }
