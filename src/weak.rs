@@ -24,6 +24,7 @@ pub use lint::Finding;
 pub use lint::Known;
 pub use lint::Why;
 pub use lint::asked;
+pub use lint::fires_on_nothing;
 pub use lint::lint;
 pub use lint::not_understood;
 pub use states::Span;

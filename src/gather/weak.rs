@@ -4,7 +4,12 @@
 //!
 //! A rule is evaluated at the multiples of its group's interval. Prometheus does the same at an offset that it
 //! draws from the group's name and file, so its intervals may lie up to one interval beside these.
+//!
+//! While Prometheus itself was down, it evaluated nothing. Most expressions have no samples there, but one with
+//! `absent` would call all that time an outage: it counts only where some `up` has a sample.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -18,6 +23,7 @@ use crate::source::SourceError;
 use crate::verdict::Interval;
 use crate::weak;
 use crate::weak::Group;
+use crate::weak::Rule;
 use crate::weak::WeakLabel;
 
 /// What rules say of a stretch of time.
@@ -28,6 +34,9 @@ pub struct Weak {
     /// Rules that the source refuses, by file, group and alert, with why: of them nobody knows anything.
     pub failed: Vec<(String, SourceError)>,
 }
+
+/// Where somebody scraped: a sample of any target.
+const ANY_TARGET: &str = "count(up)";
 
 /// Evaluates the alerting rules of all groups in `interval`; labels are cut to it. The source has to reach
 /// back further by as much as a rule waits ([`weak::Rule::warm_up_s`]). Metrics of recording rules
@@ -42,32 +51,37 @@ pub async fn weak_labels(
     interval: Interval,
 ) -> Result<Weak, GatherError> {
     let rules = groups.iter().flat_map(|group| group.alerts.iter().map(move |rule| (group, rule)));
-    let rules: Vec<_> = rules.collect();
+    let rules: Vec<(&Group, &Rule)> = rules.collect();
     let mut asked = JoinSet::new();
-    for (i, (group, rule)) in rules.iter().enumerate() {
-        let from_s = interval.from_s - rule.warm_up_s(group.interval_s);
-        let grid = Grid::covering(from_s, interval.to_s, group.interval_s);
-        let (source, expr) = (Arc::clone(source), rule.expr.clone());
-        asked.spawn(async move { (i, grid, source.range(&expr, grid).await) });
+    for (i, &(group, rule)) in rules.iter().enumerate() {
+        let (source, grid) = (Arc::clone(source), grid(group, rule, interval));
+        let expr = rule.expr.clone();
+        asked.spawn(async move { (i, source.range(&expr, grid).await) });
     }
-    let mut answers: Vec<Option<(Grid, Answer)>> = rules.iter().map(|_| None).collect();
+    let mut answers: Vec<Option<Answer>> = rules.iter().map(|_| None).collect();
     let mut weak = Weak::default();
     while let Some(answered) = asked.join_next().await {
-        let Ok((i, grid, answer)) = answered else { continue };
-        let name = name(rules[i].0, &rules[i].1.alert);
-        match answer {
-            Ok(Answer { partial: Some(why), .. }) => {
-                let error = SourceError::Unavailable(format!("{}: {why}", source.describe()));
-                return Err(GatherError { name, error });
+        let Ok((i, answer)) = answered else { continue };
+        let (group, rule) = rules[i];
+        match whole(source, answer) {
+            Ok(answer) => answers[i] = Some(answer),
+            Err(error) if error.is_final() => {
+                weak.failed.push((name(group, &rule.alert), error));
             }
-            Ok(answer) => answers[i] = Some((grid, answer)),
-            Err(error) if error.is_final() => weak.failed.push((name, error)),
-            Err(error) => return Err(GatherError { name, error }),
+            Err(error) => return Err(GatherError { name: name(group, &rule.alert), error }),
         }
     }
-    for ((group, rule), answered) in rules.into_iter().zip(answers) {
-        let Some((grid, answer)) = answered else { continue };
-        match weak::labels(group, rule, grid, &times(answer)) {
+    let scraped = scraped(source, &rules, interval).await?;
+    for ((group, rule), answer) in rules.into_iter().zip(answers) {
+        let Some(answer) = answer else { continue };
+        let mut series = times(answer);
+        let scraped = scraped.get(&group.interval_s).filter(|_| weak::fires_on_nothing(rule));
+        if let Some(scraped) = scraped {
+            series
+                .iter_mut()
+                .for_each(|(_, times)| times.retain(|time_s| scraped.contains(time_s)));
+        }
+        match weak::labels(group, rule, grid(group, rule, interval), &series) {
             Ok(labels) => weak.labels.extend(labels.into_iter().filter_map(|l| cut(l, interval))),
             Err(error) => {
                 let error = SourceError::BadQuery(error.to_string());
@@ -77,6 +91,52 @@ pub async fn weak_labels(
     }
     weak.failed.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(weak)
+}
+
+/// When a rule is evaluated.
+fn grid(group: &Group, rule: &Rule, interval: Interval) -> Grid {
+    let from_s = interval.from_s - rule.warm_up_s(group.interval_s);
+    Grid::covering(from_s, interval.to_s, group.interval_s)
+}
+
+/// When there was a sample of any target, by the interval of the groups that need to know. A source without
+/// `up` does not tell, and has no entry.
+async fn scraped(
+    source: &Arc<dyn Source>,
+    rules: &[(&Group, &Rule)],
+    interval: Interval,
+) -> Result<BTreeMap<i64, BTreeSet<i64>>, GatherError> {
+    let mut longest: BTreeMap<i64, Grid> = BTreeMap::new();
+    for (group, rule) in rules.iter().filter(|(_, rule)| weak::fires_on_nothing(rule)) {
+        let grid = grid(group, rule, interval);
+        let known = longest.entry(group.interval_s).or_insert(grid);
+        if grid.len > known.len {
+            *known = grid;
+        }
+    }
+    let mut scraped = BTreeMap::new();
+    for (interval_s, grid) in longest {
+        let answer = whole(source, source.range(ANY_TARGET, grid).await);
+        let answer = answer.map_err(|error| GatherError { name: "up".into(), error })?;
+        let found = times(answer).into_iter().flat_map(|(_, times)| times).collect::<BTreeSet<_>>();
+        if !found.is_empty() {
+            scraped.insert(interval_s, found);
+        }
+    }
+    Ok(scraped)
+}
+
+/// Half of an answer is none.
+fn whole(
+    source: &Arc<dyn Source>,
+    answer: Result<Answer, SourceError>,
+) -> Result<Answer, SourceError> {
+    match answer {
+        Ok(Answer { partial: Some(why), .. }) => {
+            Err(SourceError::Unavailable(format!("{}: {why}", source.describe())))
+        }
+        answer => answer,
+    }
 }
 
 /// How a rule is named to people.

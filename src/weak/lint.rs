@@ -151,6 +151,15 @@ pub fn not_understood(groups: &[Group]) -> Vec<(&Group, &Rule)> {
     all.filter(|(_, rule)| parse(&rule.expr).is_none()).collect()
 }
 
+/// Whether a rule may fire where there are no samples at all, as with `absent`: then nobody can tell by its
+/// answer whether anything was evaluated. So, too, if its expression is not understood.
+pub fn fires_on_nothing(rule: &Rule) -> bool {
+    let Some(expr) = parse(&rule.expr) else { return true };
+    let names = expr.selectors().into_iter().filter_map(|selector| selector.name.clone());
+    let nothing = Known { missing: names.collect(), ..Known::default() };
+    never(&expr, &nothing).is_empty()
+}
+
 /// Every alert that can never fire, with all reasons, in the order of the groups.
 pub fn lint(groups: &[Group], known: &Known) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -352,6 +361,17 @@ mod tests {
         let labels = [(CLASS_LABEL.to_string(), "{{ $labels.kind }}".to_string())].into();
         let rule = Rule { expr: "a > 1".into(), labels, ..Rule::default() };
         assert!(matches!(of_rule(&rule, &known()).as_slice(), [Why::Template(_)]));
+    }
+
+    #[test]
+    fn some_fire_on_nothing() {
+        let fires = |expr: &str| fires_on_nothing(&Rule { expr: expr.into(), ..Rule::default() });
+        let silent =
+            ["a > 1", "sum(rate(a[5m])) / sum(b) > 1 or c", "absent(a) and b", "a unless b"];
+        let speak =
+            ["absent(a == 1)", "vector(time()) > 1", "a or absent(b)", "{x=\"y\"} > 1", "a b"];
+        assert!(silent.into_iter().all(|expr| !fires(expr)));
+        assert!(speak.into_iter().all(fires));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::lab::dns::Faults;
 use crate::lab::dns::Load;
 use crate::lab::dns::Upstream;
 use crate::lab::now_s;
+use crate::lab::process::go_tool;
 use crate::lab::prometheus;
 use crate::lab::prometheus::Prometheus;
 use crate::lab::repository;
@@ -175,6 +176,20 @@ fn eval_prints_a_table_and_json() {
         "alert": "Bad", "group": "g", "file": file.display().to_string(),
     });
     assert_eq!(*firing, wanted);
+}
+
+/// Objects as they come out of Helm, with their neighbours.
+#[test]
+fn the_rules_of_the_chart_are_read() {
+    let lab = Lab::new("weak_chart");
+    let chart = repository().join("helm");
+    let args = ["template", "demo", chart.to_str().unwrap()];
+    let more = ["--set", "prometheus.url=http://p:9090", "--set", "prometheusRule.enabled=true"];
+    let rendered = crate::lab::process::run(&go_tool("helm"), [&args[..], &more].concat());
+    let (code, found) = lint(&lab.write("chart.yml", rendered), None);
+    let alerts = std::fs::read_to_string(repository().join("rules/alerts.yml")).unwrap();
+    let n_alerts = alerts.matches("- alert: ").count();
+    assert_eq!((code, found), (0, vec![format!("{n_alerts} alerts: nothing found")]));
 }
 
 /// The shipped rules, where CoreDNS forwards but knows nothing of Kubernetes.

@@ -154,6 +154,32 @@ fn every_state_of_every_minute_is_that_of_promtool() {
     }
 }
 
+/// Nobody evaluated anything while Prometheus was down; a target that is gone alone is an outage.
+#[test]
+fn an_outage_of_prometheus_is_none_of_what_it_watches() {
+    let lab = Lab::new("weak_outage");
+    let start_s = (now_s() - 60 * LEN) / 3600 * 3600 - 86_400;
+    let mut text = String::new();
+    for (job, gone) in [("dns", vec![60..90, 150..180]), ("web", vec![60..90])] {
+        for minute in (30..LEN).filter(|minute| !gone.iter().any(|gone| gone.contains(minute))) {
+            writeln!(text, "up{{job=\"{job}\"}} 1 {}", start_s + 60 * minute).unwrap();
+        }
+    }
+    let history = Some(text + "# EOF\n");
+    let server = Prometheus::start(&lab, &prometheus::Config { history, ..Default::default() });
+    let rules = "groups:\n- name: g\n  rules:\n  \
+        - {alert: Down, expr: 'absent(up{job=\"dns\"} == 1)', for: 5m}\n";
+    let rules = lab.write("rules.yml", rules);
+    let interval = Interval { from_s: start_s, to_s: start_s + 60 * LEN };
+    let found = ours(&server, &rules, interval).into_iter().map(|label| {
+        let minute = |time_s| (time_s - start_s) / 60;
+        (label.state, minute(label.interval.from_s), minute(label.interval.to_s))
+    });
+    // The last sample before counts for five minutes; before the first, there was nobody to ask.
+    let wanted = [(State::Pending, 155, 160), (State::Firing, 160, 180)];
+    assert_eq!(found.collect::<Vec<_>>(), wanted);
+}
+
 /// Seconds that a server evaluates while it runs: `ALERTS` is what it wrote itself.
 #[test]
 fn a_running_server_wrote_the_same_intervals() {
