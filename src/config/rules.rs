@@ -60,7 +60,9 @@ pub fn parse_rules(file: &str, text: &str) -> Result<Vec<Group>, Problems> {
         list.extend(wrong.into_iter().map(|mut problem| {
             problem.line = problem.line.map(|line| line + above);
             if several {
-                problem.at = join(&format!("document[{i}]"), &problem.at);
+                let document = format!("document[{i}]");
+                let whole = problem.at.is_empty();
+                problem.at = if whole { document } else { join(&document, &problem.at) };
             }
             problem
         }));

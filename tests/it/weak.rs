@@ -185,7 +185,8 @@ fn the_rules_of_the_chart_are_read() {
     let chart = repository().join("helm");
     let args = ["template", "demo", chart.to_str().unwrap()];
     let more = ["--set", "prometheus.url=http://p:9090", "--set", "prometheusRule.enabled=true"];
-    let rendered = crate::lab::process::run(&go_tool("helm"), [&args[..], &more].concat());
+    // Not what it says of links in the chart.
+    let rendered = Command::new(go_tool("helm")).args(args).args(more).output().unwrap().stdout;
     let (code, found) = lint(&lab.write("chart.yml", rendered), None);
     let alerts = std::fs::read_to_string(repository().join("rules/alerts.yml")).unwrap();
     let n_alerts = alerts.matches("- alert: ").count();

@@ -112,6 +112,8 @@ fn what_is_not_yaml_says_where() {
         wrong("groups:\n- name: 'a\n")
     );
     let twice = "groups: []\n---\ngroups:\n- name: a\n  name: b\n";
+    let torn = "groups: []\n---\ngroups:\n- name: 'a\n";
+    assert!(wrong(torn).contains(": document[1]: not YAML: "), "{}", wrong(torn));
     assert!(wrong(twice).starts_with("rules.yml:5: document[1].groups[0].name: given twice"));
     assert!(
         load_rules(Path::new("/does/not/exist"))
