@@ -2,6 +2,7 @@
 
 mod backtest;
 mod plot;
+mod rules;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,6 +69,9 @@ enum Command {
     /// What was trained: list
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Alerting rules as weak labels: lint, eval
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
 }
 
 #[derive(Debug, Args)]
@@ -303,6 +307,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
         Command::Backtest(args) => args.run(),
         Command::Plot(command) => plot::plot(command),
         Command::Labels(command) => labels(command),
+        Command::Rules(command) => rules::rules(command),
         Command::Models(ModelsCommand::List(args)) => app::say(&app::list_models(&args.folder()?)?),
     }
 }

@@ -46,6 +46,7 @@ pub mod watch;
 pub mod detect;
 pub mod preprocess;
 pub mod score;
+pub mod weak;
 pub mod window;
 // 1: words and arithmetic
 pub mod math;

@@ -12,6 +12,7 @@ mod labels;
 mod offline;
 mod once;
 mod plot;
+mod rules;
 mod serve;
 mod training;
 mod watching;
@@ -37,6 +38,9 @@ pub use plot::Replay;
 pub use plot::plot_components;
 pub use plot::plot_scatter;
 pub use plot::plot_traffic;
+pub use rules::RulesEval;
+pub use rules::eval_rules;
+pub use rules::lint_rules;
 pub use serve::serve;
 pub use workshop::workshop;
 

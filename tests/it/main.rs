@@ -25,4 +25,5 @@ mod serve;
 mod source;
 mod store;
 mod train;
+mod weak;
 mod web;
