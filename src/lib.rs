@@ -45,6 +45,7 @@ pub mod watch;
 // 2: the science
 pub mod detect;
 pub mod preprocess;
+pub mod quality;
 pub mod score;
 pub mod window;
 // 1: words and arithmetic

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 const FLOORS: &[&[&str]] = &[
     &["math", "series"],
     &["verdict"],
-    &["window", "preprocess", "detect", "score"],
+    &["window", "preprocess", "detect", "score", "quality"],
     &["model", "watch"],
     &["source", "export", "labels", "plot", "store", "simulate", "workers"],
     &["gather"],
