@@ -25,6 +25,8 @@ pub mod config;
 pub mod schedule;
 pub mod telemetry;
 pub mod web;
+// 5½: the flow, judged
+pub mod evaluate;
 // 5: the flow. `pipeline` is the place to start reading
 pub mod backtest;
 pub mod pipeline;

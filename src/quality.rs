@@ -6,14 +6,12 @@
 //! Labels and scores come as one number or mark per row of a regular grid. A row without a score (NaN)
 //! counts as the most ordinary one, 0: who says nothing has found nothing.
 
-mod alarms;
 mod confusion;
 mod incidents;
 mod period;
 mod range_pr;
 mod runs;
 
-pub use alarms::alarms;
 pub use confusion::Confusion;
 pub use incidents::Found;
 pub use incidents::Incidents;

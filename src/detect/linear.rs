@@ -16,8 +16,8 @@ pub(in crate::detect) const MOST_COLUMNS: usize = 512;
 /// Preprocessed values are learnt from as if they were no further out: one wild row must not turn what
 /// is usual towards itself.
 const NEAR: f64 = 10.0;
-/// No value counts for more: its square has to stay a number.
-const FAR: f64 = 1e9;
+/// No value counts for more: a feature that was flat in training has a tiny scale, and would drown the others.
+const FAR: f64 = 30.0;
 /// Smallest scale of a residual, in preprocessed units: less is no effect worth a page.
 const SCALE_FLOOR: f64 = 0.1;
 /// Rows between two questions whether to go on.

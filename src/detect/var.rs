@@ -42,7 +42,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { order: 2, ridge: 0.01 }
+        Config { order: 3, ridge: 0.01 }
     }
 }
 

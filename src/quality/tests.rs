@@ -15,6 +15,11 @@ struct Series {
     figures: BTreeMap<String, f64>,
 }
 
+/// Alarms are where the score is 1 or more.
+fn over(scores: &[f64]) -> Vec<bool> {
+    scores.iter().map(|score| *score >= 1.0).collect()
+}
+
 fn reference() -> BTreeMap<&'static str, Series> {
     let mut all: BTreeMap<&str, Series> = BTreeMap::new();
     let rows = include_str!("../../tests/data/reference/quality_rows.csv");
@@ -52,7 +57,7 @@ fn areas_and_volumes_are_those_of_the_definition() {
 #[test]
 fn rows_and_incidents_are_counted_as_in_the_reference() {
     for (name, Series { labels, scores, figures, .. }) in reference() {
-        let alarms = alarms(&scores, 1.0, 1);
+        let alarms = over(&scores);
         let rows = Confusion::of(&labels, &alarms);
         let have = [
             ("tp", rows.true_positives as f64),
@@ -73,16 +78,6 @@ fn rows_and_incidents_are_counted_as_in_the_reference() {
         let wanted: Vec<Option<i64>> = wanted.map(|s| (*s >= 0.0).then_some(*s as i64)).collect();
         assert_eq!(found.after_s, wanted, "{name}");
     }
-}
-
-#[test]
-fn a_streak_is_held_across_gaps_and_its_last_points_are_the_alarm() {
-    let scores = [2.0, f64::NAN, 1.0, 0.9, 1.5, 1.5, 1.5];
-    let shown = |consecutive| {
-        let alarms = alarms(&scores, 1.0, consecutive);
-        alarms.iter().map(|alarm| if *alarm { '!' } else { '.' }).collect::<String>()
-    };
-    assert_eq!([0, 1, 2, 3].map(shown), ["!.!.!!!", "!.!.!!!", "..!..!!", "......!"]);
 }
 
 /// Ten hours, minute by minute, with an incident of ten minutes.
@@ -179,8 +174,8 @@ proptest! {
     }
 
     #[test]
-    fn the_counts_are_of_all_rows((labels, scores) in labelled(), consecutive in 0u32..5) {
-        let alarms = alarms(&scores, 1.0, consecutive);
+    fn the_counts_are_of_all_rows((labels, scores) in labelled()) {
+        let alarms = over(&scores);
         let rows = Confusion::of(&labels, &alarms);
         let Confusion { true_positives, false_positives, false_negatives, true_negatives } = rows;
         let n = true_positives + false_positives + false_negatives + true_negatives;

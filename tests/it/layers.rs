@@ -14,6 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["source", "export", "labels", "plot", "store", "simulate", "workers"],
     &["gather"],
     &["pipeline", "train", "backtest"],
+    &["evaluate"],
     &["schedule", "web", "telemetry"],
     &["config"],
     &["app"],
