@@ -349,3 +349,6 @@ fn winner(detectors: &[Judged], pages_per_week: f64) -> Option<Winner> {
     };
     candidates.fold(None, better).map(|(winner, _)| winner)
 }
+
+#[cfg(test)]
+mod tests;

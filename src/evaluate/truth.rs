@@ -7,7 +7,7 @@ use crate::source::csv::Told;
 use crate::verdict::Verdict;
 
 /// What a class is called of which nobody said what it is.
-const UNNAMED: &str = "anomaly";
+pub(super) const UNNAMED: &str = "anomaly";
 
 /// What is known of every row.
 #[derive(Debug, Clone, PartialEq)]

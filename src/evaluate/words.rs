@@ -6,6 +6,7 @@ use super::Evaluation;
 use super::Judged;
 use super::Outcome;
 use super::Quality;
+use super::truth::UNNAMED;
 use crate::math::duration::format_duration;
 use crate::verdict::rfc3339;
 
@@ -88,6 +89,10 @@ pub fn classes(evaluation: &Evaluation) -> Vec<[String; CLASS_HEAD.len()]> {
         if !names.contains(&name) {
             names.push(name);
         }
+    }
+    // Where nobody said what was wrong, there are no classes.
+    if names.iter().all(|name| *name == UNNAMED) {
+        return all;
     }
     for name in names {
         let held_out = evaluation.holdout_class.as_ref() == Some(name);
