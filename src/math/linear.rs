@@ -30,8 +30,7 @@ pub fn eigen(matrix: &[f64], n: usize, keep_going: &dyn Fn() -> bool) -> Option<
             .flat_map(|i| (i + 1..n).map(move |j| (i, j)))
             .map(|(i, j)| a[i * n + j].powi(2))
             .sum();
-        // Written so that what is not a number ends it, too.
-        if !(off > 1e-30 * squares) {
+        if off.is_nan() || off <= 1e-30 * squares {
             break;
         }
         for p in 0..n {
@@ -144,10 +143,10 @@ mod tests {
             assert!(values.windows(2).all(|pair| pair[0] >= pair[1]));
             let vector = |k: usize| &vectors[k * n..(k + 1) * n];
             let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(a, b)| a * b).sum::<f64>();
-            for k in 0..n {
+            for (k, value) in values.iter().enumerate() {
                 for i in 0..n {
                     let product = dot(&a[i * n..(i + 1) * n], vector(k));
-                    assert!((product - values[k] * vector(k)[i]).abs() < 1e-10, "{n}: {k} {i}");
+                    assert!((product - value * vector(k)[i]).abs() < 1e-10, "{n}: {k} {i}");
                     let wanted = f64::from(u8::from(i == k));
                     assert!((dot(vector(i), vector(k)) - wanted).abs() < 1e-12);
                 }

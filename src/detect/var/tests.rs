@@ -48,8 +48,8 @@ fn after_a_gap_the_forecast_goes_on_from_what_was_known() {
     (200..203).for_each(|i| gappy.row_mut(i).fill(f64::NAN));
     (300..310).for_each(|i| gappy.row_mut(i)[3] = f64::NAN);
     let (whole, part) = (model.score(&rows, 0), model.score(&gappy, 0));
-    for i in 2..400 {
-        assert_eq!(part[i].value.is_nan(), (200..203).contains(&i), "row {i}");
+    for (i, raw) in part.iter().enumerate().skip(2) {
+        assert_eq!(raw.value.is_nan(), (200..203).contains(&i), "row {i}");
     }
     assert!((part[203].value - whole[203].value).abs() < 2.0);
     assert!((305..309).all(|i| (part[i].value - whole[i].value).abs() < 1.0));
