@@ -4,6 +4,7 @@
 
 use crate::detect::FitContext;
 use crate::detect::FitError;
+use crate::detect::Raw;
 use crate::detect::RestoreError;
 use crate::math::stats;
 use crate::series::Window;
@@ -13,9 +14,12 @@ pub(in crate::detect) const MIN_ROWS: usize = 32;
 /// Most columns that are read.
 pub(in crate::detect) const MOST_COLUMNS: usize = 512;
 
+/// Newest rows that make a raw score.
+pub(in crate::detect) const TAIL: usize = 4;
+
 /// Preprocessed values are learnt from as if they were no further out: one wild row must not turn what
-/// is usual towards itself.
-const NEAR: f64 = 10.0;
+/// is usual towards itself. Far enough for features whose usual bursts are many times their usual spread.
+const NEAR: f64 = 100.0;
 /// No value counts for more: a feature that was flat in training has a tiny scale, and would drown the others.
 const FAR: f64 = 30.0;
 /// Smallest scale of a residual, in preprocessed units: less is no effect worth a page.
@@ -87,11 +91,35 @@ pub(in crate::detect) fn usual(residuals: impl Iterator<Item = f64>) -> f64 {
     (at(0.5) / 0.6745).max(at(0.95) / 1.96).max(SCALE_FLOOR)
 }
 
-/// A raw score from the sum of `n` squares in their scales; unknown of none.
-pub(in crate::detect) fn raw(squares: f64, n: usize) -> f64 {
-    let value = (squares / n as f64).sqrt();
-    // Not min alone, which takes NaN for a number.
-    if value.is_infinite() { f64::MAX } else { value }
+/// The mean of a row's squares, each in its scale; `None` where all are gaps.
+pub(in crate::detect) fn mean_square(squares: &[Option<f64>]) -> Option<f64> {
+    let known = squares.iter().flatten();
+    let n = known.clone().count();
+    // Below zero only by rounding, or of numbers that were damaged.
+    (n > 0).then(|| known.sum::<f64>() / n as f64).map(|mean| if mean < 0.0 { 0.0 } else { mean })
+}
+
+/// Raw scores of the rows `first..n`: the root of the mean over the newest [`TAIL`] rows of what `mean_square`
+/// says of each. What lasts adds up, and one noisy row is not the strangest.
+pub(in crate::detect) fn raws(
+    first: usize,
+    n: usize,
+    mean_square: impl Fn(usize) -> Option<f64>,
+) -> Vec<Raw> {
+    let from = first.saturating_sub(TAIL - 1).min(n);
+    let squares: Vec<Option<f64>> = (from..n).map(mean_square).collect();
+    let raw = |i: usize| {
+        let tail = &squares[(i + 1).saturating_sub(TAIL).max(from) - from..=i - from];
+        if tail.last().is_none_or(Option::is_none) {
+            return Raw::UNKNOWN;
+        }
+        let known = tail.iter().flatten();
+        let value = (known.clone().sum::<f64>() / known.count() as f64).sqrt();
+        // Not min alone, which takes NaN for a number.
+        let value = if value.is_infinite() { f64::MAX } else { value };
+        Raw { value, forecast: None }
+    };
+    (first..n).map(raw).collect()
 }
 
 /// Refuses stored columns that no window of so many features can have.
@@ -122,17 +150,26 @@ pub(in crate::detect) fn positive(scales: Vec<f64>) -> Result<Vec<f64>, RestoreE
     }
 }
 
-/// Each feature's share of the squares, by its place among all features; `None` where there is nothing to
-/// share.
+/// Each feature's share of the squares of the newest [`TAIL`] rows of `n`, by its place among all features;
+/// `None` where there is nothing to share.
 pub(in crate::detect) fn shares(
-    squares: &[Option<f64>],
+    n: usize,
+    squares: impl Fn(usize) -> Vec<Option<f64>>,
     live: &[usize],
     n_features: usize,
 ) -> Option<Vec<f64>> {
-    let total: f64 = squares.iter().flatten().sum();
     let mut shares = vec![0.0; n_features];
-    for (square, &column) in squares.iter().zip(live) {
-        shares[column] = square.unwrap_or(0.0) / total;
+    for i in n.saturating_sub(TAIL)..n {
+        let squares = squares(i);
+        // As in the score, every row has the same weight.
+        let n_known = squares.iter().flatten().count().max(1) as f64;
+        for (square, &column) in squares.iter().zip(live) {
+            shares[column] += square.unwrap_or(0.0) / n_known;
+        }
     }
+    // What explains another away has no part in the score.
+    shares.iter_mut().for_each(|share| *share = share.max(0.0));
+    let total: f64 = shares.iter().sum();
+    shares.iter_mut().for_each(|share| *share /= total);
     (total > 0.0 && total.is_finite()).then_some(shares)
 }

@@ -146,8 +146,7 @@ impl Config {
     /// Points of history without which a fit is refused.
     pub fn min_rows(&self) -> usize {
         match self {
-            Config::Pca(_) => linear::MIN_ROWS,
-            Config::Var(config) => linear::MIN_ROWS + config.most_lookback(),
+            Config::Pca(_) | Config::Var(_) => linear::MIN_ROWS,
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => 2 * config.window,
             _ => 8,
@@ -166,7 +165,7 @@ impl Config {
                 random_forest::most_lookback(step_s, history_s) + averaged(config.mean_of)
             }
             Config::IsolationForest(_) | Config::OneClassSvm(_) => residuals::LOOKBACK,
-            Config::Pca(_) => 0,
+            Config::Pca(_) => linear::TAIL - 1,
             Config::Var(config) => config.most_lookback(),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.window.saturating_sub(1),

@@ -230,7 +230,7 @@ fn rank(values: &[f64], share: f64) -> usize {
 
 impl Model for Pca {
     fn lookback(&self) -> usize {
-        0
+        linear::TAIL - 1
     }
 
     fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
@@ -238,13 +238,8 @@ impl Model for Pca {
             return vec![Raw::UNKNOWN; window.grid.len.saturating_sub(first)];
         }
         let rows = linear::far(window, &self.live);
-        let raw = |i: usize| {
-            let squares = self.squares(rows.row(i));
-            let known = squares.iter().flatten();
-            let value = linear::raw(known.clone().sum(), known.count());
-            Raw { value, forecast: None }
-        };
-        (first..rows.grid.len).map(raw).collect()
+        let mean_square = |i: usize| linear::mean_square(&self.squares(rows.row(i)));
+        linear::raws(first, rows.grid.len, mean_square)
     }
 
     fn reads(&self, feature: usize) -> bool {
@@ -252,12 +247,12 @@ impl Model for Pca {
     }
 
     fn contributions(&self, window: &Window) -> Option<Vec<f64>> {
-        let last = window.grid.len.checked_sub(1)?;
         if window.n_features != self.n_features {
             return None;
         }
-        let squares = self.squares(linear::far(window, &self.live).row(last));
-        linear::shares(&squares, &self.live, self.n_features)
+        let rows = linear::far(window, &self.live);
+        let squares = |i: usize| self.squares(rows.row(i));
+        linear::shares(rows.grid.len, squares, &self.live, self.n_features)
     }
 
     fn parts(&self) -> Parts {

@@ -59,7 +59,7 @@ impl Config {
 
     /// Most rows before the scored one that are read.
     pub fn most_lookback(&self) -> usize {
-        self.order.clamp(1, MOST_ORDER) + CARRY
+        self.order.clamp(1, MOST_ORDER) + CARRY + linear::TAIL - 1
     }
 }
 
@@ -195,7 +195,7 @@ impl Past<'_> {
 
 impl Model for Var {
     fn lookback(&self) -> usize {
-        self.order + CARRY
+        self.order + CARRY + linear::TAIL - 1
     }
 
     fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
@@ -204,19 +204,11 @@ impl Model for Var {
         }
         let rows = linear::far(window, &self.live);
         let past = Past { rows: &rows, centre: &self.centre };
-        let raw = |i: usize| {
-            // Without a row to forecast from there is nothing to be surprised of.
-            if i < self.order {
-                return Raw::UNKNOWN;
-            }
-            let squares = self.squares(&self.residuals(&past, i));
-            let known = squares.iter().flatten();
-            let total = known.clone().sum::<f64>();
-            // Of numbers that are damaged, or near the end of the scale.
-            let total = if total < 0.0 { 0.0 } else { total };
-            Raw { value: linear::raw(total, known.count()), forecast: None }
-        };
-        (first..rows.grid.len).map(raw).collect()
+        // Without rows to forecast from there is nothing to be surprised of.
+        let known = |i: usize| i >= self.order;
+        let squares = |i: usize| self.squares(&self.residuals(&past, i));
+        let mean_square = |i: usize| known(i).then(|| linear::mean_square(&squares(i))).flatten();
+        linear::raws(first, rows.grid.len, mean_square)
     }
 
     fn reads(&self, feature: usize) -> bool {
@@ -224,16 +216,16 @@ impl Model for Var {
     }
 
     fn contributions(&self, window: &Window) -> Option<Vec<f64>> {
-        let last = window.grid.len.checked_sub(1).filter(|last| *last >= self.order)?;
-        if window.n_features != self.n_features {
+        if window.n_features != self.n_features || window.grid.len <= self.order {
             return None;
         }
         let rows = linear::far(window, &self.live);
         let past = Past { rows: &rows, centre: &self.centre };
-        let squares = self.squares(&self.residuals(&past, last));
-        // What explains another away has no part in the score.
-        let parts: Vec<_> = squares.into_iter().map(|s| s.map(|s| s.max(0.0))).collect();
-        linear::shares(&parts, &self.live, self.n_features)
+        let squares = |i: usize| match i < self.order {
+            true => Vec::new(),
+            false => self.squares(&self.residuals(&past, i)),
+        };
+        linear::shares(rows.grid.len, squares, &self.live, self.n_features)
     }
 
     fn parts(&self) -> Parts {

@@ -33,7 +33,7 @@ fn a_jump_is_strange_where_the_level_is_not_and_it_is_said_which_feature_did() {
     let scores: Vec<f64> = model.score(&rows, 2).iter().map(|raw| raw.value).collect();
     let mean = scores.iter().map(|s| s * s).sum::<f64>() / scores.len() as f64;
     assert!((0.5..2.0).contains(&mean), "in its covariance the mean square is about one: {mean}");
-    rows.row_mut(399)[4] += 4.0;
+    rows.row_mut(399)[4] += 9.0;
     let strange = model.score(&rows, 399)[0].value;
     assert!(strange > scores.iter().fold(0.0, |a: f64, b| a.max(*b)), "{strange}");
     let shares = model.contributions(&rows).unwrap();
