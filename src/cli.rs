@@ -1,6 +1,7 @@
 //! Arguments and exit codes.
 
 mod backtest;
+mod evaluate;
 mod plot;
 mod rules;
 
@@ -60,6 +61,8 @@ enum Command {
     Check(CheckArgs),
     /// Causal replay of a CSV file: scores and bands
     Backtest(backtest::BacktestArgs),
+    /// How good detectors are on a labelled CSV file, per class, and which is best
+    Evaluate(evaluate::EvaluateArgs),
     /// Pictures of a CSV file, as SVG or PNG
     #[command(subcommand)]
     Plot(plot::PlotCommand),
@@ -305,6 +308,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
             app::say(&format!("{}: right\n", path.display()))
         }
         Command::Backtest(args) => args.run(),
+        Command::Evaluate(args) => args.run(),
         Command::Plot(command) => plot::plot(command),
         Command::Labels(command) => labels(command),
         Command::Rules(command) => rules::rules(command),

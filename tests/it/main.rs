@@ -13,6 +13,7 @@ mod config;
 mod csv;
 mod demo;
 mod e2e;
+mod evaluate;
 mod export;
 mod helm;
 mod image;
