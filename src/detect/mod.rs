@@ -215,7 +215,7 @@ impl Config {
             Config::IsolationForest(_) => isolation_forest::restore(parts),
             Config::OneClassSvm(_) => one_class_svm::restore(parts),
             #[cfg(feature = "deep")]
-            Config::Autoencoder(config) => deep::autoencoder::restore(config, parts),
+            Config::Autoencoder(_) => deep::autoencoder::restore(parts),
         }
     }
 }

@@ -98,15 +98,17 @@ impl Frames {
         (0..length).map(move |i| (end + 1 + i).checked_sub(length).map(|row| self.row(row)))
     }
 
-    /// What a network reads of the windows that end at `ends`: `[batch, time, 2 × features]`.
-    pub(super) fn inputs(&self, ends: &[usize]) -> Vec<f32> {
-        let mut out = Vec::with_capacity(ends.len() * self.length * 2 * self.features);
-        for &end in ends {
-            for row in self.window(end) {
-                self.push_input(row, |_| false, &mut out);
-            }
+    /// What a network reads of the window that ends at `end`: `out` becomes
+    /// `[time, 2 × features]`.
+    pub(super) fn input(&self, end: usize, out: &mut Vec<f32>) {
+        out.clear();
+        self.push_window(end, out);
+    }
+
+    fn push_window(&self, end: usize, out: &mut Vec<f32>) {
+        for row in self.window(end) {
+            self.push_input(row, |_| false, out);
         }
-        out
     }
 
     fn push_input(&self, row: Option<&[f32]>, hidden: impl Fn(usize) -> bool, out: &mut Vec<f32>) {
@@ -140,8 +142,9 @@ impl Frames {
 
     /// Windows to judge a network by: only the newest rows count, as in a score.
     pub(super) fn judged(&self, ends: &[usize]) -> Batch {
-        let mut out = Batch { input: self.inputs(ends), ..Batch::default() };
+        let mut out = Batch::default();
         for &end in ends {
+            self.push_window(end, &mut out.input);
             for (i, row) in self.window(end).enumerate() {
                 let weight = if i + TAIL >= self.length { 1.0 } else { 0.0 };
                 self.push_target(row, weight, &mut out);
