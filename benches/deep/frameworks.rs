@@ -11,6 +11,7 @@ use std::io::Write as _;
 use portent::detect::Numbers;
 use portent::detect::deep::device::Backend;
 use portent::detect::deep::forward::Forward;
+use portent::detect::deep::forward::Scratch;
 use portent::detect::deep::net::Net;
 use portent::detect::deep::net::Shape;
 use portent::detect::deep::train::Batch;
@@ -165,9 +166,8 @@ impl Ours {
 
     /// What `deep.py` reads.
     fn told(&self) -> Value {
-        let mut rebuilt = Vec::new();
         let windows = self.windows(BATCH);
-        self.rebuild(windows, &mut rebuilt);
+        let rebuilt = self.scored(windows, &mut self.forward.scratch());
         let tensors = self.forward.tensors().into_iter().map(|tensor| {
             let Numbers::F32(numbers) = tensor.numbers else { unreachable!("weights are f32") };
             (tensor.name, json!(numbers))
@@ -180,37 +180,32 @@ impl Ours {
         &self.input[..count * self.shape.window * self.shape.inputs]
     }
 
-    fn rebuild(&self, windows: &[f32], out: &mut Vec<f32>) {
-        let Shape { window, inputs, .. } = self.shape;
-        let mut scratch = self.forward.scratch();
-        for input in windows.chunks(window * inputs) {
-            out.extend_from_slice(self.forward.run(input, window, &mut scratch).rebuilt);
-        }
-    }
-
     fn timed(&self, work: impl FnMut()) -> f64 {
         if self.threads == 1 { ms(work) } else { wall_ms(work) }
     }
 
-    /// Milliseconds of `count` windows, whole. Of many, each thread takes its share.
+    /// Milliseconds of `count` windows, whole. Of many, the second thread takes half.
     fn score(&self, count: usize) -> f64 {
         let windows = self.windows(count);
-        let threads = if count < 256 { 1 } else { self.threads };
-        let share = windows.len() / threads;
+        let mut scratch = self.forward.scratch();
+        if self.threads == 1 || count < 256 {
+            return self.timed(|| drop(black_box(self.scored(windows, &mut scratch))));
+        }
+        let (mine, others) = windows.split_at(windows.len() / 2);
         self.timed(|| {
             std::thread::scope(|scope| {
-                let (mine, others) = windows.split_at(share);
-                for windows in others.chunks(share) {
-                    scope.spawn(|| black_box(self.scored(windows)));
-                }
-                black_box(self.scored(mine));
+                scope.spawn(|| black_box(self.scored(others, &mut self.forward.scratch())));
+                black_box(self.scored(mine, &mut scratch));
             });
         })
     }
 
-    fn scored(&self, windows: &[f32]) -> Vec<f32> {
-        let mut out = Vec::with_capacity(windows.len() / self.shape.inputs * self.shape.outputs);
-        self.rebuild(windows, &mut out);
+    fn scored(&self, windows: &[f32], scratch: &mut Scratch) -> Vec<f32> {
+        let Shape { window, inputs, outputs, .. } = self.shape;
+        let mut out = Vec::with_capacity(windows.len() / inputs * outputs);
+        for input in windows.chunks(window * inputs) {
+            out.extend_from_slice(self.forward.run(input, window, scratch).rebuilt);
+        }
         out
     }
 
@@ -228,9 +223,11 @@ impl Ours {
         let work = || {
             random.shuffle(&mut order);
             for chunk in order.chunks(BATCH) {
-                let gather = |from: &[f32], channels: usize| -> Vec<f32> {
+                let gather = |from: &[f32], channels: usize| {
                     let per = window * channels;
-                    chunk.iter().flat_map(|i| &from[i * per..(i + 1) * per]).copied().collect()
+                    let windows: Vec<&[f32]> =
+                        chunk.iter().map(|i| &from[i * per..(i + 1) * per]).collect();
+                    windows.concat()
                 };
                 let weight = vec![1.0; BATCH * window * outputs];
                 let (input, target) = (gather(input, inputs), gather(target, outputs));
