@@ -158,9 +158,7 @@ impl Product<'_> {
         for j in 0..n {
             for r in 0..TILE {
                 for g in 0..WIDE {
-                    for c in 0..LINE {
-                        sums[r][g][c] = fma32::<FMA>(x[r][j], weights[g][j].0[c], sums[r][g][c]);
-                    }
+                    add::<FMA>(&mut sums[r][g], x[r][j], &weights[g][j]);
                 }
             }
         }
@@ -182,19 +180,15 @@ impl Product<'_> {
         let (four_lines, rest_lines) = lines.as_chunks::<4>();
         for (x, lines) in four.iter().zip(four_lines) {
             for s in 0..4 {
-                for c in 0..LINE {
-                    sums[s][c] = fma32::<FMA>(x[s], lines[s].0[c], sums[s][c]);
-                }
+                add::<FMA>(&mut sums[s], x[s], &lines[s]);
             }
         }
         let [mut sum, b, c, d] = sums;
         for (x, line) in rest.iter().zip(rest_lines) {
-            for i in 0..LINE {
-                sum[i] = fma32::<FMA>(*x, line.0[i], sum[i]);
-            }
+            add::<FMA>(&mut sum, *x, line);
         }
-        for i in 0..LINE {
-            sum[i] = (sum[i] + b[i]) + (c[i] + d[i]);
+        for (i, sum) in sum.iter_mut().enumerate() {
+            *sum = (*sum + b[i]) + (c[i] + d[i]);
         }
         self.write(group, 0, sum);
         1
@@ -219,6 +213,14 @@ impl Product<'_> {
             }
             None => out.copy_from_slice(&sums[..out.len()]),
         }
+    }
+}
+
+/// Adds `x` times a line.
+#[inline(always)]
+fn add<const FMA: bool>(sums: &mut [f32; LINE], x: f32, line: &Line) {
+    for (sum, weight) in sums.iter_mut().zip(&line.0) {
+        *sum = fma32::<FMA>(x, *weight, *sum);
     }
 }
 
