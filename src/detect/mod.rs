@@ -238,7 +238,7 @@ impl Config {
             Config::Pca(_) => pca::restore(parts),
             Config::Var(_) => var::restore(parts),
             #[cfg(feature = "deep")]
-            Config::Autoencoder(config) => deep::autoencoder::restore(config, parts),
+            Config::Autoencoder(_) => deep::autoencoder::restore(parts),
         }
     }
 }

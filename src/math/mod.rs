@@ -2,6 +2,7 @@
 
 pub mod calendar;
 pub mod decompose;
+pub mod dense;
 pub mod duration;
 pub mod linear;
 pub mod loess;

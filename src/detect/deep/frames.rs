@@ -51,8 +51,11 @@ impl Frames {
     pub(super) fn new(window: &Window, live: &[usize], length: usize) -> Frames {
         let rows = window.grid.len;
         let cell = |row: &[f64], f: usize| (row[f] as f32).clamp(-FAR, FAR);
-        let values = (0..rows).flat_map(|i| live.iter().map(move |&f| cell(window.row(i), f)));
-        Frames { values: values.collect(), rows, features: live.len(), length }
+        let mut values = Vec::with_capacity(rows * live.len());
+        for row in (0..rows).map(|i| window.row(i)) {
+            values.extend(live.iter().map(|&f| cell(row, f)));
+        }
+        Frames { values, rows, features: live.len(), length }
     }
 
     /// The features at row `i`.
@@ -98,27 +101,29 @@ impl Frames {
         (0..length).map(move |i| (end + 1 + i).checked_sub(length).map(|row| self.row(row)))
     }
 
-    /// What a network reads of the windows that end at `ends`: `[batch, time, 2 × features]`.
-    pub(super) fn inputs(&self, ends: &[usize]) -> Vec<f32> {
-        let mut out = Vec::with_capacity(ends.len() * self.length * 2 * self.features);
-        for &end in ends {
-            for row in self.window(end) {
-                self.push_input(row, |_| false, &mut out);
-            }
+    /// What a network reads of the window that ends at `end`: `out` becomes
+    /// `[time, 2 × features]`.
+    pub(super) fn input(&self, end: usize, out: &mut Vec<f32>) {
+        out.clear();
+        self.push_window(end, out);
+    }
+
+    fn push_window(&self, end: usize, out: &mut Vec<f32>) {
+        for row in self.window(end) {
+            self.push_input(row, |_| false, out);
         }
-        out
     }
 
     fn push_input(&self, row: Option<&[f32]>, hidden: impl Fn(usize) -> bool, out: &mut Vec<f32>) {
-        let cell = |f: usize| row.map_or(f32::NAN, |row| if hidden(f) { f32::NAN } else { row[f] });
-        out.extend(
-            (0..self.features).map(cell).map(
-                |v| {
-                    if v.is_nan() { 0.0 } else { v.clamp(-NEAR, NEAR) }
-                },
-            ),
-        );
-        out.extend((0..self.features).map(cell).map(|v| f32::from(u8::from(v.is_nan()))));
+        let start = out.len();
+        out.resize(start + 2 * self.features, 0.0);
+        let (values, gaps) = out[start..].split_at_mut(self.features);
+        let Some(row) = row else { return gaps.fill(1.0) };
+        for (f, ((to, gap), &value)) in values.iter_mut().zip(gaps).zip(row).enumerate() {
+            let unseen = value.is_nan() || hidden(f);
+            *to = if unseen { 0.0 } else { value.clamp(-NEAR, NEAR) };
+            *gap = f32::from(u8::from(unseen));
+        }
     }
 
     /// Windows to train on, with some of each hidden.
@@ -140,8 +145,9 @@ impl Frames {
 
     /// Windows to judge a network by: only the newest rows count, as in a score.
     pub(super) fn judged(&self, ends: &[usize]) -> Batch {
-        let mut out = Batch { input: self.inputs(ends), ..Batch::default() };
+        let mut out = Batch::default();
         for &end in ends {
+            self.push_window(end, &mut out.input);
             for (i, row) in self.window(end).enumerate() {
                 let weight = if i + TAIL >= self.length { 1.0 } else { 0.0 };
                 self.push_target(row, weight, &mut out);
@@ -151,11 +157,14 @@ impl Frames {
     }
 
     fn push_target(&self, row: Option<&[f32]>, weight: f32, out: &mut Batch) {
-        let cell = |f: usize| row.map_or(f32::NAN, |row| row[f]);
-        for value in (0..self.features).map(cell) {
+        let start = out.target.len();
+        out.target.resize(start + self.features, 0.0);
+        out.weight.resize(start + self.features, 0.0);
+        let cells = out.target[start..].iter_mut().zip(&mut out.weight[start..]);
+        for ((to, counts), &value) in cells.zip(row.unwrap_or_default()) {
             let gap = value.is_nan();
-            out.target.push(if gap { 0.0 } else { value.clamp(-NEAR, NEAR) });
-            out.weight.push(if gap { 0.0 } else { weight });
+            *to = if gap { 0.0 } else { value.clamp(-NEAR, NEAR) };
+            *counts = if gap { 0.0 } else { weight };
         }
     }
 }

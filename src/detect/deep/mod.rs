@@ -8,6 +8,7 @@
 
 pub mod autoencoder;
 pub mod device;
+pub mod forward;
 mod frames;
 mod layers;
 pub mod net;

@@ -2,6 +2,8 @@
 //!
 //! Owns: its layers and shape. Does not own: training, scoring, what the channels mean.
 
+use std::convert::Infallible;
+
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Device;
@@ -12,8 +14,10 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::detect;
+use crate::detect::Numbers::F32;
 
 use super::device::Backend;
+use super::forward::Forward;
 use super::layers::Double;
 use super::layers::Halve;
 use super::layers::Weights;
@@ -21,6 +25,9 @@ use super::layers::linear;
 use super::layers::save;
 use super::layers::values;
 use crate::math::random::Random;
+
+/// Rows that the two halvings look at.
+pub(super) const KERNELS: [usize; 2] = [5, 3];
 
 /// The sizes of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,8 +85,8 @@ impl Net {
         let Shape { window, inputs, outputs, widths: [wide, narrow], latent } = shape;
         let flat = window / 4 * narrow;
         Ok(Net {
-            down1: Halve::new("down1", 5, [inputs, wide], weights, device)?,
-            down2: Halve::new("down2", 3, [wide, narrow], weights, device)?,
+            down1: Halve::new("down1", KERNELS[0], [inputs, wide], weights, device)?,
+            down2: Halve::new("down2", KERNELS[1], [wide, narrow], weights, device)?,
             squeeze: linear("squeeze", [flat, latent], weights, device)?,
             expand: linear("expand", [latent, flat], weights, device)?,
             up1: Double::new("up1", [narrow, wide], weights, device)?,
@@ -123,6 +130,12 @@ impl Net {
         Output { latent: values(latent.clone()), rebuilt: values(self.decode(latent)) }
     }
 
+    /// The network as it scores: the same weights, without burn.
+    pub fn forward(&self) -> Forward {
+        let Ok(forward) = Forward::new(self.shape(), &mut Trained(self.tensors()));
+        forward
+    }
+
     /// Where the weights lie.
     pub(super) fn device(&self) -> Device {
         self.squeeze.weight.val().device()
@@ -138,5 +151,21 @@ impl Net {
         save("up1", &self.up1.linear, &mut out);
         save("up2", &self.up2.linear, &mut out);
         out
+    }
+}
+
+/// The weights of a network that there is.
+struct Trained(Vec<detect::Tensor>);
+
+impl Weights for Trained {
+    type Error = Infallible;
+
+    fn tensor(&mut self, name: &str, shape: &[usize], _: usize) -> Result<Vec<f32>, Infallible> {
+        let tensor = self.0.iter_mut().find(|tensor| tensor.name == name);
+        match tensor.map(|tensor| std::mem::replace(&mut tensor.numbers, F32(vec![]))) {
+            Some(F32(values)) => Ok(values),
+            // There is none: both sides name the same layers, which a test holds.
+            _ => Ok(vec![0.0; shape.iter().product()]),
+        }
     }
 }
