@@ -3,6 +3,7 @@
 pub mod calendar;
 pub mod decompose;
 pub mod duration;
+pub mod kmeans;
 pub mod loess;
 pub mod random;
 pub mod simd;

@@ -7,9 +7,12 @@
 //! `[batch, time, channels]` and a convolution is an unfolding and one matrix product.
 
 pub mod autoencoder;
+mod descent;
 pub mod device;
+mod encoder;
 mod frames;
 mod layers;
 pub mod net;
+pub mod rfc;
 mod stored;
 pub mod train;
