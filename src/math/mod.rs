@@ -9,3 +9,4 @@ pub mod random;
 pub mod simd;
 pub mod statespace;
 pub mod stats;
+pub mod whitening;

@@ -30,7 +30,9 @@ mod training;
 mod windows;
 
 pub use autoencoder::ConvAutoencoder;
+pub use autoencoder::Measure;
 pub use autoencoder::Reconstruction;
+pub use autoencoder::Threshold;
 pub use body::NetworkError;
 pub use body::Settings;
 pub use classifier::Classification;

@@ -3,6 +3,9 @@
 //! Owns: its four functions, the latent distance and its threshold. Does not own: layers (`net`), its loss
 //! (`train`), clusters of anomalies (`clusters`).
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use super::body::Body;
 use super::body::NetworkError;
 use super::body::Settings;
@@ -20,6 +23,7 @@ use crate::detect::deep::net::Net;
 use crate::detect::deep::train::loss;
 use crate::detect::deep::train::thin;
 use crate::math::random::Random;
+use crate::math::whitening::Whitening;
 
 /// The name in a file.
 const NAME: &str = "convolutional autoencoder";
@@ -28,7 +32,9 @@ const NAME: &str = "convolutional autoencoder";
 ///
 /// Trained by the mean square error of the cells that hold a number, some of which are hidden from the network.
 /// An anomaly shows in two ways: the newest rows are rebuilt badly, feature by feature, and the latent vector
-/// lies far from the mean of normal ones. The RFC calls a window anomalous by the second.
+/// lies far from the mean of normal ones. The RFC calls a window anomalous by the second, and says itself that
+/// nothing in the training asks for it; so known anomalies decide between the two, see
+/// [`ConvAutoencoder::set_threshold_from`].
 ///
 /// # Example
 /// A metric that swings, and a moment when it does not:
@@ -66,9 +72,38 @@ pub struct ConvAutoencoder {
 #[derive(Debug, Clone)]
 struct Learnt {
     latent_mean: Vec<f32>,
-    threshold: f32,
+    /// `[latent, latent]`: the lower factor of the covariance of normal latent vectors.
+    latent_factor: Vec<f32>,
+    threshold: Threshold,
     error_means: Vec<f32>,
     error_deviations: Vec<f32>,
+}
+
+/// Which of its two numbers a window is called anomalous by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// [`Reconstruction::error`].
+    Error,
+    /// [`Reconstruction::latent_distance`], as in the RFC.
+    LatentDistance,
+}
+
+/// From where on a window is anomalous.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Threshold {
+    /// What is compared.
+    pub by: Measure,
+    /// The least value that is anomalous.
+    pub value: f32,
+}
+
+/// What only this network's header says.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Meta {
+    threshold: Option<Threshold>,
 }
 
 /// What an autoencoder makes of one window.
@@ -77,20 +112,23 @@ pub struct Reconstruction {
     /// How far each feature's newest rows are from what was rebuilt: their root mean square in units of the
     /// feature's usual spread. NaN where those rows are gaps.
     pub errors: Vec<f32>,
+    /// Root mean square over the features of that, each relative to its usual error: about 1 for a normal window.
+    pub error: f32,
     /// The latent vector.
     pub latent: Vec<f32>,
     /// Euclidean distance of the latent vector to the mean of normal ones.
     pub latent_distance: f32,
-    /// Whether that reaches the threshold.
+    /// Whether the window reaches the threshold.
     pub anomalous: bool,
 }
 
 impl Reconstruction {
-    /// Root mean square of the features' errors; NaN if all are.
-    pub fn error(&self) -> f32 {
-        let squares = self.errors.iter().filter(|e| !e.is_nan()).map(|e| e * e);
-        let (sum, n) = squares.fold((0.0, 0.0), |(sum, n), square| (sum + square, n + 1.0));
-        (sum / n).sqrt()
+    /// One of its two numbers.
+    pub fn measure(&self, by: Measure) -> f32 {
+        match by {
+            Measure::Error => self.error,
+            Measure::LatentDistance => self.latent_distance,
+        }
     }
 }
 
@@ -137,19 +175,21 @@ impl ConvAutoencoder {
     pub fn import_weights(&mut self, bytes: &[u8]) -> Result<(), NetworkError> {
         let mut stored = file::read(NAME, bytes)?;
         stored.check(&self.body)?;
-        stored.meta::<()>()?;
+        let meta: Meta = stored.meta()?;
         let body = stored.body(&self.body);
         let mut tensors = stored.tensors;
         let net = Net::new(body.shape, &mut tensors, &Backend::Flex.device())?;
         let (features, latent) = (body.features(), body.shape.latent);
-        let learnt = match body.scaler {
-            None => None,
-            Some(_) => Some(Learnt {
+        let learnt = match (&body.scaler, meta.threshold) {
+            (None, None) => None,
+            (Some(_), Some(threshold)) if threshold.value.is_finite() => Some(Learnt {
                 latent_mean: tensors.take("latent.mean", &[latent])?,
-                threshold: file::one(&mut tensors, "latent.threshold")?,
+                latent_factor: tensors.take("latent.factor", &[latent, latent])?,
+                threshold,
                 error_means: tensors.take("error.mean", &[features])?,
                 error_deviations: tensors.take("error.deviation", &[features])?,
             }),
+            _ => return Err(NetworkError::Import("trained, but no threshold".to_string())),
         };
         tensors.end("an autoencoder")?;
         *self = ConvAutoencoder { body, net, learnt };
@@ -161,17 +201,19 @@ impl ConvAutoencoder {
         let mut tensors = self.net.tensors();
         if let Some(learnt) = &self.learnt {
             tensors.push(Tensor::flat("latent.mean", learnt.latent_mean.clone()));
-            tensors.push(Tensor::flat("latent.threshold", vec![learnt.threshold]));
+            let latent = self.body.shape.latent;
+            let factor = Tensor::flat("latent.factor", learnt.latent_factor.clone());
+            tensors.push(Tensor { shape: vec![latent, latent], ..factor });
             tensors.push(Tensor::flat("error.mean", learnt.error_means.clone()));
             tensors.push(Tensor::flat("error.deviation", learnt.error_deviations.clone()));
         }
-        file::write(NAME, &self.body, &(), tensors)
+        file::write(NAME, &self.body, &Meta { threshold: self.threshold() }, tensors)
     }
 
     /// Learns to rebuild the normal ones among the examples, `batch_size` of them an iteration; goes on from
     /// the weights there are. The oldest 70 % are trained on, training ends early by the next 15 %, and the
-    /// weights that were best there are kept; parts share no row. The threshold is set to the farthest normal
-    /// window, until [`ConvAutoencoder::set_threshold_from`] knows better.
+    /// weights that were best there are kept; parts share no row. From then on a window is anomalous whose error
+    /// is above that of all normal ones, until [`ConvAutoencoder::set_threshold_from`] knows better.
     ///
     /// # Errors
     /// A window is of another size, fewer than 2 are normal and at least half observed, or the loss ran away. The
@@ -213,8 +255,7 @@ impl ConvAutoencoder {
             let windows = windows(minibatches.draw(&mut random));
             loss(net, scaler.hidden(&windows, &mut random))
         };
-        let judge =
-            |net: &Net, places: &[usize]| number(loss(net, scaler.shown(&windows(places))));
+        let judge = |net: &Net, places: &[usize]| number(loss(net, scaler.shown(&windows(places))));
         let (net, training) =
             training::run(self.net.clone(), &self.body, &course, &parts, data, step, judge)?;
         self.commit(net, scaler.clone(), &windows(&thin(&usable, training::MOST_MEASURED)))?;
@@ -232,16 +273,21 @@ impl ConvAutoencoder {
         let errors = columns(body.features(), |seen| &seen.0);
         let latent_mean: Vec<f32> =
             columns(body.shape.latent, |seen| &seen.1).iter().map(|c| c.0).collect();
-        let farthest = seen.iter().map(|s| distance(&s.1, &latent_mean)).fold(0.0, f32::max);
-        let learnt = Learnt {
+        let latents: Vec<f64> =
+            seen.iter().flat_map(|s| s.1.iter().copied().map(f64::from)).collect();
+        let whitening = Whitening::of(&latents, body.shape.latent).ok_or(NetworkError::Diverged)?;
+        let mut learnt = Learnt {
             latent_mean,
-            threshold: farthest.next_up(),
+            latent_factor: whitening.lower().iter().map(|&v| v as f32).collect(),
+            threshold: Threshold { by: Measure::Error, value: 0.0 },
             error_means: errors.iter().map(|e| e.0).collect(),
             error_deviations: errors.iter().map(|e| e.1).collect(),
         };
+        learnt.threshold.value =
+            seen.iter().map(|s| learnt.error(&s.0)).fold(0.0, f32::max).next_up();
         let numbers = learnt.latent_mean.iter().chain(&learnt.error_means);
         if !numbers.chain(&learnt.error_deviations).all(|v| v.is_finite())
-            || !learnt.threshold.is_finite()
+            || !learnt.threshold.value.is_finite()
         {
             return Err(NetworkError::Diverged);
         }
@@ -258,15 +304,18 @@ impl ConvAutoencoder {
         let learnt = self.learnt.as_ref().ok_or(NetworkError::NotTrained)?;
         let judge = |(errors, latent): (Vec<f32>, Vec<f32>)| {
             let latent_distance = distance(&latent, &learnt.latent_mean);
-            let anomalous = latent_distance >= learnt.threshold;
-            Reconstruction { errors, latent, latent_distance, anomalous }
+            let error = learnt.error(&errors);
+            let mut seen =
+                Reconstruction { errors, error, latent, latent_distance, anomalous: false };
+            seen.anomalous = seen.measure(learnt.threshold.by) >= learnt.threshold.value;
+            seen
         };
         let seen = reconstruct(&self.body, &self.net, data)?;
         Ok(seen.into_iter().map(|seen| seen.map(judge)).collect())
     }
 
-    /// The latent distance from which on a window is anomalous.
-    pub fn threshold(&self) -> Option<f32> {
+    /// From where on a window is anomalous.
+    pub fn threshold(&self) -> Option<Threshold> {
         self.learnt.as_ref().map(|learnt| learnt.threshold)
     }
 
@@ -274,27 +323,49 @@ impl ConvAutoencoder {
     ///
     /// # Errors
     /// It is no number, or nothing was trained or imported.
-    pub fn set_threshold(&mut self, threshold: f32) -> Result<(), NetworkError> {
-        if !threshold.is_finite() {
-            return Err(NetworkError::Setting(format!("threshold: {threshold} is not a number")));
+    pub fn set_threshold(&mut self, threshold: Threshold) -> Result<(), NetworkError> {
+        if !threshold.value.is_finite() {
+            let value = threshold.value;
+            return Err(NetworkError::Setting(format!("threshold: {value} is not a number")));
         }
         self.learnt.as_mut().ok_or(NetworkError::NotTrained)?.threshold = threshold;
         Ok(())
     }
 
-    /// Sets it as the RFC does, to the least latent distance of the anomalies among the examples, and returns
-    /// it. One anomaly that looks normal makes it low, and many normal windows anomalous.
+    /// Sets it as the RFC does, to the least value that one of the anomalies among the examples has, so that all of
+    /// them are found, and returns it. Of the two measures it takes the one that then calls fewer of the normal
+    /// examples anomalous; the RFC's, the latent distance, where both call equally many.
+    ///
+    /// One anomaly that looks normal makes the threshold low, and many normal windows anomalous.
     ///
     /// # Errors
     /// None of the examples is an anomaly and observed, one is of another size, or nothing was trained.
-    pub fn set_threshold_from(&mut self, data: &[Example<'_>]) -> Result<f32, NetworkError> {
-        let anomalies = data.iter().filter(|example| example.class.is_anomaly());
-        let windows: Vec<&[f32]> = anomalies.map(|example| example.window).collect();
+    pub fn set_threshold_from(&mut self, data: &[Example<'_>]) -> Result<Threshold, NetworkError> {
+        let windows: Vec<&[f32]> = data.iter().map(|example| example.window).collect();
         let seen = self.predict(&windows)?;
-        let least = seen.iter().flatten().map(|s| s.latent_distance).min_by(f32::total_cmp);
-        let least = least.ok_or(NetworkError::TooFew { have: 0, what: "anomalies", want: 1 })?;
-        self.set_threshold(least)?;
-        Ok(least)
+        let of = |anomalies: bool, by: Measure| {
+            let both =
+                data.iter().zip(&seen).filter(move |(e, _)| e.class.is_anomaly() == anomalies);
+            both.filter_map(move |(_, seen)| Some(seen.as_ref()?.measure(by)))
+        };
+        let rule = |by: Measure| {
+            let value = of(true, by).min_by(f32::total_cmp)?;
+            Some((of(false, by).filter(|v| *v >= value).count(), Threshold { by, value }))
+        };
+        // The first of equals is taken.
+        let rules = [Measure::LatentDistance, Measure::Error].into_iter().filter_map(rule);
+        let (_, threshold) = rules
+            .min_by_key(|(false_alarms, _)| *false_alarms)
+            .ok_or(NetworkError::TooFew { have: 0, what: "anomalous windows", want: 1 })?;
+        self.set_threshold(threshold)?;
+        Ok(threshold)
+    }
+
+    /// A space in which normal latent vectors vary equally in all directions.
+    pub(super) fn whitening(&self) -> Option<Whitening> {
+        let wide = |values: &[f32]| values.iter().copied().map(f64::from).collect();
+        let learnt = self.learnt.as_ref()?;
+        Whitening::from_lower(wide(&learnt.latent_mean), wide(&learnt.latent_factor))
     }
 
     /// How many standard deviations each feature's error lies above its mean over normal windows; 0 for a gap.
@@ -309,6 +380,20 @@ impl ConvAutoencoder {
         errors.iter().zip(own).map(one).collect()
     }
 }
+
+impl Learnt {
+    /// See [`Reconstruction::error`].
+    fn error(&self, errors: &[f32]) -> f32 {
+        let usual = self.error_means.iter().zip(&self.error_deviations);
+        let relative = errors.iter().zip(usual).filter(|(e, _)| !e.is_nan());
+        let squares = relative.map(|(e, (m, d))| e * e / (m * m + d * d).max(SMALLEST_USUAL));
+        let (sum, n) = squares.fold((0.0, 0.0), |(sum, n), square| (sum + square, n + 1.0));
+        (sum / n).sqrt()
+    }
+}
+
+/// A feature's mean square error is at least so much usually: half a tenth of its spread.
+const SMALLEST_USUAL: f32 = 0.05 * 0.05;
 
 /// Errors vary by at least so much, in units of a feature's spread: one that was dead flat in training is not
 /// infinitely conspicuous.

@@ -131,8 +131,13 @@ impl Body {
         settings: Settings,
     ) -> Result<Body, NetworkError> {
         let Settings { latent, widths, .. } = settings;
-        let shape =
-            Shape { window: rows, inputs: 2 * features.min(MAX_LIVE + 1), outputs: features, widths, latent };
+        let shape = Shape {
+            window: rows,
+            inputs: 2 * features.min(MAX_LIVE + 1),
+            outputs: features,
+            widths,
+            latent,
+        };
         match shape_problem(&shape).or_else(|| settings_problem(&settings)) {
             Some(problem) => Err(NetworkError::Setting(problem)),
             None => Ok(Body { shape, settings, seed: 0, scaler: None }),

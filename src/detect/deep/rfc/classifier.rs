@@ -249,7 +249,10 @@ impl ConvClassifier {
     }
 
     /// Each window's embedding, its logit of an anomaly and those of the kinds.
-    #[expect(clippy::type_complexity, reason = "three numbers of a window, for the two callers here")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "three numbers of a window, for the two callers here"
+    )]
     fn logits(
         &self,
         windows: &[&[f32]],

@@ -1,6 +1,10 @@
 //! What kinds of anomalies there are, of which nobody has said so.
 //!
-//! Owns: groups of latent vectors, and what marks them. Does not own: k-means (`math`).
+//! Owns: groups of latent vectors, and what marks them. Does not own: k-means and whitening (`math`).
+//!
+//! Latent vectors of normal windows differ too, with the hour and the load, and as widely. So clusters are
+//! looked for in the space in which normal ones vary equally in all directions: what sets two anomalies
+//! apart there is not what sets two hours apart.
 
 use super::autoencoder::ConvAutoencoder;
 use super::body::NetworkError;
@@ -48,10 +52,16 @@ impl ConvAutoencoder {
             return Err(NetworkError::Setting("k: 0 clusters hold nothing".to_string()));
         }
         let seen = self.predict(anomalies)?;
-        let seen: Vec<_> = seen.iter().enumerate().filter_map(|(i, s)| Some((i, s.as_ref()?))).collect();
+        let seen: Vec<_> =
+            seen.iter().enumerate().filter_map(|(i, s)| Some((i, s.as_ref()?))).collect();
         let dimensions = self.body.shape.latent;
-        let latent = |i: usize| seen[i].1.latent.iter().map(|&v| f64::from(v));
-        let values = |places: &[usize]| -> Vec<f64> { places.iter().flat_map(|&i| latent(i)).collect() };
+        let whitening = self.whitening().ok_or(NetworkError::NotTrained)?;
+        let latent = |i: usize| {
+            let latent: Vec<f64> = seen[i].1.latent.iter().map(|&v| f64::from(v)).collect();
+            whitening.apply(&latent)
+        };
+        let values =
+            |places: &[usize]| -> Vec<f64> { places.iter().flat_map(|&i| latent(i)).collect() };
         let all: Vec<usize> = (0..seen.len()).collect();
         let (values, few) = (values(&all), values(&thin(&all, MOST_CHOSEN_BY)));
         let mut random = Random::new(self.body.seed);

@@ -88,9 +88,8 @@ pub(super) fn split(data: &[Example<'_>], usable: &[usize], rows: usize) -> Part
     let (validation, test) = rest.split_at((n * 85 / 100).saturating_sub(training.len()));
     let after = |part: &[usize], before: &[usize]| -> Vec<usize> {
         let last = before.last().map(|&i| data[i].end);
-        let clear = |i: &usize| {
-            last.is_none_or(|last| data[*i].end.saturating_sub(rows as i64) >= last)
-        };
+        let clear =
+            |i: &usize| last.is_none_or(|last| data[*i].end.saturating_sub(rows as i64) >= last);
         part.iter().copied().filter(clear).collect()
     };
     let later = after(validation, training);

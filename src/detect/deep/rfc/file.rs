@@ -15,7 +15,6 @@ use super::body::Body;
 use super::body::NetworkError;
 use super::body::shape_problem;
 use super::windows::Scaler;
-use crate::detect::RestoreError;
 use crate::detect::Tensor;
 use crate::detect::Tensors;
 use crate::detect::deep::net::Shape;
@@ -82,7 +81,9 @@ pub(super) fn read(network: &str, bytes: &[u8]) -> Result<Stored, NetworkError> 
     }
     if head.network != network {
         let theirs = head.network;
-        return Err(NetworkError::Import(format!("they are of a {theirs:?}, this is a {network:?}")));
+        return Err(NetworkError::Import(format!(
+            "they are of a {theirs:?}, this is a {network:?}"
+        )));
     }
     if let Some(problem) = shape_problem(&head.shape) {
         return Err(fail(&problem));
@@ -134,11 +135,6 @@ impl Stored {
             scaler: self.scaler.take(),
         }
     }
-}
-
-/// A finite number, from a tensor of one.
-pub(super) fn one(tensors: &mut Tensors, name: &str) -> Result<f32, RestoreError> {
-    Ok(tensors.take::<f32>(name, &[1])?[0])
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -71,7 +71,10 @@ impl ClassifierNet {
         weights: &mut W,
     ) -> Result<ClassifierNet, W::Error> {
         let device = self.encoder.device();
-        Ok(ClassifierNet { kinds: kinds_head(self.encoder.shape(), kinds, weights, &device)?, ..self })
+        Ok(ClassifierNet {
+            kinds: kinds_head(self.encoder.shape(), kinds, weights, &device)?,
+            ..self
+        })
     }
 
     /// The embedding is the latent vector before the rectifier, so that distances see all of it.
@@ -102,8 +105,7 @@ impl ClassifierNet {
         match &self.kinds {
             Some(kinds) if of_kinds > 0.0 => {
                 let k = batch.kinds.len() / n;
-                let wanted =
-                    Tensor::<2>::from_data(TensorData::new(batch.kinds, [n, k]), &device);
+                let wanted = Tensor::<2>::from_data(TensorData::new(batch.kinds, [n, k]), &device);
                 verdict - (log_softmax(kinds.forward(seen), 1) * wanted).sum() / of_kinds
             }
             _ => verdict,

@@ -104,7 +104,8 @@ pub(super) fn both(
 /// At most so many of the normal ones in these places, and as many of the anomalies.
 pub(super) fn thinned(data: &[Example<'_>], places: &[usize], most: usize) -> Vec<usize> {
     let is_anomaly = |i: &usize| data[*i].class.is_anomaly();
-    let (anomalies, normal): (Vec<usize>, Vec<usize>) = places.iter().copied().partition(is_anomaly);
+    let (anomalies, normal): (Vec<usize>, Vec<usize>) =
+        places.iter().copied().partition(is_anomaly);
     [thin(&normal, most), thin(&anomalies, most)].concat()
 }
 

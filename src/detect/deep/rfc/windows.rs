@@ -39,8 +39,7 @@ impl Scaler {
             let cells = places.iter().flat_map(|&i| windows[i].iter().skip(f).step_by(features));
             let sorted = stats::sorted(cells.map(|&v| f64::from(v)).filter(|v| v.is_finite()));
             let centre = stats::median(sorted.iter().copied());
-            let middle =
-                (stats::quantile(&sorted, 0.95) - stats::quantile(&sorted, 0.05)) / SIGMAS;
+            let middle = (stats::quantile(&sorted, 0.95) - stats::quantile(&sorted, 0.05)) / SIGMAS;
             let squares: f64 = sorted.iter().map(|v| (v - centre) * (v - centre)).sum();
             let spread = if middle > 0.0 { middle } else { (squares / sorted.len() as f64).sqrt() };
             let usable = |v: f32| v.is_normal() && v > 0.0;

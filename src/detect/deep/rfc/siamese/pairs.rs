@@ -49,7 +49,8 @@ impl<'a> Drawer<'a> {
 
     /// So many pairs, in turn of one class and of two.
     pub(super) fn draw(&self, n: usize, random: &mut Random) -> Pairs<'a> {
-        let pair = |i: usize| if i.is_multiple_of(2) { self.same(random) } else { self.different(random) };
+        let pair =
+            |i: usize| if i.is_multiple_of(2) { self.same(random) } else { self.different(random) };
         Pairs((0..n).map(pair).collect())
     }
 
