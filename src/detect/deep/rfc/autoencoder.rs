@@ -33,7 +33,7 @@ const NAME: &str = "convolutional autoencoder";
 /// Trained by the mean square error of the cells that hold a number, some of which are hidden from the network.
 /// An anomaly shows in two ways: the newest rows are rebuilt badly, feature by feature, and the latent vector
 /// lies far from the mean of normal ones. The RFC calls a window anomalous by the second, and says itself that
-/// nothing in the training asks for it; so known anomalies decide between the two, see
+/// nothing in the training asks for it; so known anomalies decide between the measures, see
 /// [`ConvAutoencoder::set_threshold_from`].
 ///
 /// # Example
@@ -71,15 +71,14 @@ pub struct ConvAutoencoder {
 /// What was measured on normal windows after training.
 #[derive(Debug, Clone)]
 struct Learnt {
-    latent_mean: Vec<f32>,
-    /// `[latent, latent]`: the lower factor of the covariance of normal latent vectors.
-    latent_factor: Vec<f32>,
+    /// Of normal latent vectors.
+    whitening: Whitening,
     threshold: Threshold,
     error_means: Vec<f32>,
     error_deviations: Vec<f32>,
 }
 
-/// Which of its two numbers a window is called anomalous by.
+/// Which of its three numbers a window is called anomalous by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
@@ -87,6 +86,8 @@ pub enum Measure {
     Error,
     /// [`Reconstruction::latent_distance`], as in the RFC.
     LatentDistance,
+    /// [`Reconstruction::latent_deviation`].
+    LatentDeviation,
 }
 
 /// From where on a window is anomalous.
@@ -118,16 +119,21 @@ pub struct Reconstruction {
     pub latent: Vec<f32>,
     /// Euclidean distance of the latent vector to the mean of normal ones.
     pub latent_distance: f32,
+    /// The same in the space in which normal latent vectors vary equally in all directions (Mahalanobis' distance),
+    /// over the square root of their length: about 1 for a normal window. Where the latent vector of a
+    /// normal window wanders far with the hour, only this sees a small step aside.
+    pub latent_deviation: f32,
     /// Whether the window reaches the threshold.
     pub anomalous: bool,
 }
 
 impl Reconstruction {
-    /// One of its two numbers.
+    /// One of its three numbers.
     pub fn measure(&self, by: Measure) -> f32 {
         match by {
             Measure::Error => self.error,
             Measure::LatentDistance => self.latent_distance,
+            Measure::LatentDeviation => self.latent_deviation,
         }
     }
 }
@@ -173,6 +179,7 @@ impl ConvAutoencoder {
     /// The bytes are no such network, are damaged, or are of one of other sizes, which are named. The network is
     /// then as it was before.
     pub fn import_weights(&mut self, bytes: &[u8]) -> Result<(), NetworkError> {
+        let import = NetworkError::Import;
         let mut stored = file::read(NAME, bytes)?;
         stored.check(&self.body)?;
         let meta: Meta = stored.meta()?;
@@ -182,14 +189,18 @@ impl ConvAutoencoder {
         let (features, latent) = (body.features(), body.shape.latent);
         let learnt = match (&body.scaler, meta.threshold) {
             (None, None) => None,
-            (Some(_), Some(threshold)) if threshold.value.is_finite() => Some(Learnt {
-                latent_mean: tensors.take("latent.mean", &[latent])?,
-                latent_factor: tensors.take("latent.factor", &[latent, latent])?,
-                threshold,
-                error_means: tensors.take("error.mean", &[features])?,
-                error_deviations: tensors.take("error.deviation", &[features])?,
-            }),
-            _ => return Err(NetworkError::Import("trained, but no threshold".to_string())),
+            (Some(_), Some(threshold)) if threshold.value.is_finite() => {
+                let mean: Vec<f32> = tensors.take("latent.mean", &[latent])?;
+                let factor: Vec<f32> = tensors.take("latent.factor", &[latent, latent])?;
+                let whitening = Whitening::from_lower(wide(&mean), wide(&factor));
+                Some(Learnt {
+                    whitening: whitening.ok_or(import("latent.factor is none".to_string()))?,
+                    threshold,
+                    error_means: tensors.take("error.mean", &[features])?,
+                    error_deviations: tensors.take("error.deviation", &[features])?,
+                })
+            }
+            _ => return Err(import("a trained network has a threshold, another none".to_string())),
         };
         tensors.end("an autoencoder")?;
         *self = ConvAutoencoder { body, net, learnt };
@@ -200,9 +211,9 @@ impl ConvAutoencoder {
     pub fn export_weights(&self) -> Vec<u8> {
         let mut tensors = self.net.tensors();
         if let Some(learnt) = &self.learnt {
-            tensors.push(Tensor::flat("latent.mean", learnt.latent_mean.clone()));
             let latent = self.body.shape.latent;
-            let factor = Tensor::flat("latent.factor", learnt.latent_factor.clone());
+            let factor = Tensor::flat("latent.factor", narrow(learnt.whitening.lower()));
+            tensors.push(Tensor::flat("latent.mean", narrow(learnt.whitening.mean())));
             tensors.push(Tensor { shape: vec![latent, latent], ..factor });
             tensors.push(Tensor::flat("error.mean", learnt.error_means.clone()));
             tensors.push(Tensor::flat("error.deviation", learnt.error_deviations.clone()));
@@ -267,31 +278,27 @@ impl ConvAutoencoder {
         let body = Body { scaler: Some(scaler), ..self.body.clone() };
         let seen = reconstruct(&body, &net, normal)?;
         let seen: Vec<&(Vec<f32>, Vec<f32>)> = seen.iter().flatten().collect();
-        let columns = |n: usize, of: fn(&(Vec<f32>, Vec<f32>)) -> &[f32]| -> Vec<(f32, f32)> {
-            (0..n).map(|i| mean_and_deviation(seen.iter().map(|s| of(s)[i]))).collect()
-        };
-        let errors = columns(body.features(), |seen| &seen.0);
-        let latent_mean: Vec<f32> =
-            columns(body.shape.latent, |seen| &seen.1).iter().map(|c| c.0).collect();
-        let latents: Vec<f64> =
-            seen.iter().flat_map(|s| s.1.iter().copied().map(f64::from)).collect();
-        let whitening = Whitening::of(&latents, body.shape.latent).ok_or(NetworkError::Diverged)?;
+        let column = |f: usize| mean_and_deviation(seen.iter().map(|s| s.0[f]));
+        let errors: Vec<(f32, f32)> = (0..body.features()).map(column).collect();
+        let latents: Vec<f64> = seen.iter().flat_map(|s| wide(&s.1)).collect();
+        let whitening = Whitening::of(&latents, body.shape.latent).and_then(|exact| {
+            // As a file holds it, so that what comes from there says the same.
+            let kept = |values| wide(&narrow(values));
+            Whitening::from_lower(kept(exact.mean()), kept(exact.lower()))
+        });
         let mut learnt = Learnt {
-            latent_mean,
-            latent_factor: whitening.lower().iter().map(|&v| v as f32).collect(),
+            whitening: whitening.ok_or(NetworkError::Diverged)?,
             threshold: Threshold { by: Measure::Error, value: 0.0 },
             error_means: errors.iter().map(|e| e.0).collect(),
             error_deviations: errors.iter().map(|e| e.1).collect(),
         };
         learnt.threshold.value =
             seen.iter().map(|s| learnt.error(&s.0)).fold(0.0, f32::max).next_up();
-        let numbers = learnt.latent_mean.iter().chain(&learnt.error_means);
-        if !numbers.chain(&learnt.error_deviations).all(|v| v.is_finite())
-            || !learnt.threshold.value.is_finite()
-        {
+        let numbers = learnt.error_means.iter().chain(&learnt.error_deviations);
+        if !numbers.chain([&learnt.threshold.value]).all(|v| v.is_finite()) {
             return Err(NetworkError::Diverged);
         }
-        *self = ConvAutoencoder { body, net: net.clone(), learnt: Some(learnt) };
+        *self = ConvAutoencoder { body, net, learnt: Some(learnt) };
         Ok(())
     }
 
@@ -303,10 +310,17 @@ impl ConvAutoencoder {
     pub fn predict(&self, data: &[&[f32]]) -> Result<Vec<Option<Reconstruction>>, NetworkError> {
         let learnt = self.learnt.as_ref().ok_or(NetworkError::NotTrained)?;
         let judge = |(errors, latent): (Vec<f32>, Vec<f32>)| {
-            let latent_distance = distance(&latent, &learnt.latent_mean);
-            let error = learnt.error(&errors);
-            let mut seen =
-                Reconstruction { errors, error, latent, latent_distance, anomalous: false };
+            let latent_distance = distance(&latent, &narrow(learnt.whitening.mean()));
+            let white = learnt.whitening.apply(&wide(&latent));
+            let square = white.iter().map(|v| v * v).sum::<f64>() / white.len() as f64;
+            let mut seen = Reconstruction {
+                error: learnt.error(&errors),
+                errors,
+                latent,
+                latent_distance,
+                latent_deviation: square.sqrt() as f32,
+                anomalous: false,
+            };
             seen.anomalous = seen.measure(learnt.threshold.by) >= learnt.threshold.value;
             seen
         };
@@ -333,8 +347,8 @@ impl ConvAutoencoder {
     }
 
     /// Sets it as the RFC does, to the least value that one of the anomalies among the examples has, so that all of
-    /// them are found, and returns it. Of the two measures it takes the one that then calls fewer of the normal
-    /// examples anomalous; the RFC's, the latent distance, where both call equally many.
+    /// them are found, and returns it. Of the three measures it takes the one that then calls the fewest of
+    /// the normal examples anomalous; the RFC's, the latent distance, where others call as many.
     ///
     /// One anomaly that looks normal makes the threshold low, and many normal windows anomalous.
     ///
@@ -353,7 +367,9 @@ impl ConvAutoencoder {
             Some((of(false, by).filter(|v| *v >= value).count(), Threshold { by, value }))
         };
         // The first of equals is taken.
-        let rules = [Measure::LatentDistance, Measure::Error].into_iter().filter_map(rule);
+        let rules = [Measure::LatentDistance, Measure::LatentDeviation, Measure::Error]
+            .into_iter()
+            .filter_map(rule);
         let (_, threshold) = rules
             .min_by_key(|(false_alarms, _)| *false_alarms)
             .ok_or(NetworkError::TooFew { have: 0, what: "anomalous windows", want: 1 })?;
@@ -362,10 +378,8 @@ impl ConvAutoencoder {
     }
 
     /// A space in which normal latent vectors vary equally in all directions.
-    pub(super) fn whitening(&self) -> Option<Whitening> {
-        let wide = |values: &[f32]| values.iter().copied().map(f64::from).collect();
-        let learnt = self.learnt.as_ref()?;
-        Whitening::from_lower(wide(&learnt.latent_mean), wide(&learnt.latent_factor))
+    pub(super) fn whitening(&self) -> Option<&Whitening> {
+        self.learnt.as_ref().map(|learnt| &learnt.whitening)
     }
 
     /// How many standard deviations each feature's error lies above its mean over normal windows; 0 for a gap.
@@ -415,6 +429,14 @@ fn reconstruct(
         let both = windows.iter().zip(rebuilt).zip(latents);
         both.map(|((w, rebuilt), z)| (scaler.errors(w, rebuilt), z.to_vec())).collect()
     })
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
+}
+
+fn narrow(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&v| v as f32).collect()
 }
 
 /// Mean and standard deviation without gaps; 0 of none.

@@ -3,8 +3,9 @@
 //! Owns: groups of latent vectors, and what marks them. Does not own: k-means and whitening (`math`).
 //!
 //! Latent vectors of normal windows differ too, with the hour and the load, and as widely. So clusters are
-//! looked for in the space in which normal ones vary equally in all directions: what sets two anomalies
-//! apart there is not what sets two hours apart.
+//! looked for in the space in which normal ones vary equally in all directions, where what sets two anomalies
+//! apart is not what sets two hours apart; and by direction alone, since a weak anomaly is of the same kind
+//! as a strong one.
 
 use super::autoencoder::ConvAutoencoder;
 use super::body::NetworkError;
@@ -58,7 +59,9 @@ impl ConvAutoencoder {
         let whitening = self.whitening().ok_or(NetworkError::NotTrained)?;
         let latent = |i: usize| {
             let latent: Vec<f64> = seen[i].1.latent.iter().map(|&v| f64::from(v)).collect();
-            whitening.apply(&latent)
+            let white = whitening.apply(&latent);
+            let length = white.iter().map(|v| v * v).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+            white.into_iter().map(move |v| v / length)
         };
         let values =
             |places: &[usize]| -> Vec<f64> { places.iter().flat_map(|&i| latent(i)).collect() };
