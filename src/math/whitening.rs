@@ -22,13 +22,16 @@ impl Whitening {
     /// where all are equal, nothing is changed but for the mean.
     pub fn of(points: &[f64], dimensions: usize) -> Option<Whitening> {
         let n = (points.len() / dimensions.max(1)).max(1) as f64;
-        let sum = |f: &dyn Fn(&[f64]) -> f64| points.chunks_exact(dimensions).map(f).sum::<f64>();
-        let mean: Vec<f64> = (0..dimensions).map(|i| sum(&|p| p[i]) / n).collect();
+        let mut mean = vec![0.0; dimensions];
+        for point in points.chunks_exact(dimensions) {
+            mean.iter_mut().zip(point).for_each(|(mean, v)| *mean += v / n);
+        }
         let mut covariance = vec![0.0; dimensions * dimensions];
-        for i in 0..dimensions {
-            for j in 0..=i {
-                covariance[i * dimensions + j] =
-                    sum(&|p| (p[i] - mean[i]) * (p[j] - mean[j])) / n * (1.0 - SHRINKAGE);
+        for point in points.chunks_exact(dimensions) {
+            let off: Vec<f64> = point.iter().zip(&mean).map(|(v, mean)| v - mean).collect();
+            for (i, row) in covariance.chunks_mut(dimensions).enumerate() {
+                let share = off[i] * (1.0 - SHRINKAGE) / n;
+                row.iter_mut().zip(&off[..=i]).for_each(|(sum, v)| *sum += share * v);
             }
         }
         let trace: f64 = covariance.iter().step_by(dimensions + 1).sum();

@@ -5,7 +5,6 @@
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::autoencoder::distance;
 use super::data::Class;
 use crate::detect::RestoreError;
 use crate::detect::Tensor;
@@ -114,6 +113,11 @@ impl Groups {
         let reaches = tensors.take("group.reaches", &[n])?;
         Ok(Groups { classes: names.0, means, reaches, latent })
     }
+}
+
+/// Euclidean distance.
+pub(super) fn distance(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt()
 }
 
 #[cfg(test)]

@@ -161,3 +161,59 @@ pub(super) fn contrastive(encoder: &Encoder, pairs: Pairs, margin: f32) -> Tenso
     let loss = squares * column(pairs.same) + short.clone() * short * column(different);
     loss.sum() / n.max(1) as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::detect::deep::descent::number;
+    use crate::math::random::Random;
+
+    const SHAPE: Shape = Shape { window: 4, inputs: 2, outputs: 1, widths: [3, 2], latent: 3 };
+
+    fn input(windows: usize) -> Vec<f32> {
+        (0..windows * 8).map(|i| (i as f32 * 0.9).sin()).collect()
+    }
+
+    /// Cross-entropies as a textbook writes them, each normalised by the weights that it counts.
+    #[test]
+    fn the_classifiers_loss_is_two_weighted_cross_entropies() {
+        let Ok(net) = ClassifierNet::new(SHAPE, 2, &mut Random::new(1), &Device::flex());
+        let batch = Labelled {
+            input: input(3),
+            anomaly: vec![0.0, 1.0, 1.0],
+            weight: vec![0.5, 2.0, 2.0],
+            kinds: vec![0.0, 0.0, 0.0, 3.0, 0.0, 0.0],
+        };
+        let logits = net.run(batch.input.clone());
+        let p: Vec<f32> = logits.anomaly.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect();
+        let verdict = -(0.5 * (1.0 - p[0]).ln() + 2.0 * p[1].ln() + 2.0 * p[2].ln()) / 4.5;
+        // The only anomaly whose kind is known is the second window, and it is of the second kind.
+        let (a, b) = (logits.kinds[2].exp(), logits.kinds[3].exp());
+        let kind = -(b / (a + b)).ln();
+        let loss = number(net.loss(batch.clone()));
+        assert!((loss - verdict - kind).abs() < 1e-5, "{loss} {verdict} {kind}");
+        let without = Labelled { kinds: vec![0.0; 6], ..batch };
+        let loss = number(net.loss(without));
+        assert!((loss - verdict).abs() < 1e-5, "{loss} {verdict}");
+    }
+
+    #[test]
+    fn the_contrastive_loss_has_a_margin() {
+        let Ok(encoder) = Encoder::new(SHAPE, &mut Random::new(1), &Device::flex());
+        let (left, right) = (input(4)[..16].to_vec(), input(4)[16..].to_vec());
+        let embed = |x: &[f32]| values(encoder.forward(encoder.windows(x.to_vec())));
+        let (a, b) = (embed(&left), embed(&right));
+        let d = |i: usize| -> f32 {
+            let both = a[3 * i..3 * i + 3].iter().zip(&b[3 * i..]);
+            both.map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt()
+        };
+        for margin in [0.5 * d(1), 2.0 * d(1)] {
+            let pairs = Pairs { left: left.clone(), right: right.clone(), same: vec![1.0, 0.0] };
+            let loss = number(contrastive(&encoder, pairs, margin));
+            let wanted = (d(0) * d(0) + (margin - d(1)).max(0.0).powi(2)) / 2.0;
+            assert!((loss - wanted).abs() < 1e-5, "{loss} {wanted}");
+        }
+    }
+}

@@ -8,7 +8,6 @@ mod pairs;
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::autoencoder::distance;
 use super::body::Body;
 use super::body::NetworkError;
 use super::body::Settings;
@@ -19,6 +18,7 @@ use super::groups::ClassDistance;
 use super::groups::Groups;
 use super::groups::MAX_KINDS;
 use super::groups::Names;
+use super::groups::distance;
 use super::heads::contrastive;
 use super::training;
 use super::training::Course;
