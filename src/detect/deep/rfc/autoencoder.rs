@@ -27,6 +27,7 @@ use crate::math::random::Random;
 use crate::math::whitening::Whitening;
 
 use learnt::Learnt;
+use learnt::Seen;
 pub use threshold::Measure;
 pub use threshold::Threshold;
 
@@ -226,7 +227,7 @@ impl ConvAutoencoder {
     fn commit(&mut self, net: Net, scaler: Scaler, normal: &[&[f32]]) -> Result<(), NetworkError> {
         let body = Body { scaler: Some(scaler), ..self.body.clone() };
         let seen = reconstruct(&body, &net, normal)?;
-        let seen: Vec<&(Vec<f32>, Vec<f32>)> = seen.iter().flatten().collect();
+        let seen: Vec<&Seen> = seen.iter().flatten().collect();
         let learnt = Learnt::of(&seen).ok_or(NetworkError::Diverged)?;
         *self = ConvAutoencoder { body, net, learnt: Some(learnt) };
         Ok(())
@@ -256,11 +257,7 @@ impl ConvAutoencoder {
 }
 
 /// Errors and latent vectors.
-fn reconstruct(
-    body: &Body,
-    net: &Net,
-    data: &[&[f32]],
-) -> Result<Vec<Option<(Vec<f32>, Vec<f32>)>>, NetworkError> {
+fn reconstruct(body: &Body, net: &Net, data: &[&[f32]]) -> Result<Vec<Option<Seen>>, NetworkError> {
     let Some(scaler) = &body.scaler else {
         return Err(NetworkError::NotTrained);
     };
@@ -269,6 +266,7 @@ fn reconstruct(
         let latents = output.latent.chunks(body.shape.latent);
         let rebuilt = output.rebuilt.chunks(body.shape.window * body.features());
         let both = windows.iter().zip(rebuilt).zip(latents);
-        both.map(|((w, rebuilt), z)| (scaler.errors(w, rebuilt), z.to_vec())).collect()
+        both.map(|((w, rebuilt), z)| Seen { errors: scaler.errors(w, rebuilt), latent: z.to_vec() })
+            .collect()
     })
 }

@@ -23,7 +23,6 @@ use super::heads::Labelled;
 use super::training;
 use super::training::Course;
 use super::training::Training;
-use super::windows::Scaler;
 use crate::detect::deep::descent::Minibatches;
 use crate::detect::deep::descent::number;
 use crate::detect::deep::device::Backend;
@@ -213,7 +212,7 @@ impl ConvClassifier {
         let parts = training::parts(&self.body, data, usable.clone(), fine);
         let kinds = kinds_of(data, &parts.training)?;
         let scaler = self.body.scaler_for(data, &parts.training);
-        let labels = Labels { data, kinds: &kinds, scaler: &scaler };
+        let labels = Labels { data, kinds: &kinds };
         let mut random = Random::new(self.body.seed);
         let mut net = self.net.clone();
         if kinds != self.kinds {
@@ -235,10 +234,11 @@ impl ConvClassifier {
         let body = Body { scaler: Some(scaler.clone()), ..self.body.clone() };
         let mut next = ConvClassifier { body, net, kinds: kinds.clone(), groups: None };
         let places = training::thinned(data, &usable, training::MOST_MEASURED);
-        let latents = next.logits(&labels.windows(&places))?;
-        let embedded = places.iter().zip(latents).filter_map(|(&place, logits)| {
-            logits.map(|(latent, _, _)| (data[place].class.clone(), latent))
-        });
+        let seen = next.read(&labels.windows(&places))?;
+        let embedded = places
+            .iter()
+            .zip(seen)
+            .filter_map(|(&place, seen)| seen.map(|seen| (data[place].class.clone(), seen.latent)));
         let groups = Groups::of(&embedded.collect::<Vec<_>>(), next.body.shape.latent);
         if !groups.finite() {
             return Err(NetworkError::Diverged);
@@ -248,24 +248,14 @@ impl ConvClassifier {
         Ok(training)
     }
 
-    /// Each window's embedding, its logit of an anomaly and those of the kinds.
-    #[expect(
-        clippy::type_complexity,
-        reason = "three numbers of a window, for the two callers here"
-    )]
-    fn logits(
-        &self,
-        windows: &[&[f32]],
-    ) -> Result<Vec<Option<(Vec<f32>, f32, Vec<f32>)>>, NetworkError> {
+    fn read(&self, windows: &[&[f32]]) -> Result<Vec<Option<Read>>, NetworkError> {
+        let (latent, kinds) = (self.body.shape.latent, self.kinds.len());
         self.body.each(windows, |inputs, windows| {
             let out = self.net.run(inputs);
-            let one = |i: usize| {
-                let (latent, kinds) = (self.body.shape.latent, self.kinds.len());
-                (
-                    out.latent[i * latent..(i + 1) * latent].to_vec(),
-                    out.anomaly[i],
-                    out.kinds[i * kinds..(i + 1) * kinds].to_vec(),
-                )
+            let one = |i: usize| Read {
+                latent: out.latent[i * latent..(i + 1) * latent].to_vec(),
+                anomaly: out.anomaly[i],
+                kinds: out.kinds[i * kinds..(i + 1) * kinds].to_vec(),
             };
             (0..windows.len()).map(one).collect()
         })
@@ -278,13 +268,13 @@ impl ConvClassifier {
     /// A window is of another size, or nothing was trained or imported.
     pub fn predict(&self, data: &[&[f32]]) -> Result<Vec<Option<Classification>>, NetworkError> {
         let groups = self.groups.as_ref().ok_or(NetworkError::NotTrained)?;
-        let judge = |(latent, anomaly, logits): (Vec<f32>, f32, Vec<f32>)| {
-            let probability = 1.0 / (1.0 + (-anomaly).exp());
-            let distances = groups.distances(&latent);
+        let judge = |seen: Read| {
+            let probability = 1.0 / (1.0 + (-seen.anomaly).exp());
+            let distances = groups.distances(&seen.latent);
             let unknown = !distances.iter().any(ClassDistance::within_reach);
             let known = distances.iter().any(|d| d.class.kind().is_some() && d.within_reach());
             let mut kinds: Vec<(String, f32)> =
-                self.kinds.iter().cloned().zip(softmax(&logits)).collect();
+                self.kinds.iter().cloned().zip(softmax(&seen.kinds)).collect();
             kinds.sort_by(|a, b| b.1.total_cmp(&a.1));
             let class = match kinds.first() {
                 _ if probability < 0.5 => Class::Normal,
@@ -293,13 +283,21 @@ impl ConvClassifier {
             };
             Classification { probability, class, kinds, unknown, distances }
         };
-        Ok(self.logits(data)?.into_iter().map(|logits| logits.map(judge)).collect())
+        Ok(self.read(data)?.into_iter().map(|seen| seen.map(judge)).collect())
     }
 
     /// The kinds of anomaly that it knows by name.
     pub fn kinds(&self) -> &[String] {
         &self.kinds
     }
+}
+
+/// One window's embedding and logits.
+#[derive(Clone)]
+struct Read {
+    latent: Vec<f32>,
+    anomaly: f32,
+    kinds: Vec<f32>,
 }
 
 fn fresh(shape: Shape, seed: u64) -> ClassifierNet {
@@ -330,7 +328,6 @@ fn softmax(logits: &[f32]) -> Vec<f32> {
 struct Labels<'a> {
     data: &'a [Example<'a>],
     kinds: &'a [String],
-    scaler: &'a Scaler,
 }
 
 impl<'a> Labels<'a> {

@@ -18,6 +18,13 @@ const SMALLEST_USUAL: f32 = 0.05 * 0.05;
 /// infinitely conspicuous.
 const SMALLEST_DEVIATION: f32 = 0.01;
 
+/// What the network made of one window.
+#[derive(Clone)]
+pub(super) struct Seen {
+    pub(super) errors: Vec<f32>,
+    pub(super) latent: Vec<f32>,
+}
+
 /// Measured on normal windows after training.
 #[derive(Debug, Clone)]
 pub(super) struct Learnt {
@@ -29,20 +36,19 @@ pub(super) struct Learnt {
 }
 
 impl Learnt {
-    /// From each normal window's errors and latent vector, of which there is at least one; none where they are no
-    /// numbers.
-    pub(super) fn of(seen: &[&(Vec<f32>, Vec<f32>)]) -> Option<Learnt> {
-        let (errors, latent) = seen.first().map(|s| (s.0.len(), s.1.len()))?;
-        let column = |f: usize| mean_and_deviation(seen.iter().map(|s| s.0[f]));
+    /// From normal windows, of which there is at least one; none where what was seen is no numbers.
+    pub(super) fn of(seen: &[&Seen]) -> Option<Learnt> {
+        let (errors, latent) = seen.first().map(|s| (s.errors.len(), s.latent.len()))?;
+        let column = |f: usize| mean_and_deviation(seen.iter().map(|s| s.errors[f]));
         let (error_means, error_deviations) = (0..errors).map(column).unzip();
-        let latents: Vec<f64> = seen.iter().flat_map(|s| wide(&s.1)).collect();
+        let latents: Vec<f64> = seen.iter().flat_map(|s| wide(&s.latent)).collect();
         let exact = Whitening::of(&latents, latent)?;
         // As a file holds it, so that what comes from there says the same.
         let kept = |values| wide(&narrow(values));
         let whitening = Whitening::from_lower(kept(exact.mean()), kept(exact.lower()))?;
         let threshold = Threshold { by: Measure::Error, value: 0.0 };
         let mut learnt = Learnt { whitening, threshold, error_means, error_deviations };
-        let largest = seen.iter().map(|s| learnt.error(&s.0)).fold(0.0, f32::max);
+        let largest = seen.iter().map(|s| learnt.error(&s.errors)).fold(0.0, f32::max);
         learnt.threshold.value = largest.next_up();
         let mut numbers = learnt.error_means.iter().chain(&learnt.error_deviations);
         let finite = largest.is_finite() && numbers.all(|v| v.is_finite());
@@ -58,8 +64,8 @@ impl Learnt {
         (sum / n).sqrt()
     }
 
-    /// What is to be said of a window with these errors and this latent vector.
-    pub(super) fn judge(&self, (errors, latent): (Vec<f32>, Vec<f32>)) -> Reconstruction {
+    /// What is to be said of a window.
+    pub(super) fn judge(&self, Seen { errors, latent }: Seen) -> Reconstruction {
         let white = self.whitening.apply(&wide(&latent));
         let square = white.iter().map(|v| v * v).sum::<f64>() / white.len() as f64;
         let mut seen = Reconstruction {
