@@ -61,7 +61,7 @@ const MOST_WEIGHT: f32 = 20.0;
 /// let data = Example::sliding(&history, 8, 1, class);
 ///
 /// let mut network = ConvClassifier::new(8, 1, Settings::default())?;
-/// network.train(300, 32, &data)?;
+/// network.train(800, 32, &data)?;
 ///
 /// let seen = network.predict(&[&history[535..543], &history[512..520]])?;
 /// let [peak, normal] = [seen[0].as_ref().unwrap(), seen[1].as_ref().unwrap()];
