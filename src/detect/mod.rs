@@ -8,6 +8,7 @@
 mod averaged;
 #[cfg(feature = "deep")]
 pub mod deep;
+pub mod frame;
 pub mod isolation_forest;
 mod linear;
 pub mod one_class_svm;
