@@ -287,8 +287,7 @@ impl Autoencoder {
             return;
         }
         let from = first.saturating_sub(self.lookback());
-        let frames =
-            Frames::new(&window.slice(from, window.grid.len), &self.live, self.net.shape().window);
+        let frames = Frames::since(window, from, &self.live, self.net.shape().window);
         let mut room = self.room();
         for end in frames.scorable(first - from) {
             each(end + from - first, self.judge(&frames, end, &mut room));

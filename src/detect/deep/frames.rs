@@ -49,10 +49,15 @@ pub struct Batch {
 impl Frames {
     /// The columns `live` of `window`, read through windows of `length` rows.
     pub(super) fn new(window: &Window, live: &[usize], length: usize) -> Frames {
-        let rows = window.grid.len;
+        Frames::since(window, 0, live, length)
+    }
+
+    /// The same, from row `from` on.
+    pub(super) fn since(window: &Window, from: usize, live: &[usize], length: usize) -> Frames {
+        let rows = window.grid.len - from;
         let cell = |row: &[f64], f: usize| (row[f] as f32).clamp(-FAR, FAR);
         let mut values = Vec::with_capacity(rows * live.len());
-        for row in (0..rows).map(|i| window.row(i)) {
+        for row in (from..window.grid.len).map(|i| window.row(i)) {
             values.extend(live.iter().map(|&f| cell(row, f)));
         }
         Frames { values, rows, features: live.len(), length }
