@@ -13,6 +13,7 @@ use super::body::NetworkError;
 use super::body::Settings;
 use super::data::Example;
 use super::file;
+use super::file::Stored;
 use super::training;
 use super::training::Course;
 use super::training::Training;
@@ -120,12 +121,9 @@ impl ConvAutoencoder {
     /// # Errors
     /// The bytes are no such network, or damaged.
     pub fn from_weights(bytes: &[u8]) -> Result<ConvAutoencoder, NetworkError> {
-        let shape = file::read(NAME, bytes)?.shape;
-        let settings =
-            Settings { latent: shape.latent, widths: shape.widths, ..Settings::default() };
-        let mut network = ConvAutoencoder::new(shape.window, shape.outputs, settings)?;
-        network.import_weights(bytes)?;
-        Ok(network)
+        let stored = file::read(NAME, bytes)?;
+        let body = stored.own_body()?;
+        ConvAutoencoder::restore(stored, &body)
     }
 
     /// Forgets everything. The same seed gives the same weights, and with the same data the same training.
@@ -142,10 +140,15 @@ impl ConvAutoencoder {
     /// The bytes are no such network, are damaged, or are of one of other sizes, which are named. The network is
     /// then as it was before.
     pub fn import_weights(&mut self, bytes: &[u8]) -> Result<(), NetworkError> {
-        let mut stored = file::read(NAME, bytes)?;
+        let stored = file::read(NAME, bytes)?;
         stored.check(&self.body)?;
+        *self = ConvAutoencoder::restore(stored, &self.body)?;
+        Ok(())
+    }
+
+    fn restore(mut stored: Stored, body: &Body) -> Result<ConvAutoencoder, NetworkError> {
         let meta: Meta = stored.meta()?;
-        let body = stored.body(&self.body);
+        let body = stored.body(body);
         let mut tensors = stored.tensors;
         let net = Net::new(body.shape, &mut tensors, &Backend::Flex.device())?;
         let (features, latent) = (body.features(), body.shape.latent);
@@ -160,8 +163,7 @@ impl ConvAutoencoder {
             }
         };
         tensors.end("an autoencoder")?;
-        *self = ConvAutoencoder { body, net, learnt };
-        Ok(())
+        Ok(ConvAutoencoder { body, net, learnt })
     }
 
     /// The weights and all that was learnt, for a file: a JSON header and numbers, nothing to execute.

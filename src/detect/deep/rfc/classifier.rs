@@ -14,6 +14,7 @@ use super::body::Settings;
 use super::data::Class;
 use super::data::Example;
 use super::file;
+use super::file::Stored;
 use super::groups::ClassDistance;
 use super::groups::Groups;
 use super::groups::MAX_KINDS;
@@ -124,12 +125,9 @@ impl ConvClassifier {
     /// # Errors
     /// The bytes are no such network, or damaged.
     pub fn from_weights(bytes: &[u8]) -> Result<ConvClassifier, NetworkError> {
-        let shape = file::read(NAME, bytes)?.shape;
-        let settings =
-            Settings { latent: shape.latent, widths: shape.widths, ..Settings::default() };
-        let mut network = ConvClassifier::new(shape.window, shape.outputs, settings)?;
-        network.import_weights(bytes)?;
-        Ok(network)
+        let stored = file::read(NAME, bytes)?;
+        let body = stored.own_body()?;
+        ConvClassifier::restore(stored, &body)
     }
 
     /// Forgets everything. The same seed gives the same weights, and with the same data the same training.
@@ -147,14 +145,19 @@ impl ConvClassifier {
     /// The bytes are no such network, are damaged, or are of one of other sizes, which are named. The network is
     /// then as it was before.
     pub fn import_weights(&mut self, bytes: &[u8]) -> Result<(), NetworkError> {
-        let mut stored = file::read(NAME, bytes)?;
+        let stored = file::read(NAME, bytes)?;
         stored.check(&self.body)?;
+        *self = ConvClassifier::restore(stored, &self.body)?;
+        Ok(())
+    }
+
+    fn restore(mut stored: Stored, body: &Body) -> Result<ConvClassifier, NetworkError> {
         let Meta { kinds, groups } = stored.meta()?;
         if kinds.len() > MAX_KINDS || !kinds.is_sorted() {
             let n = kinds.len();
             return Err(NetworkError::Import(format!("{n} kinds of anomaly, or out of order")));
         }
-        let body = stored.body(&self.body);
+        let body = stored.body(body);
         let mut tensors = stored.tensors;
         let device = Backend::Flex.device();
         let net = ClassifierNet::new(body.shape, kinds.len(), &mut tensors, &device)?;
@@ -163,8 +166,7 @@ impl ConvClassifier {
             Some(_) => Some(Groups::restore(groups, body.shape.latent, &mut tensors)?),
         };
         tensors.end("a classifier")?;
-        *self = ConvClassifier { body, net, kinds, groups };
-        Ok(())
+        Ok(ConvClassifier { body, net, kinds, groups })
     }
 
     /// The weights and all that was learnt, for a file: a JSON header and numbers, nothing to execute.

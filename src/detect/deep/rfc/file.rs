@@ -13,6 +13,7 @@ use sha2::Sha256;
 
 use super::body::Body;
 use super::body::NetworkError;
+use super::body::Settings;
 use super::body::shape_problem;
 use super::windows::Scaler;
 use crate::detect::Tensor;
@@ -108,6 +109,13 @@ impl Stored {
     pub(super) fn meta<T: DeserializeOwned>(&mut self) -> Result<T, NetworkError> {
         let meta = serde_json::from_value(self.meta.take());
         meta.map_err(|e| NetworkError::Import(format!("not the header of this network: {e}")))
+    }
+
+    /// A body of the stored sizes, with default settings. There are no weights yet: those of a header that lies
+    /// about sizes would be large.
+    pub(super) fn own_body(&self) -> Result<Body, NetworkError> {
+        let Shape { window, outputs, widths, latent, .. } = self.shape;
+        Body::new(window, outputs, Settings { latent, widths, ..Settings::default() })
     }
 
     /// Whether the sizes are those of `body`; otherwise both are named.

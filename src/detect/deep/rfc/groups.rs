@@ -106,8 +106,8 @@ impl Groups {
         tensors: &mut Tensors,
     ) -> Result<Groups, RestoreError> {
         let n = names.0.len();
-        if n > MAX_KINDS + 2 || !names.0.is_sorted() {
-            return Err(RestoreError(format!("{n} classes, or out of order")));
+        if n == 0 || n > MAX_KINDS + 2 || !names.0.is_sorted() {
+            return Err(RestoreError(format!("{n} classes, or they are out of order")));
         }
         let means = tensors.take("group.means", &[n * latent])?;
         let reaches = tensors.take("group.reaches", &[n])?;

@@ -14,6 +14,7 @@ use super::body::Settings;
 use super::data::Class;
 use super::data::Example;
 use super::file;
+use super::file::Stored;
 use super::groups::ClassDistance;
 use super::groups::Groups;
 use super::groups::MAX_KINDS;
@@ -157,12 +158,9 @@ impl SiameseNetwork {
     /// # Errors
     /// The bytes are no such network, or damaged.
     pub fn from_weights(bytes: &[u8]) -> Result<SiameseNetwork, NetworkError> {
-        let shape = file::read(NAME, bytes)?.shape;
-        let settings =
-            Settings { latent: shape.latent, widths: shape.widths, ..Settings::default() };
-        let mut network = SiameseNetwork::new(shape.window, shape.outputs, settings)?;
-        network.import_weights(bytes)?;
-        Ok(network)
+        let stored = file::read(NAME, bytes)?;
+        let body = stored.own_body()?;
+        SiameseNetwork::restore(stored, &body)
     }
 
     /// Forgets everything. The same seed gives the same weights, and with the same data the same training.
@@ -179,10 +177,15 @@ impl SiameseNetwork {
     /// The bytes are no such network, are damaged, or are of one of other sizes, which are named. The network is
     /// then as it was before.
     pub fn import_weights(&mut self, bytes: &[u8]) -> Result<(), NetworkError> {
-        let mut stored = file::read(NAME, bytes)?;
+        let stored = file::read(NAME, bytes)?;
         stored.check(&self.body)?;
+        *self = SiameseNetwork::restore(stored, &self.body)?;
+        Ok(())
+    }
+
+    fn restore(mut stored: Stored, body: &Body) -> Result<SiameseNetwork, NetworkError> {
         let Meta { groups, known } = stored.meta()?;
-        let body = stored.body(&self.body);
+        let body = stored.body(body);
         let latent = body.shape.latent;
         let mut tensors = stored.tensors;
         let encoder = Encoder::new(body.shape, &mut tensors, &Backend::Flex.device())?;
@@ -199,8 +202,7 @@ impl SiameseNetwork {
             }
         };
         tensors.end("a siamese network")?;
-        *self = SiameseNetwork { body, encoder, learnt };
-        Ok(())
+        Ok(SiameseNetwork { body, encoder, learnt })
     }
 
     /// The weights and all that was learnt, for a file: a JSON header and numbers, nothing to execute.

@@ -37,6 +37,23 @@ fn taken(bytes: &[u8]) -> bool {
     autoencoder.is_ok() || classifier.is_ok() || siamese.is_ok()
 }
 
+/// The weights of such a network would take two gigabytes: they must not be drawn only to be replaced.
+#[test]
+fn a_header_that_claims_a_huge_network_costs_nothing() {
+    for bytes in small() {
+        let (header, numbers) = frame::split(bytes).unwrap();
+        let mut json: serde_json::Value = serde_json::from_slice(header).unwrap();
+        json["shape"] = serde_json::json!({
+            "window": 1024, "inputs": 8192, "outputs": 4096, "widths": [1024, 1024], "latent": 1024,
+        });
+        let mut huge = frame::join(&serde_json::to_vec(&json).unwrap(), &[]);
+        huge.extend_from_slice(numbers);
+        let start = std::time::Instant::now();
+        assert!(!taken(&huge));
+        assert!(start.elapsed() < std::time::Duration::from_millis(500), "{:?}", start.elapsed());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
