@@ -78,7 +78,7 @@ pub struct Evaluation {
 pub struct Winner {
     /// Its place among the detectors.
     pub place: usize,
-    /// Whether its false pages there agree with the page budget; if not, nobody's did.
+    /// Whether its false pages there are as few as the page budget may bring by chance; if not, nobody's are.
     pub keeps_budget: bool,
 }
 

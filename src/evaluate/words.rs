@@ -153,7 +153,7 @@ pub fn winner(evaluation: &Evaluation) -> String {
     let judged = &evaluation.detectors[winner.place];
     let Ok(Outcome { validation, test, .. }) = &judged.outcome else { return String::new() };
     let budget = match winner.keeps_budget {
-        true => "within the page budget",
+        true => "compatible with the page budget",
         false => "like all others beyond the page budget",
     };
     format!(
