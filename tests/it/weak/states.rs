@@ -160,8 +160,9 @@ fn an_outage_of_prometheus_is_none_of_what_it_watches() {
     let lab = Lab::new("weak_outage");
     let start_s = (now_s() - 60 * LEN) / 3600 * 3600 - 86_400;
     let mut text = String::new();
-    for (job, gone) in [("dns", vec![60..90, 150..180]), ("web", vec![60..90])] {
-        for minute in (30..LEN).filter(|minute| !gone.iter().any(|gone| gone.contains(minute))) {
+    for job in ["dns", "web"] {
+        let gone = |m: &i64| (60..90).contains(m) || job == "dns" && (150..180).contains(m);
+        for minute in (30..LEN).filter(|minute| !gone(minute)) {
             writeln!(text, "up{{job=\"{job}\"}} 1 {}", start_s + 60 * minute).unwrap();
         }
     }
