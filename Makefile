@@ -2,13 +2,13 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help test install fmt deny lint doc unit figures bench
+.PHONY: help test install fmt deny lint doc unit figures bench bench-deep
 
 # One profile for everything, so the dependencies are built once.
 CARGO_TEST := cargo test --locked --release
 
 help: ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 test: install fmt deny lint doc unit ## everything below, in this order
 
@@ -34,13 +34,14 @@ unit: ## all tests, on real servers where there is one
 figures: install ## the table of figures in the README, some minutes on an idle machine
 	cargo bench --locked --bench figures
 
+bench: target/bench-classical/.done ## the classical detectors against statsmodels and scikit-learn, some minutes on an idle machine
+	PORTENT_BENCH_PYTHON=target/bench-classical/bin/python cargo bench --locked --bench classical
+
+bench-deep: target/bench-deep/.done ## the networks against PyTorch and ONNX Runtime, some minutes on an idle machine
+	PORTENT_BENCH_PYTHON=target/bench-deep/bin/python cargo bench --locked --bench backends -- --frameworks
+
 # In target/, which git ignores.
-BENCH_VENV := target/bench-venv
-
-bench: $(BENCH_VENV)/.done ## the classical detectors against statsmodels and scikit-learn, some minutes on an idle machine
-	PORTENT_BENCH_PYTHON=$(BENCH_VENV)/bin/python cargo bench --locked --bench classical
-
-$(BENCH_VENV)/.done: benches/classical-requirements.txt
-	python3 -m venv $(BENCH_VENV)
-	$(BENCH_VENV)/bin/pip install --quiet --only-binary :all: -r $<
+target/bench-%/.done: benches/%-requirements.txt
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --only-binary :all: -r $<
 	touch $@

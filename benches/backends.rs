@@ -2,12 +2,23 @@
 //!
 //! Prints a table; nothing is compared with a stored number, since only ratios taken in one run on
 //! one machine mean anything. Rounds alternate between the backends and medians are shown.
+//!
+//! With `--frameworks`, other frameworks instead: see `deep/frameworks.rs`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what cannot be measured says why")]
 #![allow(clippy::print_stdout, reason = "a table is what this is for")]
+
+#[path = "deep/frameworks.rs"]
+mod frameworks;
+#[path = "classical/measured.rs"]
+mod measured;
+#[path = "deep/models.rs"]
+mod models;
 
 use std::hint::black_box;
 use std::time::Instant;
 
+use measured::median;
 use portent::detect::deep::device::Backend;
 use portent::detect::deep::net::Net;
 use portent::detect::deep::net::Shape;
@@ -25,6 +36,18 @@ const fn shape(window: usize, inputs: usize, outputs: usize) -> Shape {
 }
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let asked = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    if asked(models::CHILD) {
+        models::train_coredns();
+    } else if asked("--frameworks") {
+        frameworks::main(&arguments);
+    } else {
+        backends();
+    }
+}
+
+fn backends() {
     println!("{:<22} {:<24} {:>10} {:>10} {:>7}", "network", "work", "flex", "ndarray", "ratio");
     for (network, shape) in NETWORKS {
         row(network, "train 1024 windows, ms", 1e3, |backend| {
@@ -68,11 +91,6 @@ fn seconds(work: impl FnOnce()) -> f64 {
     let started = Instant::now();
     work();
     started.elapsed().as_secs_f64()
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }
 
 /// Waves, so that nothing is denormal and nothing is zero.

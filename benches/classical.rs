@@ -155,8 +155,8 @@ fn lines() -> Vec<Line> {
 fn compare(asked: &Asked, window: &Window) {
     let mut data = tempfile::NamedTempFile::new().unwrap();
     data.write_all(traffic::to_csv(window).as_bytes()).unwrap();
-    let interpreter = std::env::var("PORTENT_BENCH_PYTHON").unwrap_or_else(|_| "python3".into());
-    let mut python = Python::start(&interpreter, data.path());
+    let data = data.path().to_str().expect("a temporary path of text");
+    let mut python = Python::start("benches/classical.py", &[data], 1);
     let (mut built, mut rows) = (Vec::new(), Vec::new());
     for line in lines().into_iter().filter(|line| asked.wants(line.job)) {
         match job(&line.work, window) {

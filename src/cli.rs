@@ -1,7 +1,9 @@
 //! Arguments and exit codes.
 
 mod backtest;
+mod evaluate;
 mod plot;
+mod rules;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,6 +61,8 @@ enum Command {
     Check(CheckArgs),
     /// Causal replay of a CSV file: scores and bands
     Backtest(backtest::BacktestArgs),
+    /// How good detectors are on a labelled CSV file, per class, and which is best
+    Evaluate(evaluate::EvaluateArgs),
     /// Pictures of a CSV file, as SVG or PNG
     #[command(subcommand)]
     Plot(plot::PlotCommand),
@@ -68,6 +72,9 @@ enum Command {
     /// What was trained: list
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Alerting rules as weak labels: lint, eval
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
 }
 
 #[derive(Debug, Args)]
@@ -301,8 +308,10 @@ fn dispatch(command: Command) -> Result<(), Error> {
             app::say(&format!("{}: right\n", path.display()))
         }
         Command::Backtest(args) => args.run(),
+        Command::Evaluate(args) => args.run(),
         Command::Plot(command) => plot::plot(command),
         Command::Labels(command) => labels(command),
+        Command::Rules(command) => rules::rules(command),
         Command::Models(ModelsCommand::List(args)) => app::say(&app::list_models(&args.folder()?)?),
     }
 }

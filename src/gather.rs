@@ -1,10 +1,13 @@
 //! A watch's rows, asked for and cleaned: queries in, one window per entity out.
 //!
-//! Owns: which series belongs to which entity, what is masked as a measuring error, what was missing.
+//! Owns: which series belongs to which entity, what is masked as a measuring error, what was missing; what rules
+//! of Prometheus say of these rows.
 //! Does not own: how a query is sent (`source`), what happens to the rows (`pipeline`, `train`).
 
 mod labelled;
+mod reachable;
 mod slices;
+mod weak;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -24,7 +27,10 @@ use crate::watch::Watch;
 pub use labelled::Labelled;
 pub use labelled::label_context;
 pub use labelled::label_rows;
+pub use reachable::lint;
 pub use slices::Slices;
+pub use weak::Weak;
+pub use weak::weak_labels;
 
 /// Why an entity's rows cannot be trusted, or cannot be judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

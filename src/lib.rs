@@ -25,6 +25,8 @@ pub mod config;
 pub mod schedule;
 pub mod telemetry;
 pub mod web;
+// 5½: the flow, judged
+pub mod evaluate;
 // 5: the flow. `pipeline` is the place to start reading
 pub mod backtest;
 pub mod pipeline;
@@ -45,7 +47,9 @@ pub mod watch;
 // 2: the science
 pub mod detect;
 pub mod preprocess;
+pub mod quality;
 pub mod score;
+pub mod weak;
 pub mod window;
 // 1: words and arithmetic
 pub mod math;

@@ -42,7 +42,7 @@ pub(super) struct BacktestArgs {
     output: PathBuf,
 }
 
-fn pages(text: &str) -> Result<f64, String> {
+pub(super) fn pages(text: &str) -> Result<f64, String> {
     let wanted = || "wanted a number above 0 and up to 10000".to_string();
     let pages: f64 = text.parse().map_err(|_| wanted())?;
     if pages > 0.0 && pages <= 10_000.0 { Ok(pages) } else { Err(wanted()) }

@@ -68,17 +68,17 @@ fn read(path: &Path, native_histograms: bool, with_files: bool) -> Result<Config
     let folder = path.parent().unwrap_or(Path::new(""));
     let reading = Reading { file, folder, native_histograms, with_files };
     match text(path) {
-        Ok(text) if text.len() as u64 <= MAX_BYTES => reading.parse(&text),
-        Ok(_) => reading.fail(format!("too long; wanted at most {} MiB", MAX_BYTES >> 20)),
+        Ok(Some(text)) => reading.parse(&text),
+        Ok(None) => reading.fail(format!("too long; wanted at most {} MiB", MAX_BYTES >> 20)),
         Err(error) => reading.fail(format!("cannot be read: {error}")),
     }
 }
 
-/// The text, as far as its length has to be known.
-fn text(path: &Path) -> std::io::Result<String> {
+/// The text; `None` where it is too long.
+pub(super) fn text(path: &Path) -> std::io::Result<Option<String>> {
     let mut text = String::new();
     std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    Ok(text)
+    Ok((text.len() as u64 <= MAX_BYTES).then_some(text))
 }
 
 /// Checks a file's text. `file` is its name, for messages.
@@ -144,20 +144,25 @@ impl Reading<'_> {
         Err(self.problems(vec![Problem { at: String::new(), line: None, what }]))
     }
 
-    fn problems(&self, mut list: Vec<Problem>) -> Problems {
-        list.sort_by_key(|problem| problem.line.unwrap_or(0));
-        let n_more = list.len().saturating_sub(MAX_PROBLEMS);
-        list.truncate(MAX_PROBLEMS);
-        if n_more > 0 {
-            let what = format!("{n_more} more problems");
-            list.push(Problem { at: String::new(), line: None, what });
-        }
-        Problems { file: self.file.to_string(), list }
+    fn problems(&self, list: Vec<Problem>) -> Problems {
+        problems(self.file, list)
     }
 }
 
+/// What is wrong with a file, in its order, and no more of it than anyone will read.
+pub(super) fn problems(file: &str, mut list: Vec<Problem>) -> Problems {
+    list.sort_by_key(|problem| problem.line.unwrap_or(0));
+    let n_more = list.len().saturating_sub(MAX_PROBLEMS);
+    list.truncate(MAX_PROBLEMS);
+    if n_more > 0 {
+        let what = format!("{n_more} more problems");
+        list.push(Problem { at: String::new(), line: None, what });
+    }
+    Problems { file: file.to_string(), list }
+}
+
 /// Why there is no tree: at best, what its writer did there.
-fn not_yaml(text: &str, error: &serde_yaml::Error) -> Vec<Problem> {
+pub(super) fn not_yaml(text: &str, error: &serde_yaml::Error) -> Vec<Problem> {
     let places = Places::of(text);
     let twice = places.twice.into_iter().map(|(at, first, second)| {
         let what = format!("given twice, before in line {first}; wanted once");

@@ -1,6 +1,7 @@
 //! The configuration: one file, checked whole before anything starts.
 //!
-//! Owns: the file's shape, defaults across parts, every problem at once with its path and line.
+//! Owns: the file's shape, defaults across parts, every problem at once with its path and line. So for files of
+//! rules, too.
 //! Does not own: what a setting means; its type lives beside what it sets.
 
 mod calendar;
@@ -10,6 +11,7 @@ mod places;
 mod presets;
 mod problems;
 mod raw;
+mod rules;
 mod sources;
 mod steps;
 mod typed;
@@ -30,6 +32,8 @@ pub use load::parse;
 pub use presets::Preset;
 pub use problems::Problem;
 pub use problems::Problems;
+pub use rules::load_rules;
+pub use rules::parse_rules;
 
 /// A configuration that was found right.
 #[derive(Debug, Clone)]

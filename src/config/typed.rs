@@ -27,7 +27,11 @@ pub(super) fn sections(mut tree: Value, found: &mut Vec<Found>) -> (raw::File, S
 }
 
 /// Deserializes; a part that cannot be is noted and taken out, so that the next problem shows too.
-fn typed<T: DeserializeOwned>(mut tree: Value, within: &str, found: &mut Vec<Found>) -> Option<T> {
+pub(super) fn typed<T: DeserializeOwned>(
+    mut tree: Value,
+    within: &str,
+    found: &mut Vec<Found>,
+) -> Option<T> {
     while found.len() < MAX_PROBLEMS {
         let text = serde_yaml::to_string(&tree).unwrap_or_default();
         let error = match serde_yaml::from_str::<T>(&text) {

@@ -8,14 +8,18 @@
 mod averaged;
 #[cfg(feature = "deep")]
 pub mod deep;
+pub mod frame;
 pub mod isolation_forest;
+mod linear;
 pub mod one_class_svm;
 mod parts;
+pub mod pca;
 pub mod random_forest;
 mod residuals;
 pub mod sarimax;
 pub mod seasonal_median;
 pub mod stl;
+pub mod var;
 
 use std::sync::LazyLock;
 
@@ -48,6 +52,10 @@ pub enum Config {
     IsolationForest(isolation_forest::Config),
     /// Distance from the support of the residuals.
     OneClassSvm(one_class_svm::Config),
+    /// What is left of all features without their principal components.
+    Pca(pca::Config),
+    /// Distance to the forecast of all features by a vector autoregression.
+    Var(var::Config),
     /// Reconstruction error of a convolutional autoencoder over the window.
     #[cfg(feature = "deep")]
     Autoencoder(deep::autoencoder::Config),
@@ -62,6 +70,8 @@ impl Config {
         "random_forest",
         "isolation_forest",
         "one_class_svm",
+        "pca",
+        "var",
         #[cfg(feature = "deep")]
         "autoencoder",
     ];
@@ -75,6 +85,8 @@ impl Config {
             "random_forest" => Some(Config::RandomForest(Default::default())),
             "isolation_forest" => Some(Config::IsolationForest(Default::default())),
             "one_class_svm" => Some(Config::OneClassSvm(Default::default())),
+            "pca" => Some(Config::Pca(Default::default())),
+            "var" => Some(Config::Var(Default::default())),
             #[cfg(feature = "deep")]
             "autoencoder" => Some(Config::Autoencoder(Default::default())),
             _ => None,
@@ -99,6 +111,8 @@ impl Config {
             Config::RandomForest(_) => "random_forest",
             Config::IsolationForest(_) => "isolation_forest",
             Config::OneClassSvm(_) => "one_class_svm",
+            Config::Pca(_) => "pca",
+            Config::Var(_) => "var",
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => "autoencoder",
         }
@@ -107,6 +121,7 @@ impl Config {
     /// Whether one model sees all features of an entity at once; otherwise there is one per feature.
     pub fn joint(&self) -> bool {
         match self {
+            Config::Pca(_) | Config::Var(_) => true,
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => true,
             _ => false,
@@ -132,6 +147,7 @@ impl Config {
     /// Points of history without which a fit is refused.
     pub fn min_rows(&self) -> usize {
         match self {
+            Config::Pca(_) | Config::Var(_) => linear::MIN_ROWS,
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => 2 * config.window,
             _ => 8,
@@ -150,6 +166,8 @@ impl Config {
                 random_forest::most_lookback(step_s, history_s) + averaged(config.mean_of)
             }
             Config::IsolationForest(_) | Config::OneClassSvm(_) => residuals::LOOKBACK,
+            Config::Pca(_) => linear::TAIL - 1,
+            Config::Var(config) => config.most_lookback(),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.window.saturating_sub(1),
         }
@@ -175,6 +193,8 @@ impl Config {
             Config::RandomForest(config) => config.problem(),
             Config::IsolationForest(config) => config.problem(),
             Config::OneClassSvm(config) => config.problem(),
+            Config::Pca(config) => config.problem(),
+            Config::Var(config) => config.problem(),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.problem(),
         }
@@ -197,6 +217,8 @@ impl Config {
             Config::RandomForest(config) => random_forest::fit(config, train, context),
             Config::IsolationForest(config) => isolation_forest::fit(config, train, context),
             Config::OneClassSvm(config) => one_class_svm::fit(config, train, context),
+            Config::Pca(config) => pca::fit(config, train, context),
+            Config::Var(config) => var::fit(config, train, context),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => deep::autoencoder::fit(config, train, context),
         }
@@ -214,8 +236,10 @@ impl Config {
             Config::RandomForest(_) => random_forest::restore(parts),
             Config::IsolationForest(_) => isolation_forest::restore(parts),
             Config::OneClassSvm(_) => one_class_svm::restore(parts),
+            Config::Pca(_) => pca::restore(parts),
+            Config::Var(_) => var::restore(parts),
             #[cfg(feature = "deep")]
-            Config::Autoencoder(config) => deep::autoencoder::restore(config, parts),
+            Config::Autoencoder(_) => deep::autoencoder::restore(parts),
         }
     }
 }

@@ -2,9 +2,13 @@
 
 pub mod calendar;
 pub mod decompose;
+pub mod dense;
 pub mod duration;
+pub mod kmeans;
+pub mod linear;
 pub mod loess;
 pub mod random;
 pub mod simd;
 pub mod statespace;
 pub mod stats;
+pub mod whitening;

@@ -29,6 +29,53 @@ fn avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<true>()
 }
 
+/// A piece of arithmetic in `f32`, with the rule of [`Kernel`] for its body.
+pub trait Wide {
+    /// What comes out.
+    type Output;
+
+    /// Does it. A register holds `LANES` numbers (16, 8 or 4), and `FMA` says whether [`fma32`] is
+    /// one instruction.
+    fn run<const LANES: usize, const FMA: bool>(self) -> Self::Output;
+}
+
+/// Runs `kernel` with AVX-512, or AVX2 and FMA, where the machine has them.
+#[inline]
+pub fn widest_f32<K: Wide>(kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
+            #[allow(unsafe_code, reason = "the instructions were asked for, one line above")]
+            // SAFETY: the machine has both features that the function is compiled for.
+            return unsafe { avx512_f32(kernel) };
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            #[allow(unsafe_code, reason = "the instructions were asked for, one line above")]
+            // SAFETY: the machine has both features that the function is compiled for.
+            return unsafe { avx2_f32(kernel) };
+        }
+    }
+    kernel.run::<4, { cfg!(target_arch = "aarch64") }>()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,fma")]
+fn avx512_f32<K: Wide>(kernel: K) -> K::Output {
+    kernel.run::<16, true>()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2_f32<K: Wide>(kernel: K) -> K::Output {
+    kernel.run::<8, true>()
+}
+
+/// As [`fma`], in `f32`.
+#[inline(always)]
+pub fn fma32<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
 /// `a·b + c`, rounded once where that is one instruction.
 #[inline(always)]
 pub fn fma<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {

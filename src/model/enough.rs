@@ -99,6 +99,12 @@ mod tests {
             let text = format!(r#"{{"sarimax": {text}}}"#);
             all.push((serde_json::from_str(&text).unwrap(), 1_800));
         }
+        all.extend([
+            (named("pca"), 1),
+            (named("pca"), 30),
+            (named("var"), 30),
+            (named("var"), 300),
+        ]);
         #[cfg(feature = "deep")]
         all.extend([(named("autoencoder"), 1), (named("autoencoder"), 30)]);
         for (detector, point_s) in all {

@@ -1,4 +1,4 @@
-//! A model as bytes, and back: a length, a JSON header, then little-endian tensors. Never executable.
+//! A model as bytes, and back: what its header says. The frame around it is `detect`'s.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -7,10 +7,10 @@ use sha2::Sha256;
 
 use super::Model;
 use crate::detect;
-use crate::detect::Numbers;
 use crate::detect::Parts;
 use crate::detect::RestoreError;
-use crate::detect::Tensor;
+use crate::detect::frame;
+use crate::detect::frame::TensorHead;
 use crate::preprocess;
 use crate::score::Calibration;
 use crate::score::Scale;
@@ -32,44 +32,18 @@ pub(super) struct Head {
     pub(super) tensors: Vec<TensorHead>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TensorHead {
-    name: String,
-    shape: Vec<usize>,
-    /// Models of before this was said have no others.
-    #[serde(default = "f32_kind")]
-    kind: String,
-}
-
-fn f32_kind() -> String {
-    "f32".to_string()
-}
-
 /// The only format there is yet.
 pub(super) const FORMAT: u32 = 1;
-
-/// No header is longer: what claims to be is not a model.
-const MAX_HEADER: usize = 16 << 20;
 
 impl Model {
     /// The file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let parts = self.fitted.parts();
-        let tensors = parts.tensors.iter().map(|tensor| TensorHead {
-            name: tensor.name.clone(),
-            shape: tensor.shape.clone(),
-            kind: tensor.numbers.kind().to_string(),
-        });
-        let head = Head { meta: parts.meta, tensors: tensors.collect(), ..self.head.clone() };
+        let tensors = frame::heads(&parts.tensors);
+        let head = Head { meta: parts.meta, tensors, ..self.head.clone() };
         // A header is strings and finite numbers, which JSON can always hold.
         let header = serde_json::to_vec(&head).unwrap_or_default();
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-        bytes.extend_from_slice(&header);
-        for tensor in &parts.tensors {
-            tensor.numbers.write(&mut bytes);
-        }
-        bytes
+        frame::join(&header, &parts.tensors)
     }
 
     /// The model of bytes that were kept under this SHA-256.
@@ -89,26 +63,12 @@ impl Model {
     /// The bytes are no model of this program, or are damaged; never a panic or a large allocation.
     pub fn from_bytes(bytes: &[u8]) -> Result<Model, RestoreError> {
         let fail = |what: &str| RestoreError(format!("not a portent model: {what}"));
-        let (length, rest) =
-            bytes.split_first_chunk::<8>().ok_or_else(|| fail("shorter than its length field"))?;
-        let length = u64::from_le_bytes(*length) as usize;
-        if length > MAX_HEADER || length > rest.len() {
-            return Err(fail("the header is longer than the file"));
-        }
-        let (header, mut numbers) = rest.split_at(length);
+        let (header, numbers) = frame::split(bytes).map_err(fail)?;
         let mut head: Head = serde_json::from_slice(header).map_err(|e| fail(&e.to_string()))?;
         if head.format != FORMAT {
             return Err(fail(&format!("format {}, wanted {FORMAT}", head.format)));
         }
-        let mut tensors = Vec::new();
-        for tensor in head.tensors.drain(..) {
-            tensors.push(
-                read_tensor(tensor, &mut numbers).ok_or_else(|| fail("a tensor is cut short"))?,
-            );
-        }
-        if !numbers.is_empty() {
-            return Err(fail("bytes after the last tensor"));
-        }
+        let tensors = frame::tensors(std::mem::take(&mut head.tensors), numbers).map_err(fail)?;
         // The fitted half can say it again: a kilobyte in each of thousands of models.
         let fitted = head.detector.restore(Parts { meta: head.meta.take(), tensors })?;
         Ok(Model { head, fitted })
@@ -118,10 +78,4 @@ impl Model {
 /// The name of a file's bytes: their SHA-256 in hex.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn read_tensor(head: TensorHead, numbers: &mut &[u8]) -> Option<Tensor> {
-    let n_values = head.shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size))?;
-    let numbers = Numbers::read(&head.kind, n_values, numbers)?;
-    Some(Tensor { name: head.name, shape: head.shape, numbers })
 }

@@ -3,11 +3,12 @@
 //! Owns: what the pictures look like, and their two formats. Letters are built in (`letters`): an
 //! image without fonts draws them, too. Does not own: where the numbers come from (`app`).
 //!
-//! A kind of picture (`traffic`, `scatter`, `components`) places shapes (`scene`) in axes (`frame`),
+//! A kind of picture (`traffic`, `scatter`, `components`, `timeline`, `curves`) places shapes (`scene`) in axes (`frame`),
 //! and `svg` and `png` write any scene.
 
 mod axis;
 mod components;
+mod curves;
 mod frame;
 mod letters;
 mod plasma;
@@ -16,15 +17,21 @@ mod scatter;
 mod scene;
 mod svg;
 mod thin;
+mod timeline;
 mod traffic;
 
 use std::path::Path;
 
 pub use components::Components;
 pub use components::components;
+pub use curves::Curves;
+pub use curves::curves;
 pub use png::SCALE;
 pub use scatter::scatter;
 pub use scene::Scene;
+pub use svg::escaped;
+pub use timeline::Timeline;
+pub use timeline::timeline;
 pub use traffic::traffic;
 
 /// Points above 1 in a row that make an anomaly: the workshop's red dots.
@@ -212,7 +219,25 @@ mod tests {
                 season: values.clone(),
                 residual: values,
             };
-            for scene in [traffic(&scored), scatter(&scored), components(&parts)] {
+            let times = Timeline {
+                title: String::new(),
+                subtitle: String::new(),
+                start_s: 1_672_531_200,
+                step_s: 60,
+                strips: vec![("a".into(), parts.observed.clone()), ("b".into(), vec![])],
+                wrong: vec![(0, 1_672_531_230), (1_672_531_290, i64::MAX)],
+                border: (1_672_531_500, "test".into()),
+            };
+            let points = parts.observed.iter().map(|v| (*v, -*v)).collect();
+            let both = Curves {
+                title: String::new(),
+                subtitle: String::new(),
+                curves: vec![("a".into(), points), ("b".into(), vec![(1.0, 0.5)])],
+            };
+            let parted = components(&parts);
+            for scene in
+                [traffic(&scored), scatter(&scored), parted, timeline(&times), curves(&both)]
+            {
                 let svg = scene.to_svg();
                 for bad in ["NaN", "\"inf", "-inf"] {
                     assert!(!svg.contains(bad), "{n} points: {bad}");

@@ -16,14 +16,19 @@ const FONTS: &str = "Roboto, 'Helvetica Neue', Arial, sans-serif";
 impl Scene {
     /// The picture as an SVG file of its own.
     pub fn to_svg(&self) -> String {
+        self.to_svg_within("")
+    }
+
+    /// The picture as a part of a page, on which every picture has a `name` of its own.
+    pub fn to_svg_within(&self, name: &str) -> String {
         let (width, height) = (self.width, self.height);
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-             viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"title desc\" \
+             viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"{name}title {name}desc\" \
              font-family=\"{FONTS}\">\n"
         );
-        let _ = writeln!(svg, "<title id=\"title\">{}</title>", escaped(&self.title));
-        let _ = writeln!(svg, "<desc id=\"desc\">{}</desc>", escaped(&self.description));
+        let _ = writeln!(svg, "<title id=\"{name}title\">{}</title>", escaped(&self.title));
+        let _ = writeln!(svg, "<desc id=\"{name}desc\">{}</desc>", escaped(&self.description));
         svg.push_str("<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n");
         self.shapes.iter().for_each(|shape| write(&mut svg, shape));
         svg.push_str("</svg>\n");
@@ -96,8 +101,8 @@ fn number(value: f64) -> String {
     text.strip_suffix(".0").map_or_else(|| text.clone(), String::from)
 }
 
-/// XML has no control characters, not even escaped ones.
-fn escaped(text: &str) -> String {
+/// A text between tags or quotes of XML or HTML. XML has no control characters, not even escaped ones.
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

@@ -8,6 +8,7 @@
 //! named `label` is a person's verdict, not a feature, and is left out.
 
 mod live;
+mod verdicts;
 
 use std::fs::File;
 use std::io::Read;
@@ -22,6 +23,8 @@ use crate::source::SourceError;
 
 pub use live::Config;
 pub use live::Csv;
+pub use verdicts::Told;
+pub use verdicts::read_verdicts;
 
 /// A file may have this many times more grid times than rows before it is refused.
 const MOST_GAPS: i64 = 100;

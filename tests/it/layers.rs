@@ -9,11 +9,12 @@ use std::path::PathBuf;
 const FLOORS: &[&[&str]] = &[
     &["math", "series"],
     &["verdict"],
-    &["window", "preprocess", "detect", "score"],
+    &["window", "preprocess", "detect", "score", "quality", "weak"],
     &["model", "watch"],
     &["source", "export", "labels", "plot", "store", "simulate", "workers"],
     &["gather"],
     &["pipeline", "train", "backtest"],
+    &["evaluate"],
     &["schedule", "web", "telemetry"],
     &["config"],
     &["app"],

@@ -58,11 +58,18 @@ fn plot(lab: &Lab, kind: &str, input: &str, more: &[&str], name: &str) -> Vec<u8
 }
 
 /// An element that was opened: its name and its class.
-type Element = (String, String);
+pub(crate) type Element = (String, String);
 
 /// The elements of an SVG with those around them, outermost first. Panics where it is no XML.
 fn elements(svg: &[u8]) -> Vec<Vec<Element>> {
-    let text = std::str::from_utf8(svg).unwrap();
+    let all = opened(svg);
+    assert_eq!(all[0][0].0, "svg");
+    all
+}
+
+/// The elements of a page or picture, each with those around it. Panics where it is no XML.
+pub(crate) fn opened(xml: &[u8]) -> Vec<Vec<Element>> {
+    let text = std::str::from_utf8(xml).unwrap();
     let (mut open, mut all): (Vec<Element>, Vec<Vec<Element>>) = (Vec::new(), Vec::new());
     for part in text.split('<').skip(1) {
         let (tag, between) = part.split_once('>').expect("a tag ends");
@@ -86,7 +93,6 @@ fn elements(svg: &[u8]) -> Vec<Vec<Element>> {
         }
     }
     assert_eq!(open, [], "every element ends");
-    assert_eq!(all[0][0].0, "svg");
     all
 }
 

@@ -18,6 +18,8 @@ use crate::detect::RestoreError;
 use crate::series::Window;
 
 use super::device::Backend;
+use super::forward::Forward;
+use super::forward::Scratch;
 use super::frames::Frames;
 use super::frames::NEAR;
 use super::frames::TAIL;
@@ -65,7 +67,7 @@ pub struct Config {
     pub max_steps: usize,
     /// Adam's step size at the start; it falls to a twentieth of it.
     pub learning_rate: f64,
-    /// Which of burn's backends computes.
+    /// Which of burn's backends trains; scoring is our own and the same for both.
     pub backend: Backend,
 }
 
@@ -132,20 +134,19 @@ pub fn fit(
     Autoencoder::fit(config, train, context).map(|model| Box::new(model) as Box<dyn Model>)
 }
 
-/// The model that [`Model::parts`] came from. Its sizes are the parts' own; `config` says where
-/// it computes.
+/// The model that [`Model::parts`] came from. Sizes and all else are the parts' own.
 ///
 /// # Errors
 /// A name, a shape or a number is not as it must be.
-pub fn restore(config: &Config, parts: Parts) -> Result<Box<dyn Model>, RestoreError> {
-    let model = stored::restore(config.backend, parts)?;
+pub fn restore(parts: Parts) -> Result<Box<dyn Model>, RestoreError> {
+    let model = stored::restore(parts)?;
     Ok(Box::new(model))
 }
 
 /// A fitted autoencoder.
 #[derive(Debug)]
 pub struct Autoencoder {
-    pub(super) net: Net,
+    pub(super) net: Forward,
     /// Columns of a window, the unknown ones included.
     pub(super) n_features: usize,
     /// The columns that training saw, ascending; the others cannot be judged and are left out.
@@ -195,12 +196,12 @@ impl Autoencoder {
             rate: config.learning_rate,
         };
         let net = train::train(net, &frames, &ends, &plan, &mut random, context)?;
-        Autoencoder::measured(net, window.n_features, live, &frames, &ends, context)
+        Autoencoder::measured(net.forward(), window.n_features, live, &frames, &ends, context)
     }
 
     /// Adds the scales of errors and of the latent vector to a trained network.
     fn measured(
-        net: Net,
+        net: Forward,
         n_features: usize,
         live: Vec<usize>,
         frames: &Frames,
@@ -220,16 +221,16 @@ impl Autoencoder {
             latent_mean: vec![],
             latent_scale: 1.0,
         };
-        for chunk in train::thin(ends, MAX_SCALED).chunks(model.at_once()) {
-            if !(context.keep_going)() {
+        let mut room = model.room();
+        for (i, end) in train::thin(ends, MAX_SCALED).into_iter().enumerate() {
+            if i % 256 == 0 && !(context.keep_going)() {
                 return Err(FitError::Stopped);
             }
-            for judged in model.judge(frames, chunk) {
-                for (errors, error) in errors.iter_mut().zip(&judged.errors) {
-                    errors.extend((!error.is_nan()).then_some(*error));
-                }
-                latents.extend(judged.latent);
+            let judged = model.judge(frames, end, &mut room);
+            for (errors, error) in errors.iter_mut().zip(&judged.errors) {
+                errors.extend((!error.is_nan()).then_some(*error));
             }
+            latents.extend(judged.latent);
         }
         model.scales = errors.into_iter().map(usual).collect();
         let count = (latents.len() / shape.latent).max(1) as f32;
@@ -246,25 +247,15 @@ impl Autoencoder {
         if finite && model.latent_scale.is_finite() { Ok(model) } else { Err(FitError::Diverged) }
     }
 
-    /// Windows that are computed together: 1024, fewer where there are very many features.
-    fn at_once(&self) -> usize {
-        let shape = self.net.shape();
-        (4_000_000 / (shape.window * shape.inputs)).clamp(1, 1024)
+    fn room(&self) -> Room {
+        Room { input: Vec::new(), scratch: self.net.scratch() }
     }
 
-    fn judge<'a>(
-        &'a self,
-        frames: &'a Frames,
-        ends: &'a [usize],
-    ) -> impl Iterator<Item = Judged> + 'a {
-        let shape = self.net.shape();
-        let output = self.net.run(frames.inputs(ends));
-        let per = shape.window * shape.outputs;
-        ends.iter().enumerate().map(move |(i, &end)| {
-            let tail = &output.rebuilt[(i + 1) * per - TAIL * shape.outputs..(i + 1) * per];
-            let latent = output.latent[i * shape.latent..(i + 1) * shape.latent].to_vec();
-            Judged { end, errors: self.errors(frames, end, tail), latent }
-        })
+    /// What the network makes of the window that ends at row `end`.
+    fn judge<'a>(&self, frames: &Frames, end: usize, room: &'a mut Room) -> Judged<'a> {
+        frames.input(end, &mut room.input);
+        let made = self.net.run(&room.input, TAIL, &mut room.scratch);
+        Judged { errors: self.errors(frames, end, made.rebuilt), latent: made.latent }
     }
 
     /// Root mean square over the newest rows of each live feature's error, in its own scale; NaN
@@ -291,17 +282,15 @@ impl Autoencoder {
     }
 
     /// Runs `each` on every row among `first..` that can be scored.
-    fn each(&self, window: &Window, first: usize, mut each: impl FnMut(usize, Judged)) {
+    fn each(&self, window: &Window, first: usize, mut each: impl FnMut(usize, Judged<'_>)) {
         if window.n_features != self.n_features || first >= window.grid.len {
             return;
         }
         let from = first.saturating_sub(self.lookback());
-        let frames =
-            Frames::new(&window.slice(from, window.grid.len), &self.live, self.net.shape().window);
-        for chunk in frames.scorable(first - from).chunks(self.at_once()) {
-            for judged in self.judge(&frames, chunk) {
-                each(judged.end + from - first, judged);
-            }
+        let frames = Frames::since(window, from, &self.live, self.net.shape().window);
+        let mut room = self.room();
+        for end in frames.scorable(first - from) {
+            each(end + from - first, self.judge(&frames, end, &mut room));
         }
     }
 
@@ -310,28 +299,32 @@ impl Autoencoder {
     pub fn latent_distance(&self, window: &Window, first: usize) -> Vec<f64> {
         let mut out = vec![f64::NAN; window.grid.len.saturating_sub(first)];
         self.each(window, first, |i, judged| {
-            out[i] = f64::from(self.latent_square(&judged.latent).sqrt() / self.latent_scale);
+            out[i] = f64::from(self.latent_square(judged.latent).sqrt() / self.latent_scale);
         });
         out
     }
 }
 
 /// What a network makes of one row.
-struct Judged {
-    end: usize,
+struct Judged<'a> {
     errors: Vec<f32>,
-    latent: Vec<f32>,
+    latent: &'a [f32],
+}
+
+/// What one window after the other is computed in.
+struct Room {
+    input: Vec<f32>,
+    scratch: Scratch,
 }
 
 /// How far each feature's reconstruction is to be believed: the factor that would have made it fit
 /// the newest rows of held-out windows best, drawn towards 0 where there were few of them.
-fn trust(net: &Net, frames: &Frames, held_out: &[usize]) -> Vec<f32> {
-    let features = net.shape().outputs;
-    let mut sums = vec![(0.0, DOUBT); features];
-    let ends = train::thin(held_out, MAX_TRUSTED);
-    let rebuilt = net.run(frames.inputs(&ends)).rebuilt;
-    for (window, &end) in rebuilt.chunks(net.shape().window * features).zip(&ends) {
-        let newest = &window[window.len() - features..];
+fn trust(net: &Forward, frames: &Frames, held_out: &[usize]) -> Vec<f32> {
+    let mut sums = vec![(0.0, DOUBT); net.shape().outputs];
+    let (mut input, mut scratch) = (Vec::new(), net.scratch());
+    for end in train::thin(held_out, MAX_TRUSTED) {
+        frames.input(end, &mut input);
+        let newest = net.run(&input, 1, &mut scratch).rebuilt;
         for ((sum, &value), rebuilt) in sums.iter_mut().zip(frames.row(end)).zip(newest) {
             if !value.is_nan() {
                 sum.0 += value.clamp(-NEAR, NEAR) * rebuilt;

@@ -10,7 +10,7 @@ use crate::math::random::Random;
 pub(super) const NEAR: f32 = 10.0;
 
 /// Largest value that an error is computed from, so that a huge value scores above a big one.
-const FAR: f32 = 50.0;
+pub(super) const FAR: f32 = 50.0;
 
 /// Newest rows of a window: those that a score is computed from.
 pub(super) const TAIL: usize = 3;
@@ -49,10 +49,18 @@ pub struct Batch {
 impl Frames {
     /// The columns `live` of `window`, read through windows of `length` rows.
     pub(super) fn new(window: &Window, live: &[usize], length: usize) -> Frames {
-        let rows = window.grid.len;
+        Frames::since(window, 0, live, length)
+    }
+
+    /// The same, from row `from` on.
+    pub(super) fn since(window: &Window, from: usize, live: &[usize], length: usize) -> Frames {
+        let rows = window.grid.len - from;
         let cell = |row: &[f64], f: usize| (row[f] as f32).clamp(-FAR, FAR);
-        let values = (0..rows).flat_map(|i| live.iter().map(move |&f| cell(window.row(i), f)));
-        Frames { values: values.collect(), rows, features: live.len(), length }
+        let mut values = Vec::with_capacity(rows * live.len());
+        for row in (from..window.grid.len).map(|i| window.row(i)) {
+            values.extend(live.iter().map(|&f| cell(row, f)));
+        }
+        Frames { values, rows, features: live.len(), length }
     }
 
     /// The features at row `i`.
@@ -93,69 +101,91 @@ impl Frames {
     }
 
     /// The rows of the window that ends at row `end`, oldest first; `None` before the first row.
-    fn window(&self, end: usize) -> impl Iterator<Item = Option<&[f32]>> {
+    fn window(&self, end: usize) -> impl ExactSizeIterator<Item = Option<&[f32]>> {
         let length = self.length;
         (0..length).map(move |i| (end + 1 + i).checked_sub(length).map(|row| self.row(row)))
     }
 
-    /// What a network reads of the windows that end at `ends`: `[batch, time, 2 × features]`.
-    pub(super) fn inputs(&self, ends: &[usize]) -> Vec<f32> {
-        let mut out = Vec::with_capacity(ends.len() * self.length * 2 * self.features);
-        for &end in ends {
-            for row in self.window(end) {
-                self.push_input(row, |_| false, &mut out);
-            }
-        }
-        out
+    /// What a network reads of the window that ends at `end`: `out` becomes
+    /// `[time, 2 × features]`.
+    pub(super) fn input(&self, end: usize, out: &mut Vec<f32>) {
+        out.clear();
+        self.push_window(end, out);
     }
 
-    fn push_input(&self, row: Option<&[f32]>, hidden: impl Fn(usize) -> bool, out: &mut Vec<f32>) {
-        let cell = |f: usize| row.map_or(f32::NAN, |row| if hidden(f) { f32::NAN } else { row[f] });
-        out.extend(
-            (0..self.features).map(cell).map(
-                |v| {
-                    if v.is_nan() { 0.0 } else { v.clamp(-NEAR, NEAR) }
-                },
-            ),
-        );
-        out.extend((0..self.features).map(cell).map(|v| f32::from(u8::from(v.is_nan()))));
+    fn push_window(&self, end: usize, out: &mut Vec<f32>) {
+        for row in self.window(end) {
+            push_input(row, self.features, |_| false, out);
+        }
     }
 
     /// Windows to train on, with some of each hidden.
     pub(super) fn batch(&self, ends: &[usize], random: &mut Random) -> Batch {
         let mut out = Batch::default();
         for &end in ends {
-            let features: Vec<bool> =
-                (0..self.features).map(|_| random.unit_f32() < HIDDEN_FEATURES).collect();
-            let late = random.unit_f32() < LATE_STARTS;
-            let start = if late { random.below(self.length / 2 + 1) } else { 0 };
-            for (i, row) in self.window(end).enumerate() {
-                let hide = i < start || random.unit_f32() < HIDDEN_ROWS;
-                self.push_input(row, |f| hide || features[f], &mut out.input);
-                self.push_target(row, 1.0, &mut out);
-            }
+            push_partly_hidden(self.window(end), self.features, random, &mut out);
         }
         out
     }
 
     /// Windows to judge a network by: only the newest rows count, as in a score.
     pub(super) fn judged(&self, ends: &[usize]) -> Batch {
-        let mut out = Batch { input: self.inputs(ends), ..Batch::default() };
+        let mut out = Batch::default();
         for &end in ends {
+            self.push_window(end, &mut out.input);
             for (i, row) in self.window(end).enumerate() {
                 let weight = if i + TAIL >= self.length { 1.0 } else { 0.0 };
-                self.push_target(row, weight, &mut out);
+                push_target(row, self.features, weight, &mut out);
             }
         }
         out
     }
+}
 
-    fn push_target(&self, row: Option<&[f32]>, weight: f32, out: &mut Batch) {
-        let cell = |f: usize| row.map_or(f32::NAN, |row| row[f]);
-        for value in (0..self.features).map(cell) {
-            let gap = value.is_nan();
-            out.target.push(if gap { 0.0 } else { value.clamp(-NEAR, NEAR) });
-            out.weight.push(if gap { 0.0 } else { weight });
-        }
+/// Appends one row as a network reads it: values, 0 where there is none, then 1 for every gap.
+pub(super) fn push_input(
+    row: Option<&[f32]>,
+    features: usize,
+    hidden: impl Fn(usize) -> bool,
+    out: &mut Vec<f32>,
+) {
+    let start = out.len();
+    out.resize(start + 2 * features, 0.0);
+    let (values, gaps) = out[start..].split_at_mut(features);
+    let Some(row) = row else { return gaps.fill(1.0) };
+    for (f, ((to, gap), &value)) in values.iter_mut().zip(gaps).zip(row).enumerate() {
+        let unseen = value.is_nan() || hidden(f);
+        *to = if unseen { 0.0 } else { value.clamp(-NEAR, NEAR) };
+        *gap = f32::from(u8::from(unseen));
+    }
+}
+
+/// Appends one row as it should come out, each value counting for `weight`.
+pub(super) fn push_target(row: Option<&[f32]>, features: usize, weight: f32, out: &mut Batch) {
+    let start = out.target.len();
+    out.target.resize(start + features, 0.0);
+    out.weight.resize(start + features, 0.0);
+    let cells = out.target[start..].iter_mut().zip(&mut out.weight[start..]);
+    for ((to, counts), &value) in cells.zip(row.unwrap_or_default()) {
+        let gap = value.is_nan();
+        *to = if gap { 0.0 } else { value.clamp(-NEAR, NEAR) };
+        *counts = if gap { 0.0 } else { weight };
+    }
+}
+
+/// Appends the rows of one window, oldest first, with some of it hidden; all of it should come out.
+pub(super) fn push_partly_hidden<'a>(
+    rows: impl ExactSizeIterator<Item = Option<&'a [f32]>>,
+    features: usize,
+    random: &mut Random,
+    out: &mut Batch,
+) {
+    let hidden: Vec<bool> = (0..features).map(|_| random.unit_f32() < HIDDEN_FEATURES).collect();
+    let late = random.unit_f32() < LATE_STARTS;
+    let start = if late { random.below(rows.len() / 2 + 1) } else { 0 };
+    for (i, row) in rows.enumerate() {
+        let hide = i < start || random.unit_f32() < HIDDEN_ROWS;
+        push_input(row, features, |f| hide || hidden[f], &mut out.input);
+        push_target(row, features, 1.0, out);
     }
 }

@@ -11,9 +11,9 @@ use burn::module::Module;
 use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::Device;
+use burn::tensor::Int;
 use burn::tensor::Tensor;
 use burn::tensor::TensorData;
-use burn::tensor::ops::PadMode;
 
 use crate::detect;
 
@@ -76,6 +76,25 @@ pub(super) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec::<f32>().unwrap_or_default()
 }
 
+/// Of every window, the rows `at(0)`, `at(1)`, … `at(count − 1)`, zeros where they lie outside:
+/// `[batch, time, channels]` → `[batch · count, channels]`.
+///
+/// One copy of whole rows, and one addition of whole rows on the way back, where padding, slicing
+/// and joining were a dozen.
+fn unfold(x: Tensor<3>, count: usize, at: impl Fn(usize) -> Option<usize>) -> Tensor<2> {
+    let [batch, time, channels] = x.dims();
+    let device = x.device();
+    let outside = batch * time;
+    let row = |i: usize| match at(i % count) {
+        Some(row) if row < time => i / count * time + row,
+        _ => outside,
+    };
+    let rows: Vec<i64> = (0..batch * count).map(|i| row(i) as i64).collect();
+    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [batch * count]), &device);
+    let zeros = Tensor::zeros([1, channels], &device);
+    Tensor::cat(vec![x.reshape([outside, channels]), zeros], 0).select(0, rows)
+}
+
 /// A convolution over time with stride 2: `[batch, 2n, channels]` → `[batch, n, outputs]`.
 ///
 /// The kernel is odd and centred, so the padding is half of it.
@@ -102,16 +121,8 @@ impl Halve {
     pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, time, channels] = x.dims();
         let (out, pad) = (time / 2, self.kernel / 2);
-        // Rows in pairs, so that a stride of 2 is a slice: `kernel` rows lie in `pairs` of them.
-        let pairs = self.kernel.div_ceil(2);
-        let padded = 2 * (out - 1 + pairs);
-        let x = x.pad([(pad, padded - time - pad), (0, 0)], PadMode::Constant(0.0));
-        let x = x.reshape([batch, padded / 2, 2 * channels]);
-        let taps = (0..pairs).map(|pair| {
-            let width = (self.kernel - 2 * pair).min(2) * channels;
-            x.clone().slice([0..batch, pair..pair + out, 0..width])
-        });
-        let taps = Tensor::cat(taps.collect(), 2);
+        let taps = |i: usize| (2 * (i / self.kernel) + i % self.kernel).checked_sub(pad);
+        let taps = unfold(x, out * self.kernel, taps);
         let y = self.linear.forward(taps.reshape([batch * out, self.kernel * channels]));
         let outputs = y.dims()[1];
         y.reshape([batch, out, outputs])
@@ -142,10 +153,8 @@ impl Double {
     /// `[batch, n, channels]` → `[batch, 2n, outputs]`.
     pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, time, channels] = x.dims();
-        let x = x.pad([(1, 1), (0, 0)], PadMode::Constant(0.0));
-        let before = x.clone().slice([0..batch, 0..time + 1, 0..channels]);
-        let after = x.slice([0..batch, 1..time + 2, 0..channels]);
-        let pairs = Tensor::cat(vec![before, after], 2).reshape([batch * (time + 1), 2 * channels]);
+        let pairs = unfold(x, 2 * (time + 1), |i| (i / 2 + i % 2).checked_sub(1));
+        let pairs = pairs.reshape([batch * (time + 1), 2 * channels]);
         let y = self.linear.forward(pairs);
         let outputs = y.dims()[1] / 2;
         let y = y.reshape([batch, 2 * (time + 1), outputs]);

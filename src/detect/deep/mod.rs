@@ -7,9 +7,13 @@
 //! `[batch, time, channels]` and a convolution is an unfolding and one matrix product.
 
 pub mod autoencoder;
+mod descent;
 pub mod device;
+mod encoder;
+pub mod forward;
 mod frames;
 mod layers;
 pub mod net;
+pub mod rfc;
 mod stored;
 pub mod train;

@@ -11,9 +11,8 @@ use crate::detect::Tensor;
 use crate::detect::Tensors;
 
 use super::autoencoder::Autoencoder;
-use super::device::Backend;
+use super::forward::Forward;
 use super::layers::Weights;
-use super::net::Net;
 use super::net::Shape;
 
 /// Longest window.
@@ -51,13 +50,13 @@ pub(super) fn parts(model: &Autoencoder) -> Parts {
 }
 
 /// The model of these parts.
-pub(super) fn restore(backend: Backend, parts: Parts) -> Result<Autoencoder, RestoreError> {
+pub(super) fn restore(parts: Parts) -> Result<Autoencoder, RestoreError> {
     let meta: Meta = serde_json::from_value(parts.meta)
         .map_err(|e| RestoreError(format!("not the sizes of an autoencoder: {e}")))?;
     check(&meta)?;
     let mut tensors = Tensors::new(parts.tensors)?;
     let Meta { n_features, live, shape } = meta;
-    let net = Net::new(shape, &mut tensors, &backend.device())?;
+    let net = Forward::new(shape, &mut tensors)?;
     let trust: Vec<f32> = tensors.take("rebuilt.trust", &[live.len()])?;
     let scales = tensors.take("error.scale", &[live.len()])?;
     let latent_mean = tensors.take("latent.mean", &[shape.latent])?;

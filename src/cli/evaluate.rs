@@ -1,0 +1,83 @@
+//! The arguments of `portent evaluate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::backtest::pages;
+use super::bucket;
+use super::detector;
+use crate::app;
+use crate::app::Error;
+use crate::app::Evaluate;
+use crate::app::Split;
+use crate::detect;
+
+#[derive(Debug, Args)]
+pub(super) struct EvaluateArgs {
+    /// CSV with a column `t` in unix seconds, or the workshop's `index, ts, traffic`; empty cell = gap
+    input: PathBuf,
+    /// CSV with the columns `from,to[,class][,verdict]`: unix seconds or RFC 3339; verdict anomaly or
+    /// normal, by default anomaly
+    #[arg(long, value_name = "LABELS.csv")]
+    labels: PathBuf,
+    /// Percentages of the time to learn from, to choose the winner by, and to judge by
+    #[arg(long, value_name = "A/B/C", default_value = "70/15/15", value_parser = split)]
+    split: Split,
+    /// Instead: rows to learn from; one half of the others to choose by, the other half to judge by
+    #[arg(long, value_name = "N", conflicts_with = "split")]
+    train_rows: Option<usize>,
+    /// Detectors, separated by commas; without it, those that suit the file
+    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = detector)]
+    detectors: Vec<detect::Config>,
+    /// A class whose intervals are gaps in all but the last part: how is what was never seen found?
+    #[arg(long, value_name = "NAME")]
+    holdout_class: Option<String>,
+    /// The coarser step of traffic: sums of so much time are scored
+    #[arg(long, value_name = "DURATION", value_parser = bucket)]
+    bucket: Option<i64>,
+    /// False pages per week that are accepted
+    #[arg(long, value_name = "PAGES", value_parser = pages, default_value = "1")]
+    pages_per_week: f64,
+    /// Points above the threshold in a row that make an alarm
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    consecutive: u32,
+    /// Labels that are closer are one incident, and alarms one page; an alarm a third of it after the end
+    /// of an incident has still found it
+    #[arg(long, value_name = "DURATION", value_parser = bucket, default_value = "30m")]
+    apart: i64,
+    /// A page with tables and pictures
+    #[arg(long, value_name = "OUT.html")]
+    report: Option<PathBuf>,
+}
+
+fn split(text: &str) -> Result<Split, String> {
+    let wanted = || "wanted three whole percentages that make 100, such as 70/15/15".to_string();
+    let parts: Result<Vec<usize>, _> = text.split('/').map(str::parse).collect();
+    match parts.as_deref() {
+        Ok(&[a, b, c])
+            if a > 0 && c > 0 && a.checked_add(b).and_then(|d| d.checked_add(c)) == Some(100) =>
+        {
+            Ok(Split::Percent([a, b, c]))
+        }
+        _ => Err(wanted()),
+    }
+}
+
+impl EvaluateArgs {
+    pub(super) fn run(self) -> Result<(), Error> {
+        let asked = Evaluate {
+            input: self.input,
+            labels: self.labels,
+            split: self.train_rows.map_or(self.split, Split::TrainRows),
+            detectors: self.detectors,
+            bucket_s: self.bucket,
+            pages_per_week: self.pages_per_week,
+            consecutive: self.consecutive,
+            apart_s: self.apart,
+            holdout_class: self.holdout_class,
+            report: self.report,
+        };
+        app::say(&app::evaluate(&asked)?)
+    }
+}

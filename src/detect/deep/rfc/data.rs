@@ -1,0 +1,128 @@
+//! What the networks learn from, and which of it they may not see.
+//!
+//! Owns: examples, the parts that they are split into. Does not own: how a window is read (`windows`).
+
+use serde::Deserialize;
+use serde::Serialize;
+
+/// What a window is known to be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// As it should be.
+    Normal,
+    /// Not as it should be; of this kind, where the kind is known.
+    Anomaly(Option<String>),
+}
+
+impl Class {
+    /// An anomaly of a known kind.
+    pub fn anomaly(kind: &str) -> Class {
+        Class::Anomaly(Some(kind.to_string()))
+    }
+
+    /// Whether it is an anomaly of any kind.
+    pub fn is_anomaly(&self) -> bool {
+        *self != Class::Normal
+    }
+
+    /// The kind of an anomaly, where it is known.
+    pub fn kind(&self) -> Option<&str> {
+        match self {
+            Class::Anomaly(Some(kind)) => Some(kind),
+            _ => None,
+        }
+    }
+}
+
+/// A window whose class is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Example<'a> {
+    /// `[rows, features]`, row-major, newest row last; NaN is a gap. Windows of one history may overlap,
+    /// so this borrows from it.
+    pub window: &'a [f32],
+    /// When the newest row was, counted in rows from anywhere: the row's number in the history, or its unix
+    /// time divided by the step. It says which windows overlap, and what is older than what.
+    pub end: i64,
+    /// What it is known to be.
+    pub class: Class,
+}
+
+impl<'a> Example<'a> {
+    /// All windows of `rows` rows that fit in a history `[n, features]`, each of the class that `class` gives
+    /// for the number of its newest row.
+    pub fn sliding(
+        history: &'a [f32],
+        rows: usize,
+        features: usize,
+        class: impl Fn(usize) -> Class,
+    ) -> Vec<Example<'a>> {
+        let n = history.len().checked_div(features).unwrap_or(0);
+        let example = |end: usize| Example {
+            window: &history[(end + 1 - rows) * features..(end + 1) * features],
+            end: end as i64,
+            class: class(end),
+        };
+        (rows.saturating_sub(1)..n).filter(|end| end + 1 >= rows).map(example).collect()
+    }
+}
+
+/// Places in the examples, each part in order of time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Parts {
+    /// The weights are fitted to these.
+    pub(super) training: Vec<usize>,
+    /// Training ends when these get no better.
+    pub(super) validation: Vec<usize>,
+    /// Looked at once, at the end.
+    pub(super) test: Vec<usize>,
+}
+
+/// The oldest 70 % of `usable`, the next 15 % and the last 15 %. Of the later parts those are left out that
+/// end less than a window after the part before: no row of a window is in two parts.
+pub(super) fn split(data: &[Example<'_>], usable: &[usize], rows: usize) -> Parts {
+    let mut order = usable.to_vec();
+    order.sort_by_key(|&i| data[i].end);
+    let n = order.len();
+    let (training, rest) = order.split_at(n * 70 / 100);
+    let (validation, test) = rest.split_at((n * 85 / 100).saturating_sub(training.len()));
+    let after = |part: &[usize], before: &[usize]| -> Vec<usize> {
+        let last = before.last().map(|&i| data[i].end);
+        let clear =
+            |i: &usize| last.is_none_or(|last| data[*i].end.saturating_sub(rows as i64) >= last);
+        part.iter().copied().filter(clear).collect()
+    };
+    let later = after(validation, training);
+    let test = after(test, if validation.is_empty() { training } else { validation });
+    Parts { training: training.to_vec(), validation: later, test }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_in_order_of_time_and_share_no_row() {
+        let history = vec![0.0; 200];
+        let mut data = Example::sliding(&history, 8, 1, |_| Class::Normal);
+        data.reverse();
+        assert_eq!((data.len(), data[0].end, data[0].window.len()), (193, 199, 8));
+        let usable: Vec<usize> = (0..data.len()).collect();
+        let parts = split(&data, &usable, 8);
+        let ends = |part: &[usize]| -> Vec<i64> { part.iter().map(|&i| data[i].end).collect() };
+        let [a, b, c] = [&parts.training, &parts.validation, &parts.test].map(|p| ends(p));
+        assert_eq!((a.len(), b.len(), c.len()), (135, 29 - 7, 29 - 7));
+        assert!(a.is_sorted() && b.is_sorted() && c.is_sorted());
+        // The first row of a window that ends at 149 is 142.
+        assert_eq!((a[134], b[0], b[21], c[0]), (141, 149, 170, 178));
+    }
+
+    #[test]
+    fn no_history_is_no_windows() {
+        assert!(Example::sliding(&[], 4, 2, |_| Class::Normal).is_empty());
+        assert!(Example::sliding(&[1.0; 6], 4, 2, |_| Class::Normal).is_empty());
+        assert!(Example::sliding(&[1.0; 6], 4, 0, |_| Class::Normal).is_empty());
+        assert_eq!(split(&[], &[], 4), Parts::default());
+        assert_eq!((Class::anomaly("x").kind(), Class::Normal.kind()), (Some("x"), None));
+    }
+}

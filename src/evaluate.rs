@@ -1,0 +1,354 @@
+//! How good detectors are on rows of which it is known what was wrong, and which of them is best.
+//!
+//! Owns: who sees which rows, what is measured, the choice. Does not own: the measures (`quality`), or
+//! how a detector is trained and scores (`backtest`).
+//!
+//! Three parts by time. Detectors learn from the first, with labelled anomalies as gaps, and have their
+//! threshold from its calibration; the second says who is best, the third how good. Every score is
+//! computed from rows up to its own.
+
+mod report;
+mod truth;
+pub mod words;
+
+use std::ops::Range;
+use std::time::Instant;
+
+use crate::backtest;
+use crate::backtest::Row;
+use crate::detect;
+use crate::detect::FitError;
+use crate::quality::Confusion;
+use crate::quality::Incidents;
+use crate::quality::Paging;
+use crate::quality::RangePr;
+use crate::quality::period;
+use crate::series::Grid;
+use crate::series::Window;
+use crate::source::csv::Told;
+
+pub use report::report;
+
+use truth::Truth;
+
+/// Who sees which rows, and what counts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Who is judged; empty means those that suit the file ([`usual`]).
+    pub detectors: Vec<detect::Config>,
+    /// Rows that are learnt from, the first ones.
+    pub train_rows: usize,
+    /// Rows after them by which the winner is chosen; the rest says how good it is.
+    pub validation_rows: usize,
+    /// The coarser step of traffic.
+    pub bucket_s: Option<i64>,
+    /// The page budget.
+    pub pages_per_week: f64,
+    /// Points above the threshold in a row that make an alarm; at least one.
+    pub consecutive: u32,
+    /// What makes one incident, and one page.
+    pub paging: Paging,
+    /// A class whose intervals are gaps in training and validation, and tested all the same.
+    pub holdout_class: Option<String>,
+}
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// The rows' times.
+    pub grid: Grid,
+    /// Rows learnt from.
+    pub train: Range<usize>,
+    /// Rows that the winner was chosen by.
+    pub validation: Range<usize>,
+    /// Rows that everything was judged on.
+    pub test: Range<usize>,
+    /// The class that was held out.
+    pub holdout_class: Option<String>,
+    /// Stretches of rows in which something was wrong, and the class of each.
+    pub labelled: Vec<(Range<usize>, String)>,
+    /// Per detector, in the order that was asked for.
+    pub detectors: Vec<Judged>,
+    /// The place of the best in `detectors`, where there were anomalies to choose by.
+    pub winner: Option<Winner>,
+}
+
+/// The detector of the highest VUS-PR on the validation part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Winner {
+    /// Its place among the detectors.
+    pub place: usize,
+    /// Whether its false pages there are as few as the page budget may bring by chance; if not, nobody's are.
+    pub keeps_budget: bool,
+}
+
+/// One detector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// Its name.
+    pub detector: &'static str,
+    /// How it did, or why it could not learn.
+    pub outcome: Result<Outcome, FitError>,
+}
+
+/// How a detector did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Scores of the rows of validation and test.
+    pub scores: Vec<f64>,
+    /// What the choice is made by.
+    pub validation: Quality,
+    /// What counts.
+    pub test: Quality,
+    /// Per class of the test part, against what was normal there.
+    pub classes: Vec<(String, Quality)>,
+    /// Precision and recall of the rows of the test part at every threshold, from the highest on.
+    pub curve: Vec<(f64, f64)>,
+    /// Seconds to learn and to score.
+    pub seconds: f64,
+}
+
+/// One detector on one part. NaN is nothing to measure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quality {
+    /// Rows by label and alarm.
+    pub rows: Confusion,
+    /// Range-aware, threshold-free.
+    pub vus_pr: f64,
+    /// Incidents.
+    pub n_incidents: usize,
+    /// How many of them were found.
+    pub n_found: usize,
+    /// Median seconds from their first row to the first alarm.
+    pub detect_s: f64,
+    /// Pages for nothing, of all classes.
+    pub false_pages: usize,
+    /// Length of the part.
+    pub weeks: f64,
+}
+
+impl Quality {
+    /// Pages for nothing per week.
+    pub fn false_pages_per_week(&self) -> f64 {
+        self.false_pages as f64 / self.weeks
+    }
+}
+
+/// Those that suit rows of so many columns: of one all single detectors, of several all joint ones, and
+/// as the free control a seasonal median.
+pub fn usual(n_columns: usize) -> Vec<detect::Config> {
+    let all = || detect::Config::NAMES.iter().filter_map(|name| detect::Config::named(name));
+    match n_columns {
+        0 | 1 => all().filter(|config| !config.joint()).collect(),
+        _ => all().filter(|config| config.joint() || config.name() == "seasonal_median").collect(),
+    }
+}
+
+/// Trains, scores and judges every detector.
+///
+/// # Errors
+/// A part has no rows, no label lies in any row, or the class that is held out is not in the test part.
+pub fn run(
+    names: &[String],
+    rows: &Window,
+    told: &[Told],
+    settings: &Settings,
+) -> Result<Evaluation, String> {
+    let (n, first) = (rows.grid.len, settings.train_rows);
+    let middle = first + settings.validation_rows;
+    if first == 0 || middle >= n {
+        return Err(format!(
+            "{n} rows, {first} to learn from and {} to choose by; wanted some left to judge by",
+            settings.validation_rows
+        ));
+    }
+    let truth = Truth::new(told, rows.grid);
+    if truth.rows.iter().all(Option::is_none) {
+        return Err("no labelled anomaly lies within the rows".to_string());
+    }
+    let holdout = settings.holdout_class.as_deref().map(|name| holdout(&truth, name, middle..n));
+    let hall = Hall { rows, truth, settings, middle, holdout: holdout.transpose()? };
+    let detectors = match &settings.detectors[..] {
+        [] => usual(names.len()),
+        some => some.to_vec(),
+    };
+    let detectors: Vec<Judged> = detectors.iter().map(|config| hall.judge(names, config)).collect();
+    let winner = winner(&detectors, settings.pages_per_week);
+    Ok(Evaluation {
+        grid: rows.grid,
+        train: 0..first,
+        validation: first..middle,
+        test: middle..n,
+        holdout_class: settings.holdout_class.clone(),
+        labelled: hall.labelled(),
+        detectors,
+        winner,
+    })
+}
+
+fn holdout(truth: &Truth, name: &str, test: Range<usize>) -> Result<usize, String> {
+    let class = truth.named(name).filter(|class| truth.rows[test].contains(&Some(*class)));
+    let there_are = || truth.classes.join(", ");
+    class.ok_or_else(|| {
+        format!("no interval of class {name:?} in the test part; there are: {}", there_are())
+    })
+}
+
+/// What all detectors are judged on.
+struct Hall<'a> {
+    rows: &'a Window,
+    truth: Truth,
+    settings: &'a Settings,
+    /// The first row of the test part.
+    middle: usize,
+    /// The class that is held out.
+    holdout: Option<usize>,
+}
+
+/// One part's rows as a detector sees them.
+struct Part {
+    scores: Vec<f64>,
+    alarms: Vec<bool>,
+    /// The longest label buffer.
+    buffer: usize,
+}
+
+impl Hall<'_> {
+    fn judge(&self, names: &[String], config: &detect::Config) -> Judged {
+        let started = Instant::now();
+        let outcome = self.replay(names, config).map(|replayed| {
+            let seconds = started.elapsed().as_secs_f64();
+            let (first, middle, n) = (self.settings.train_rows, self.middle, self.rows.grid.len);
+            let part = |rows: Range<usize>| {
+                self.part(&replayed[rows.start - first..rows.end - first], rows)
+            };
+            let (validation, test) = (part(first..middle), part(middle..n));
+            let known = (0..self.truth.classes.len())
+                .filter(|class| self.truth.rows[middle..].contains(&Some(*class)));
+            let of_class = |class: usize| {
+                let quality = self.quality(&test, middle..n, Some(class));
+                (self.truth.classes[class].clone(), quality)
+            };
+            Outcome {
+                validation: self.quality(&validation, first..middle, None),
+                test: self.quality(&test, middle..n, None),
+                classes: known.map(of_class).collect(),
+                curve: RangePr::new(&self.truth.labels(middle..n), &test.scores).curve(),
+                scores: replayed.iter().map(|row| row.score).collect(),
+                seconds,
+            }
+        });
+        Judged { detector: config.name(), outcome }
+    }
+
+    /// The rows after the first part, scored by models of that part.
+    fn replay(&self, names: &[String], config: &detect::Config) -> Result<Vec<Row>, FitError> {
+        let mut rows = self.rows.clone();
+        for i in 0..self.middle {
+            let held_out = self.holdout.is_some() && self.truth.rows[i] == self.holdout;
+            let learnt = i < self.settings.train_rows && self.truth.rows[i].is_some();
+            if held_out || learnt {
+                rows.row_mut(i).fill(f64::NAN);
+            }
+        }
+        let once = rows.grid.len as i64 * rows.grid.step_s;
+        let settings = backtest::Settings {
+            detectors: vec![config.clone()],
+            bucket_s: self.settings.bucket_s,
+            pages_per_week: self.settings.pages_per_week,
+            train_every_s: Some(once),
+            ..backtest::Settings::new(self.settings.train_rows)
+        };
+        backtest::run(names, &rows, &settings)
+    }
+
+    fn part(&self, replayed: &[Row], rows: Range<usize>) -> Part {
+        let consecutive = self.settings.consecutive;
+        let alarm = |row: &Row| row.score >= 1.0 && (consecutive <= 1 || row.streak >= consecutive);
+        Part {
+            scores: replayed.iter().map(|row| row.score).collect(),
+            alarms: replayed.iter().map(alarm).collect(),
+            buffer: period(&self.rows.slice(rows.start, rows.end).column(0)),
+        }
+    }
+
+    /// How a part was scored; of one class, without the rows of the others. What is held out has no part in
+    /// the choice.
+    fn quality(&self, part: &Part, rows: Range<usize>, class: Option<usize>) -> Quality {
+        let (truth, all) = (&self.truth.rows[rows.clone()], rows.clone());
+        let choosing = rows.end <= self.middle;
+        let counts = |row: &Option<usize>| match (row, class) {
+            (Some(_), Some(class)) => *row == Some(class),
+            (Some(_), None) => !(choosing && *row == self.holdout),
+            (None, _) => true,
+        };
+        let kept: Vec<usize> = (0..truth.len()).filter(|&i| counts(&truth[i])).collect();
+        let labels: Vec<bool> = kept.iter().map(|&i| truth[i].is_some()).collect();
+        let scores: Vec<f64> = kept.iter().map(|&i| part.scores[i]).collect();
+        let alarms: Vec<bool> = kept.iter().map(|&i| part.alarms[i]).collect();
+        let wanted = match class {
+            Some(class) => self.truth.of_class(class, rows),
+            None => truth.iter().map(|row| row.is_some() && counts(row)).collect(),
+        };
+        let of =
+            |labels: &[bool]| Incidents::new(labels, self.rows.grid.step_s, self.settings.paging);
+        let incidents = of(&wanted);
+        let found = incidents.found(&part.alarms);
+        // Whatever was wrong, who was called for it was not called for nothing.
+        let false_pages = of(&self.truth.labels(all)).found(&part.alarms).false_pages;
+        Quality {
+            rows: Confusion::of(&labels, &alarms),
+            vus_pr: RangePr::new(&labels, &scores).volume(part.buffer),
+            n_incidents: incidents.len(),
+            n_found: found.n_found(),
+            detect_s: found.median_s(),
+            false_pages,
+            weeks: incidents.weeks(),
+        }
+    }
+
+    /// Runs of rows of one class.
+    fn labelled(&self) -> Vec<(Range<usize>, String)> {
+        let mut from = 0;
+        let mut all = Vec::new();
+        for run in self.truth.rows.chunk_by(|a, b| a == b) {
+            let name = run[0].map(|class| self.truth.classes[class].clone());
+            all.extend(name.map(|name| (from..from + run.len(), name)));
+            from += run.len();
+        }
+        all
+    }
+}
+
+/// How improbable so many false pages have to be before they disagree with the budget.
+const DOUBT: f64 = 0.05;
+
+/// Whether so many pages are what a budget of `expected` may bring (Poisson): of a part of a day, whose budget
+/// is a seventh of a page, one page alone says little.
+fn keeps_budget(pages: usize, expected: f64) -> bool {
+    let mut probability = (-expected).exp();
+    let mut fewer = 0.0;
+    for k in 0..pages {
+        fewer += probability;
+        probability *= expected / (k + 1) as f64;
+    }
+    1.0 - fewer >= DOUBT
+}
+
+fn winner(detectors: &[Judged], pages_per_week: f64) -> Option<Winner> {
+    let candidate = |(place, judged): (usize, &Judged)| {
+        let quality = &judged.outcome.as_ref().ok()?.validation;
+        let keeps_budget = keeps_budget(quality.false_pages, pages_per_week * quality.weeks);
+        let winner = Winner { place, keeps_budget };
+        (!quality.vus_pr.is_nan()).then_some((winner, quality.vus_pr))
+    };
+    let candidates = detectors.iter().enumerate().filter_map(candidate);
+    let better = |best: Option<(Winner, f64)>, next: (Winner, f64)| match best {
+        Some(best) if (best.0.keeps_budget, best.1) >= (next.0.keeps_budget, next.1) => Some(best),
+        _ => Some(next),
+    };
+    candidates.fold(None, better).map(|(winner, _)| winner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! The evaluation in lines and cells, the same on a terminal and on a page.
+
+use std::ops::Range;
+
+use super::Evaluation;
+use super::Judged;
+use super::Outcome;
+use super::Quality;
+use super::truth::UNNAMED;
+use crate::math::duration::format_duration;
+use crate::verdict::rfc3339;
+
+/// What the cells of [`row`] are.
+pub const HEAD: [&str; 13] = [
+    "detector",
+    "precision",
+    "recall",
+    "F1",
+    "VUS-PR",
+    "found",
+    "time to detect",
+    "false pages/week",
+    "TP",
+    "FP",
+    "FN",
+    "TN",
+    "seconds",
+];
+
+/// What the cells of [`classes`] are.
+pub const CLASS_HEAD: [&str; 8] =
+    ["class", "detector", "precision", "recall", "F1", "VUS-PR", "found", "time to detect"];
+
+/// A ratio, or what stands for nothing to divide by.
+fn ratio(value: f64) -> String {
+    if value.is_nan() { "–".to_string() } else { format!("{value:.3}") }
+}
+
+fn after(seconds: f64) -> String {
+    if seconds.is_nan() { "–".to_string() } else { format_duration(seconds.round() as i64) }
+}
+
+fn found(quality: &Quality) -> String {
+    format!("{} of {}", quality.n_found, quality.n_incidents)
+}
+
+fn pages(quality: &Quality) -> String {
+    let per_week = quality.false_pages_per_week();
+    if per_week.is_nan() { "–".to_string() } else { format!("{per_week:.2}") }
+}
+
+/// A detector's cells; where it could not learn, the reason in one of them.
+pub fn row(judged: &Judged, of: fn(&Outcome) -> &Quality) -> [String; HEAD.len()] {
+    let name = judged.detector.to_string();
+    let mut cells = [(); HEAD.len()].map(|()| String::new());
+    match &judged.outcome {
+        Err(error) => cells[1] = error.to_string(),
+        Ok(outcome) => {
+            let quality = of(outcome);
+            let rows = &quality.rows;
+            cells = [
+                String::new(),
+                ratio(rows.precision()),
+                ratio(rows.recall()),
+                ratio(rows.f1()),
+                ratio(quality.vus_pr),
+                found(quality),
+                after(quality.detect_s),
+                pages(quality),
+                rows.true_positives.to_string(),
+                rows.false_positives.to_string(),
+                rows.false_negatives.to_string(),
+                rows.true_negatives.to_string(),
+                format!("{:.2}", outcome.seconds),
+            ];
+        }
+    }
+    cells[0] = name;
+    cells
+}
+
+/// The cells of every class and detector, class by class.
+pub fn classes(evaluation: &Evaluation) -> Vec<[String; CLASS_HEAD.len()]> {
+    let mut all = Vec::new();
+    let mut names: Vec<&String> = Vec::new();
+    let outcomes =
+        || evaluation.detectors.iter().filter_map(|d| Some((d.detector, d.outcome.as_ref().ok()?)));
+    for (name, _) in outcomes().flat_map(|(_, outcome)| &outcome.classes) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    // Where nobody said what was wrong, there are no classes.
+    if names.iter().all(|name| *name == UNNAMED) {
+        return all;
+    }
+    for name in names {
+        let held_out = evaluation.holdout_class.as_ref() == Some(name);
+        let shown = if held_out { format!("{name} (held out)") } else { name.clone() };
+        for (detector, outcome) in outcomes() {
+            let of_class = outcome.classes.iter().filter(|(class, _)| class == name);
+            all.extend(of_class.map(|(_, quality)| {
+                [
+                    shown.clone(),
+                    detector.to_string(),
+                    ratio(quality.rows.precision()),
+                    ratio(quality.rows.recall()),
+                    ratio(quality.rows.f1()),
+                    ratio(quality.vus_pr),
+                    found(quality),
+                    after(quality.detect_s),
+                ]
+            }));
+        }
+    }
+    all
+}
+
+/// Which rows were for what, a line each.
+pub fn parts(evaluation: &Evaluation) -> Vec<String> {
+    let grid = evaluation.grid;
+    let part = |name: &str, rows: &Range<usize>, what: &str| {
+        let n = rows.len();
+        let inside = |at: &&(Range<usize>, String)| at.0.start < rows.end && rows.start < at.0.end;
+        let n_labelled = evaluation.labelled.iter().filter(inside).count();
+        let times = match n {
+            0 => String::new(),
+            _ => {
+                format!(", {} to {}", rfc3339(grid.time(rows.start)), rfc3339(grid.time(rows.end)))
+            }
+        };
+        format!("{name}: {n} rows{times}, {n_labelled} labelled stretches: {what}")
+    };
+    let mut lines = vec![
+        part("training", &evaluation.train, "learnt from, without the labelled anomalies"),
+        part("validation", &evaluation.validation, "the winner is chosen by them"),
+        part("test", &evaluation.test, "everything is judged on them"),
+    ];
+    lines.extend(evaluation.holdout_class.as_ref().map(|class| {
+        format!(
+            "held out: {class} is a gap in training and validation, and wanted in the test part"
+        )
+    }));
+    lines
+}
+
+/// Who is best, in a line.
+pub fn winner(evaluation: &Evaluation) -> String {
+    let Some(winner) = evaluation.winner else {
+        return "winner: none, there is no labelled anomaly in the validation part to choose by"
+            .to_string();
+    };
+    let judged = &evaluation.detectors[winner.place];
+    let Ok(Outcome { validation, test, .. }) = &judged.outcome else { return String::new() };
+    let budget = match winner.keeps_budget {
+        true => "compatible with the page budget",
+        false => "like all others beyond the page budget",
+    };
+    format!(
+        "winner: {} (validation: VUS-PR {}, {} false pages a week, {budget}); test: VUS-PR {}, {} \
+         incidents found, {} to detect, {} false pages a week",
+        judged.detector,
+        ratio(validation.vus_pr),
+        pages(validation),
+        ratio(test.vus_pr),
+        found(test),
+        after(test.detect_s),
+        pages(test),
+    )
+}

@@ -1,0 +1,136 @@
+//! A file of labels: what was wrong, and when.
+//!
+//! Layout: `from,to[,class][,verdict]`, in any order of the columns; times are unix seconds or such as
+//! `2023-01-01T00:05:00Z`, `from` is in the interval and `to` is not. Columns of other names are left out.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use csv::StringRecord;
+
+use super::timestamp;
+use super::unix_seconds;
+use super::unopened;
+use super::unreadable;
+use super::wrong;
+use crate::source::SourceError;
+use crate::verdict::Interval;
+use crate::verdict::Verdict;
+
+/// One line: what a person said of an interval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// When.
+    pub interval: Interval,
+    /// What; an anomaly where nothing is said.
+    pub verdict: Verdict,
+    /// The kind of anomaly.
+    pub class: Option<String>,
+}
+
+/// Reads a file of labels.
+///
+/// # Errors
+/// The file cannot be read, or a line of it cannot be understood; the text names the line.
+pub fn read_verdicts(path: &Path) -> Result<Vec<Told>, SourceError> {
+    let file = File::open(path).map_err(|error| unopened(path, &error))?;
+    parse(file).map_err(|error| error.at(&path.display().to_string()))
+}
+
+/// Where the columns are.
+struct Places {
+    from: usize,
+    to: usize,
+    class: Option<usize>,
+    verdict: Option<usize>,
+}
+
+fn parse(input: impl Read) -> Result<Vec<Told>, SourceError> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(input);
+    let header = reader.headers().map_err(unreadable)?.clone();
+    let name = |cell: &str, name: &str| cell.trim_start_matches('\u{feff}') == name;
+    let place = |wanted: &str| header.iter().position(|cell| name(cell, wanted));
+    let (Some(from), Some(to)) = (place("from"), place("to")) else {
+        let shown = header.iter().collect::<Vec<_>>().join(",");
+        return Err(wrong(format!(
+            "line 1: {shown:?}: wanted the columns from and to, perhaps class and verdict"
+        )));
+    };
+    let places = Places { from, to, class: place("class"), verdict: place("verdict") };
+    let told =
+        |record: Result<StringRecord, csv::Error>| told(&record.map_err(unreadable)?, &places);
+    reader.records().map(told).collect()
+}
+
+fn told(record: &StringRecord, places: &Places) -> Result<Told, SourceError> {
+    let line = record.position().map_or(0, csv::Position::line);
+    let cell = |place: usize| record.get(place).unwrap_or_default();
+    let fail = |name: &str, cell: &str, wanted: &str| {
+        wrong(format!("line {line}: {name} is {cell:?}, wanted {wanted}"))
+    };
+    let time = |name: &str, place: usize| {
+        let cell = cell(place);
+        let wanted = || fail(name, cell, "unix seconds or such as 2023-01-01T00:05:00Z");
+        unix_seconds(cell).or_else(|| timestamp(cell)).ok_or_else(wanted)
+    };
+    let interval = Interval { from_s: time("from", places.from)?, to_s: time("to", places.to)? };
+    if interval.to_s <= interval.from_s {
+        return Err(fail("to", cell(places.to), "a time after from"));
+    }
+    let said = places.verdict.map(cell).filter(|said| !said.is_empty());
+    let verdict = match said {
+        Some(said) => Verdict::ALL.into_iter().find(|verdict| verdict.as_str() == said),
+        None => Some(Verdict::Anomaly),
+    };
+    let wanted = || fail("verdict", said.unwrap_or_default(), "anomaly or normal");
+    let verdict = verdict.ok_or_else(wanted)?;
+    let class = places.class.map(cell).filter(|class| !class.is_empty());
+    if verdict == Verdict::Normal && class.is_some() {
+        return Err(fail("class", class.unwrap_or_default(), "none of what is normal"));
+    }
+    Ok(Told { interval, verdict, class: class.map(String::from) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_classes_and_verdicts_are_read() {
+        let text = "from,class,to,who,verdict\n60,upstream_slow,120,ann,\n\
+                    2023-01-01T00:00:00Z,,2023-01-01 00:05:00,bob,normal\n";
+        let slow = Told {
+            interval: Interval { from_s: 60, to_s: 120 },
+            verdict: Verdict::Anomaly,
+            class: Some("upstream_slow".into()),
+        };
+        let interval = Interval { from_s: 1_672_531_200, to_s: 1_672_531_500 };
+        let normal = Told { interval, verdict: Verdict::Normal, class: None };
+        assert_eq!(parse(text.as_bytes()).unwrap(), [slow, normal]);
+        let plain = parse("from,to\n1,2\n".as_bytes()).unwrap();
+        assert_eq!((plain[0].verdict, &plain[0].class), (Verdict::Anomaly, &None));
+        assert_eq!(parse("\u{feff}from,to\n".as_bytes()).unwrap(), []);
+    }
+
+    #[test]
+    fn errors_name_the_line_and_what_was_wanted() {
+        let error = |text: &str| parse(text.as_bytes()).unwrap_err().to_string();
+        let errors = [
+            error("start,end\n1,2\n"),
+            error("from,to\n1,soon\n"),
+            error("from,to\n5,5\n"),
+            error("from,to,verdict\n1,2,perhaps\n"),
+            error("from,to,verdict,class\n1,2,normal,slow\n"),
+            error("from,to\n1,2,3\n"),
+        ];
+        expect_test::expect![[r#"
+            line 1: "start,end": wanted the columns from and to, perhaps class and verdict
+            line 2: to is "soon", wanted unix seconds or such as 2023-01-01T00:05:00Z
+            line 2: to is "5", wanted a time after from
+            line 2: verdict is "perhaps", wanted anomaly or normal
+            line 2: class is "slow", wanted none of what is normal
+            line 2: 3 cells, wanted 2"#]]
+        .assert_eq(&errors.join("\n"));
+    }
+}
