@@ -72,7 +72,7 @@ pub(super) fn write(
     frame::join(&serde_json::to_vec(&head).unwrap_or_default(), &tensors)
 }
 
-/// What [`write`] wrote for a network of this name.
+/// What [`write()`] wrote for a network of this name.
 pub(super) fn read(network: &str, bytes: &[u8]) -> Result<Stored, NetworkError> {
     let fail = |what: &str| NetworkError::Import(format!("not the weights of a network: {what}"));
     let (header, numbers) = frame::split(bytes).map_err(fail)?;
