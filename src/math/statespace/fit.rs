@@ -6,6 +6,7 @@
 //! ARMA's parameters are found in turns: they are asymptotically independent, so two or three turns do, and
 //! of the turns of the search, which are many, none touches the regressors.
 
+use crate::math::statespace::arima::Arima;
 use crate::math::statespace::arma::Arma;
 use crate::math::statespace::arma::Order;
 use crate::math::statespace::arma::squash;
@@ -16,6 +17,7 @@ use crate::math::statespace::real::Lanes;
 use crate::math::statespace::regression::Columns;
 use crate::math::statespace::rows::Rows;
 use crate::math::statespace::starts;
+use crate::math::statespace::tracker::Tracker;
 
 /// Log-likelihood that is not worth another step.
 const TOLERANCE: f64 = 1e-6;
@@ -251,22 +253,43 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Where less of the variance is new in a row, rounding makes nonsense of the variance.
-const LEAST_NEWS: f64 = 1e-8;
+/// Where more of the variance is new in each row, rounding is no matter.
+const MUCH_NEWS: f64 = 1e-6;
+/// A forecast's variance may rise so much by rounding, and fall so much below that of the innovations.
+const ROUNDING: f64 = 1e-3;
 
-/// The parameters at a point, drawn away from the unit circle as far as it takes for them to be known again as
-/// stationary, and for the variance to be one, in spite of rounding.
+/// The parameters at a point, drawn away from the unit circle as far as it takes for rounding to leave them, and
+/// variances of forecasts, what they are.
 fn stationary(order: &Order, point: &[f64]) -> Vec<f64> {
     let within = |furthest: f64| {
         let point: Vec<f64> = point.iter().map(|x| x.clamp(-furthest, furthest)).collect();
         order.constrained(&point, squash)
     };
-    let known = |parameters: &Vec<f64>| order.share_of_news(parameters) >= LEAST_NEWS;
+    let known = |parameters: &Vec<f64>| {
+        let news = order.share_of_news(parameters);
+        news > MUCH_NEWS || news > 0.0 && is_sound(order, parameters)
+    };
     [f64::MAX, 7.0, 6.0, 5.0, 4.0]
         .into_iter()
         .map(within)
         .find(known)
         .unwrap_or_else(|| within(3.0))
+}
+
+/// Whether the more rows are seen, the less uncertain is the next, down to the innovations' variance: so it is in
+/// exact arithmetic, also where a double root near one is what the rows are like.
+fn is_sound(order: &Order, parameters: &[f64]) -> bool {
+    let order = Order { d: 0, seasonal_d: 0, ..*order };
+    let arima = Arima::new(&order, parameters);
+    let mut tracker = Tracker::new(&arima, &[], 1.0);
+    let mut before = f64::INFINITY;
+    (0..8 * order.n_states().max(12)).all(|_| {
+        let variance = tracker.forecast().1;
+        tracker.step(Some(0.0));
+        let falls = (1.0 - ROUNDING..=before * (1.0 + ROUNDING)).contains(&variance);
+        before = variance;
+        falls
+    })
 }
 
 #[cfg(test)]
