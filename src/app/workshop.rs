@@ -82,12 +82,12 @@ pub fn workshop(folder: Option<&Path>, output: &Path, format: Format) -> Result<
         Some(folder) => files(folder)?,
         None => simulated(&output.join("simulated"))?,
     };
-    let (files, ports) = ports(files)?;
+    let ports = ports(files)?;
     let known = |entry: &&Entry| detect::Config::named(entry.name).is_some();
     let mut rows = Vec::new();
     for entry in ENTRIES.iter().filter(known) {
         let mut took = Vec::new();
-        for (file, rows) in files.iter().zip(&ports) {
+        for (file, rows) in &ports {
             match one(entry, file, rows, output, format) {
                 Ok(times) => took.push(times),
                 Err(error) => eprintln!("{}: {}: {error}", file_name(file), entry.name),
@@ -98,7 +98,7 @@ pub fn workshop(folder: Option<&Path>, output: &Path, format: Format) -> Result<
     if rows.iter().all(|(_, took)| took.is_empty()) {
         return Err("no detector could learn from any of these files".into());
     }
-    Ok(table(&rows, files.len()))
+    Ok(table(&rows, ports.len()))
 }
 
 /// The folder's files of the workshop's format.
@@ -131,15 +131,12 @@ fn of_the_workshop(path: &Path) -> bool {
     read.is_ok() && has("ts") && has(COLUMN)
 }
 
-/// The files that have rows of the workshop's months, and these; what is wrong with the others is said.
-fn ports(files: Vec<PathBuf>) -> Result<(Vec<PathBuf>, Vec<Window>), Error> {
-    let (mut usable, mut ports, mut last) = (Vec::new(), Vec::new(), None);
+/// The files that have rows of the workshop's months, with these; what is wrong with the others is said.
+fn ports(files: Vec<PathBuf>) -> Result<Vec<(PathBuf, Window)>, Error> {
+    let (mut ports, mut last) = (Vec::new(), None);
     for file in files {
         match port(&file) {
-            Ok(rows) => {
-                usable.push(file);
-                ports.push(rows);
-            }
+            Ok(rows) => ports.push((file, rows)),
             Err(error) => {
                 eprintln!("left out: {error}");
                 last = Some(error);
@@ -148,7 +145,7 @@ fn ports(files: Vec<PathBuf>) -> Result<(Vec<PathBuf>, Vec<Window>), Error> {
     }
     match last {
         Some(error) if ports.is_empty() => Err(error),
-        _ => Ok((usable, ports)),
+        _ => Ok(ports),
     }
 }
 

@@ -34,8 +34,7 @@ fn a_quiet_port_is_fitted_and_its_model_known_again() {
             assert_eq!(bits(&restored.score(train, 0)), bits(&scored));
             // Rows are believed: where they are the same, that is what comes next.
             let usual = train.values[0];
-            let last =
-                scored[train.grid.len - 20..].iter().zip(&train.values[train.grid.len - 20..]);
+            let last = scored.iter().zip(&train.values).skip(train.grid.len - 20);
             for (raw, _) in last.filter(|(_, y)| **y == usual) {
                 let expected = raw.forecast.unwrap().expected;
                 assert!((expected - usual).abs() < 0.01 * usual, "{expected}, usually {usual}");
