@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::detect;
+use crate::detect::Episode;
 use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::math::calendar::Calendar;
@@ -36,6 +37,9 @@ pub struct Settings {
     pub preprocess: Option<preprocess::Config>,
     /// Local time and holidays of whoever makes the traffic.
     pub calendar: Calendar,
+    /// Labelled stretches of the rows, all columns, for supervised detectors; nothing after the first
+    /// `train_rows`.
+    pub episodes: Vec<Episode>,
     /// Seconds from one training to the next; by default a day for two weeks, then longer and longer.
     pub train_every_s: Option<i64>,
     /// How far back rows are learnt from, in seconds; by default all are.
@@ -52,6 +56,7 @@ impl Settings {
             pages_per_week: 1.0,
             preprocess: None,
             calendar: Calendar::default(),
+            episodes: Vec::new(),
             train_every_s: None,
             history_s: None,
         }
@@ -166,7 +171,6 @@ fn train(
     members: &[Member],
     settings: &Settings,
 ) -> Result<Vec<Trained>, FitError> {
-    let context = FitContext { calendar: &settings.calendar, ..FitContext::new(0, &|| true) };
     let mut models = Vec::new();
     let mut refused = FitError::TooFewRows { have: history.grid.len, want: 1 };
     for (detector, columns) in members {
@@ -189,6 +193,13 @@ fn train(
             block_s: score::default_block_s(settings.bucket_s.unwrap_or(history.grid.step_s)),
             pages_per_week: settings.pages_per_week,
             fingerprint: String::new(),
+        };
+        let episode = |e: &Episode| Episode { rows: e.rows.select(columns), ..e.clone() };
+        let episodes = settings.episodes.iter().filter(|_| detector.supervised()).map(episode);
+        let context = FitContext {
+            calendar: &settings.calendar,
+            episodes: &episodes.collect::<Vec<_>>(),
+            ..FitContext::new(0, &|| true)
         };
         match Model::train(&recipe, &known, &context) {
             Ok(model) => {

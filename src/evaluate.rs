@@ -17,6 +17,7 @@ use std::time::Instant;
 use crate::backtest;
 use crate::backtest::Row;
 use crate::detect;
+use crate::detect::Episode;
 use crate::detect::FitError;
 use crate::quality::Confusion;
 use crate::quality::Incidents;
@@ -26,10 +27,15 @@ use crate::quality::period;
 use crate::series::Grid;
 use crate::series::Window;
 use crate::source::csv::Told;
+use crate::verdict::Class;
 
 pub use report::report;
 
 use truth::Truth;
+use truth::UNNAMED;
+
+/// Rows of an episode before its first: no window is longer.
+const LOOKED_BACK_AT: usize = 1024;
 
 /// Who sees which rows, and what counts.
 #[derive(Debug, Clone, PartialEq)]
@@ -254,12 +260,34 @@ impl Hall<'_> {
         let once = rows.grid.len as i64 * rows.grid.step_s;
         let settings = backtest::Settings {
             detectors: vec![config.clone()],
+            episodes: if config.supervised() { self.episodes() } else { Vec::new() },
             bucket_s: self.settings.bucket_s,
             pages_per_week: self.settings.pages_per_week,
             train_every_s: Some(once),
             ..backtest::Settings::new(self.settings.train_rows)
         };
         backtest::run(names, &rows, &settings)
+    }
+
+    /// The labelled stretches of the part that is learnt from, each with as much before it as a window may look
+    /// back at.
+    fn episodes(&self) -> Vec<Episode> {
+        let (classes, train) = (&self.truth.rows, self.settings.train_rows);
+        let mut from = 0;
+        let mut episodes = Vec::new();
+        for run in classes[..train].chunk_by(|a, b| a == b) {
+            let to = from + run.len();
+            if let Some(class) = run[0].filter(|class| Some(*class) != self.holdout) {
+                let rows = self.rows.slice(from.saturating_sub(LOOKED_BACK_AT), to);
+                let class = match self.truth.classes[class].as_str() {
+                    UNNAMED => Class::Anomaly(None),
+                    name => Class::anomaly(name),
+                };
+                episodes.push(Episode { rows, from_s: self.rows.grid.time(from), class });
+            }
+            from = to;
+        }
+        episodes
     }
 
     fn part(&self, replayed: &[Row], rows: Range<usize>) -> Part {

@@ -8,8 +8,10 @@ mod file;
 mod held_out;
 
 use crate::detect;
+use crate::detect::Episode;
 use crate::detect::FitContext;
 use crate::detect::FitError;
+use crate::detect::Opinion;
 use crate::detect::Parts;
 use crate::detect::Raw;
 use crate::preprocess;
@@ -80,7 +82,8 @@ pub struct Band {
 }
 
 impl Model {
-    /// Learns from `history`, raw rows in which known incidents are gaps.
+    /// Learns from `history`, raw rows in which known incidents are gaps; those are among the raw episodes of
+    /// `context`.
     ///
     /// Calibrated on rows that the scoring fit never saw: a model flatters the rows that it has learnt.
     ///
@@ -97,6 +100,10 @@ impl Model {
         let n_judged = if recipe.detector.joint() { rows.n_features } else { 1 };
         let first = (0..rows.grid.len).find(|&i| has_data(rows.row(i), n_judged)).unwrap_or(0);
         let rows = rows.slice(first, rows.grid.len);
+        let scaled = |e: &Episode| Episode { rows: preprocess.apply(&e.rows), ..e.clone() };
+        let supervised = recipe.detector.supervised();
+        let episodes = context.episodes.iter().filter(|_| supervised).map(scaled);
+        let context = &FitContext { episodes: &episodes.collect::<Vec<_>>(), ..*context };
         let block_s = block_s(recipe.block_s, rows.grid);
         let mut calibrator = Calibrator::new(rows.grid.step_s, block_s);
         for raw in held_out(&recipe.detector, &rows, context)? {
@@ -171,6 +178,11 @@ impl Model {
         let shares = self.fitted.contributions(&self.head.preprocess.apply(raw));
         let names = self.head.features.iter().map(String::as_str);
         shares.map(|shares| names.zip(shares).collect()).unwrap_or_default()
+    }
+
+    /// What the newest complete point may be; of supervised detectors.
+    pub fn opinion(&self, raw: &Window) -> Option<Opinion> {
+        self.fitted.opinion(&self.head.preprocess.apply(raw))
     }
 
     /// Raw rows, up to and including the scored point's, that a score needs.

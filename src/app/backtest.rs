@@ -167,6 +167,7 @@ fn of_watch(watch: &Watch, file: &CsvFile) -> Settings {
         pages_per_week,
         preprocess: Some(watch.preprocess(&all)),
         calendar: watch.calendar.clone(),
+        episodes: Vec::new(),
         train_every_s: Some(train.every_s),
         history_s: Some(train.history_s),
     }

@@ -67,6 +67,7 @@ pub(super) struct WatchSection {
     pub(super) calendar: CalendarSection,
     pub(super) window: Option<usize>,
     pub(super) detectors: Option<Detectors>,
+    pub(super) weak_labels: Option<Vec<String>>,
     pub(super) consecutive: Option<u32>,
     pub(super) page_budget: Option<PageBudget>,
     pub(super) train: TrainSection,

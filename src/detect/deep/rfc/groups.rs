@@ -2,10 +2,10 @@
 //!
 //! Owns: each class's mean and how far it reaches. Does not own: embeddings.
 
+use crate::verdict::Class;
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::data::Class;
 use crate::detect::RestoreError;
 use crate::detect::Tensor;
 use crate::detect::Tensors;

@@ -5,13 +5,13 @@
 
 mod pairs;
 
+use crate::verdict::Class;
 use serde::Deserialize;
 use serde::Serialize;
 
 use super::body::Body;
 use super::body::NetworkError;
 use super::body::Settings;
-use super::data::Class;
 use super::data::Example;
 use super::file;
 use super::file::Stored;
@@ -24,11 +24,11 @@ use super::heads::contrastive;
 use super::training;
 use super::training::Course;
 use super::training::Training;
+use crate::detect::Parts;
 use crate::detect::Tensor;
 use crate::detect::deep::descent::number;
 use crate::detect::deep::device::Backend;
 use crate::detect::deep::encoder::Encoder;
-use crate::detect::deep::layers::values;
 use crate::detect::deep::net::Shape;
 use crate::math::random::Random;
 use pairs::Drawer;
@@ -163,6 +163,17 @@ impl SiameseNetwork {
         SiameseNetwork::restore(stored, &body)
     }
 
+    /// With so many neighbours to name.
+    pub(in crate::detect::deep) fn from_parts(
+        parts: Parts,
+        neighbours: usize,
+    ) -> Result<SiameseNetwork, NetworkError> {
+        let stored = file::stored(NAME, parts)?;
+        let mut body = stored.own_body()?;
+        body.settings.neighbours = neighbours;
+        SiameseNetwork::restore(stored, &body)
+    }
+
     /// Forgets everything. The same seed gives the same weights, and with the same data the same training.
     pub fn initialize_new_weights(&mut self, seed: u64) {
         self.body.seed = seed;
@@ -207,6 +218,15 @@ impl SiameseNetwork {
 
     /// The weights and all that was learnt, for a file: a JSON header and numbers, nothing to execute.
     pub fn export_weights(&self) -> Vec<u8> {
+        file::write(&self.parts())
+    }
+
+    /// Rows of a window, and features of a row.
+    pub(in crate::detect::deep) fn size(&self) -> [usize; 2] {
+        [self.body.shape.window, self.body.shape.outputs]
+    }
+
+    pub(in crate::detect::deep) fn parts(&self) -> Parts {
         let mut tensors = Vec::new();
         self.encoder.save(&mut tensors);
         let mut meta = Meta { groups: Names::default(), known: vec![] };
@@ -218,7 +238,7 @@ impl SiameseNetwork {
                 known.iter().flat_map(|k| k.embedding.iter().copied()).collect();
             tensors.push(Tensor::flat("known.embeddings", embeddings));
         }
-        file::write(NAME, &self.body, &meta, tensors)
+        file::parts(NAME, &self.body, &meta, tensors)
     }
 
     /// Learns from pairs of the examples, `batch_size` pairs an iteration; goes on from the weights there are.
@@ -321,9 +341,10 @@ impl SiameseNetwork {
     }
 
     fn embed(&self, windows: &[&[f32]]) -> Result<Vec<Option<Vec<f32>>>, NetworkError> {
+        let encoder = self.encoder.embed();
+        let (mut room, per) = (encoder.room(), self.body.shape.window * self.body.shape.inputs);
         self.body.each(windows, |inputs, _| {
-            let all = values(self.encoder.forward(self.encoder.windows(inputs)));
-            all.chunks(self.body.shape.latent).map(<[f32]>::to_vec).collect()
+            inputs.chunks(per).map(|input| encoder.run(input, &mut room).to_vec()).collect()
         })
     }
 
@@ -355,8 +376,12 @@ impl Learnt {
             distance: distance(embedding, &known.embedding),
         };
         let mut all: Vec<Neighbour> = self.known.iter().map(neighbour).collect();
-        all.sort_by(|a, b| a.distance.total_cmp(&b.distance));
+        let nearer = |a: &Neighbour, b: &Neighbour| a.distance.total_cmp(&b.distance);
+        if (1..all.len()).contains(&n) {
+            all.select_nth_unstable_by(n - 1, nearer);
+        }
         all.truncate(n);
+        all.sort_by(nearer);
         all
     }
 }

@@ -1,0 +1,408 @@
+//! Detectors that learn from labelled incidents: what the classifier and the siamese network have in common.
+//!
+//! Owns: which windows are examples of what, how long is trained, the stored form.
+//! Does not own: the networks (`rfc`), their raw scores and opinions (`classifier`, `siamese`).
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::detect::Episode;
+use crate::detect::FitContext;
+use crate::detect::FitError;
+use crate::detect::Model;
+use crate::detect::Opinion;
+use crate::detect::Parts;
+use crate::detect::Raw;
+use crate::detect::RestoreError;
+use crate::detect::Similar;
+use crate::series::Window;
+use crate::verdict::Interval;
+
+use super::rfc;
+use super::rfc::Class;
+use super::rfc::Example;
+use super::rfc::NetworkError;
+use super::rfc::Settings;
+use super::rfc::Training;
+use super::stored::MAX_LIVE;
+use super::stored::MAX_WINDOW;
+use super::train::thin;
+
+/// Windows of one iteration.
+const BATCH: usize = 64;
+/// Normal windows trained on, at most; those after an incident come on top.
+const MOST_NORMAL: usize = 8192;
+/// Windows of one episode that are trained on, at most.
+const MOST_OF_ONE: usize = 256;
+/// Episodes that are learnt from, at most: the newest.
+const MOST_EPISODES: usize = 1024;
+const MOST_ITERATIONS: usize = 10_000_000;
+/// Where nothing can be held out to stop by, as with a handful of labels: iterations, at most.
+const BLIND: usize = 400;
+
+/// What a network has to do to become a detector.
+pub(super) trait Network: Sized + Send + Sync {
+    fn new(rows: usize, features: usize, settings: Settings) -> Result<Self, NetworkError>;
+    fn initialize_new_weights(&mut self, seed: u64);
+    fn train_while(
+        &mut self,
+        iterations: usize,
+        batch_size: usize,
+        data: &[Example<'_>],
+        keep_going: &dyn Fn() -> bool,
+    ) -> Result<Training, NetworkError>;
+    /// Of each window; none where too little is observed.
+    fn judge(&self, windows: &[&[f32]]) -> Result<Vec<Option<Judgement>>, NetworkError>;
+    /// Rows of a window, and features of a row.
+    fn size(&self) -> [usize; 2];
+    fn parts(&self) -> Parts;
+    fn from_parts(parts: Parts) -> Result<Self, NetworkError>;
+}
+
+/// What a network makes of one window.
+#[derive(Debug, Clone)]
+pub(super) struct Judgement {
+    /// ≥ 0 and finite.
+    pub(super) raw: f64,
+    /// As in [`Opinion::classes`].
+    pub(super) classes: Vec<(String, f64)>,
+    /// The nearest labelled windows, nearest first: the number of each one's last row, and its distance.
+    pub(super) neighbours: Vec<(i64, f64)>,
+}
+
+/// Sizes and length of a training.
+pub(super) struct Plan {
+    pub(super) window: usize,
+    pub(super) iterations: usize,
+    pub(super) settings: Settings,
+}
+
+/// A fitted network over some of the features.
+pub(super) struct Supervised<N> {
+    network: N,
+    about: About,
+}
+
+/// What has to be known to ask the network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct About {
+    /// Columns of a window, the unknown ones included.
+    n_features: usize,
+    /// The columns that training saw, ascending.
+    live: Vec<usize>,
+    step_s: i64,
+    /// In order of time.
+    incidents: Vec<Incident>,
+}
+
+/// An episode that somebody may be reminded of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Incident {
+    from_s: i64,
+    to_s: i64,
+    kind: Option<String>,
+}
+
+/// The detector as parts: the network's own under `network`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Meta {
+    about: About,
+    network: serde_json::Value,
+}
+
+impl<N: Network> Supervised<N> {
+    /// Learns from normal rows and labelled episodes. Where incidents are many enough, the newest are held out to
+    /// find how long to train; then everything is learnt from, the newest label too.
+    pub(super) fn fit(
+        plan: &Plan,
+        train: &Window,
+        context: &FitContext<'_>,
+    ) -> Result<Supervised<N>, FitError> {
+        let episodes = newest(context.episodes);
+        if !episodes.iter().any(|episode| episode.class.is_anomaly()) {
+            return Err(FitError::NoIncidents);
+        }
+        let count = |f: usize| train.column(f).iter().filter(|v| !v.is_nan()).count();
+        let live = (0..train.n_features).filter(|&f| count(f) >= plan.window).take(MAX_LIVE);
+        let live: Vec<usize> = live.collect();
+        let few = |have| FitError::TooFewRows { have, want: 2 * plan.window };
+        let have = (0..train.grid.len).filter(|&i| live.iter().any(|&f| !train.row(i)[f].is_nan()));
+        let have = have.count();
+        if have < 2 * plan.window {
+            return Err(few(have));
+        }
+        let histories = histories(train, &episodes, &live, plan.window);
+        let examples: Vec<Example<'_>> =
+            histories.iter().flat_map(|history| history.examples(plan.window)).collect();
+        let settings = plan.settings;
+        let begin = |settings| -> Result<N, FitError> {
+            let mut network = N::new(plan.window, live.len(), settings).map_err(refused)?;
+            network.initialize_new_weights(context.seed);
+            Ok(network)
+        };
+        let mut network = begin(settings)?;
+        let go = context.keep_going;
+        let tried = network.train_while(plan.iterations, BATCH, &examples, go).map_err(refused)?;
+        let iterations = match tried.examples[1] {
+            0 => plan.iterations.min(BLIND),
+            _ => tried.best.max(1),
+        };
+        if tried.examples[1] > 0 || iterations < plan.iterations {
+            network = begin(Settings { hold_out: false, ..settings })?;
+            network.train_while(iterations, BATCH, &examples, go).map_err(refused)?;
+        }
+        let incidents = episodes.iter().filter(|episode| episode.class.is_anomaly());
+        let incidents = incidents.map(|episode| Incident {
+            from_s: episode.from_s,
+            to_s: episode.rows.grid.end_s(),
+            kind: episode.class.kind().map(str::to_string),
+        });
+        let about = About {
+            n_features: train.n_features,
+            live,
+            step_s: train.grid.step_s,
+            incidents: incidents.collect(),
+        };
+        Ok(Supervised { network, about })
+    }
+
+    pub(super) fn restore(parts: Parts) -> Result<Supervised<N>, RestoreError> {
+        let fail = |what: String| RestoreError(what);
+        let Meta { about, network } =
+            serde_json::from_value(parts.meta).map_err(|e| fail(e.to_string()))?;
+        let parts = Parts { meta: network, tensors: parts.tensors };
+        let network = N::from_parts(parts).map_err(|e| fail(e.to_string()))?;
+        let fits = about.live.len() == network.size()[1]
+            && about.live.is_sorted_by(|a, b| a < b)
+            && about.live.last().is_none_or(|&last| last < about.n_features)
+            && about.step_s > 0
+            && about.incidents.len() <= MOST_EPISODES;
+        match fits {
+            true => Ok(Supervised { network, about }),
+            false => Err(fail("columns, step or incidents are not those of such a network".into())),
+        }
+    }
+
+    /// What the network makes of the rows `first..`.
+    fn judge(&self, window: &Window, first: usize) -> Vec<Option<Judgement>> {
+        let n = window.grid.len.saturating_sub(first);
+        if window.n_features != self.about.n_features || n == 0 {
+            return vec![None; n];
+        }
+        let [rows, _] = self.network.size();
+        let from = first.saturating_sub(rows - 1);
+        let history = History::of(window, from, &self.about.live, rows);
+        let windows: Vec<&[f32]> =
+            (first..window.grid.len).map(|i| history.window(i - from, rows)).collect();
+        // Windows are of the network's size by construction.
+        self.network.judge(&windows).unwrap_or_else(|_| vec![None; n])
+    }
+
+    fn similar(&self, neighbours: &[(i64, f64)]) -> Vec<Similar> {
+        let mut similar: Vec<Similar> = Vec::new();
+        for &(end, distance) in neighbours {
+            let time_s = end.saturating_mul(self.about.step_s);
+            let within = |incident: &&Incident| {
+                let Incident { from_s, to_s, .. } = **incident;
+                Interval { from_s, to_s }.contains(time_s)
+            };
+            let Some(incident) = self.about.incidents.iter().find(within) else { continue };
+            let Incident { from_s, kind, .. } = incident.clone();
+            if similar.len() < NAMED && similar.iter().all(|known| known.from_s != from_s) {
+                similar.push(Similar { from_s, kind, distance });
+            }
+        }
+        similar
+    }
+}
+
+/// Incidents that are named as similar.
+const NAMED: usize = 3;
+
+impl<N: Network> Model for Supervised<N> {
+    fn lookback(&self) -> usize {
+        self.network.size()[0] - 1
+    }
+
+    fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
+        let raw = |judged: Option<Judgement>| match judged {
+            Some(judged) => Raw { value: judged.raw, forecast: None },
+            None => Raw::UNKNOWN,
+        };
+        self.judge(window, first).into_iter().map(raw).collect()
+    }
+
+    fn reads(&self, feature: usize) -> bool {
+        self.about.live.contains(&feature)
+    }
+
+    /// By how much the raw score falls where a feature is hidden (occlusion, Zeiler and Fergus 2014).
+    fn contributions(&self, window: &Window) -> Option<Vec<f64>> {
+        let [rows, _] = self.network.size();
+        let from = window.grid.len.checked_sub(1)?.saturating_sub(rows - 1);
+        if window.n_features != self.about.n_features {
+            return None;
+        }
+        let live = &self.about.live;
+        let history = History::of(window, from, live, rows);
+        let whole = history.window(window.grid.len - 1 - from, rows);
+        let hidden = |f: usize| -> Vec<f32> {
+            let cells = whole.iter().enumerate();
+            cells.map(|(i, v)| if i % live.len() == f { f32::NAN } else { *v }).collect()
+        };
+        let hidden: Vec<Vec<f32>> = (0..live.len()).map(hidden).collect();
+        let windows: Vec<&[f32]> =
+            std::iter::once(whole).chain(hidden.iter().map(Vec::as_slice)).collect();
+        let judged = self.network.judge(&windows).ok()?;
+        let all = judged.first()?.as_ref()?.raw;
+        let mut shares = vec![0.0; window.n_features];
+        for (&f, without) in live.iter().zip(&judged[1..]) {
+            shares[f] = without.as_ref().map_or(0.0, |without| (all - without.raw).max(0.0));
+        }
+        let total: f64 = shares.iter().sum();
+        (total > 0.0 && total.is_finite()).then(|| shares.iter().map(|s| s / total).collect())
+    }
+
+    fn opinion(&self, window: &Window) -> Option<Opinion> {
+        let judged = self.judge(window, window.grid.len.checked_sub(1)?).pop()??;
+        Some(Opinion { similar: self.similar(&judged.neighbours), classes: judged.classes })
+    }
+
+    fn parts(&self) -> Parts {
+        let Parts { meta: network, tensors } = self.network.parts();
+        let meta = Meta { about: self.about.clone(), network };
+        // Strings and whole numbers always have a JSON form.
+        Parts { meta: serde_json::to_value(meta).unwrap_or_default(), tensors }
+    }
+}
+
+/// What is wrong with these settings.
+pub(super) fn problem(plan: &Plan) -> Option<String> {
+    let Plan { window, iterations, settings } = plan;
+    if *window == 0 || !window.is_multiple_of(4) {
+        return Some(format!("window: {window} is not a multiple of 4"));
+    }
+    if *window > MAX_WINDOW {
+        return Some(format!("window: {window} is not between 4 and {MAX_WINDOW}"));
+    }
+    if !(1..=MOST_ITERATIONS).contains(iterations) {
+        return Some(format!("max_steps: {iterations} is not between 1 and {MOST_ITERATIONS}"));
+    }
+    rfc::problem(*settings)
+}
+
+fn refused(error: NetworkError) -> FitError {
+    match error {
+        NetworkError::Stopped => FitError::Stopped,
+        NetworkError::TooFew { have, want, .. } => FitError::TooFewRows { have, want },
+        // Windows and settings are right by construction: what is left is a loss that ran away.
+        _ => FitError::Diverged,
+    }
+}
+
+/// The newest of them, in order of time.
+fn newest(episodes: &[Episode]) -> Vec<&Episode> {
+    let mut newest: Vec<&Episode> = episodes.iter().collect();
+    newest.sort_by_key(|episode| episode.from_s);
+    newest.split_off(newest.len().saturating_sub(MOST_EPISODES))
+}
+
+/// A stretch of rows as the network reads it.
+struct History {
+    /// `[gaps before it + its rows, features]`.
+    values: Vec<f32>,
+    features: usize,
+    /// Gaps before the first row: one less than a window has rows.
+    padding: usize,
+    /// The number of the first row: its time in steps.
+    first: i64,
+    /// What each row is known to be.
+    classes: Vec<Option<Class>>,
+}
+
+impl History {
+    /// The rows from `from` on, normal where there is a number.
+    fn of(window: &Window, from: usize, live: &[usize], rows: usize) -> History {
+        let Window { grid, .. } = window;
+        let features = live.len();
+        let padding = rows - 1;
+        let mut values = vec![f32::NAN; padding * features];
+        for i in from..grid.len {
+            values.extend(live.iter().map(|&f| window.row(i)[f] as f32));
+        }
+        let n = grid.len - from.min(grid.len);
+        let first = grid.time(from).div_euclid(grid.step_s);
+        History { values, features, padding, first, classes: vec![Some(Class::Normal); n] }
+    }
+
+    /// The window whose newest row is the `i`-th.
+    fn window(&self, i: usize, rows: usize) -> &[f32] {
+        let end = i + self.padding + 1;
+        &self.values[(end - rows) * self.features..end * self.features]
+    }
+
+    fn row_mut(&mut self, i: usize) -> &mut [f32] {
+        let from = (i + self.padding) * self.features;
+        &mut self.values[from..from + self.features]
+    }
+
+    /// What can be learnt from it: all of each episode, what follows an incident until its rows have left the
+    /// window, and some of the rest.
+    fn examples(&self, rows: usize) -> Vec<Example<'_>> {
+        let example = |i: usize| {
+            let class = self.classes[i].clone()?;
+            let (window, end) = (self.window(i, rows), self.first + i as i64);
+            Some(Example { window, end, class })
+        };
+        let is_anomaly = |i: usize| self.classes[i].as_ref().is_some_and(Class::is_anomaly);
+        let (mut near, mut far, mut since) = (Vec::new(), Vec::new(), rows);
+        for i in 0..self.classes.len() {
+            since = if is_anomaly(i) { 0 } else { since + 1 };
+            let observed = |i: usize| {
+                let at = (i + self.padding) * self.features;
+                self.values[at..at + self.features].iter().any(|v| !v.is_nan())
+            };
+            if self.classes[i].is_some() && observed(i) {
+                if since <= rows { near.push(i) } else { far.push(i) }
+            }
+        }
+        near.into_iter().chain(thin(&far, MOST_NORMAL)).filter_map(example).collect()
+    }
+}
+
+/// All rows that there are examples in: those of training, in which incidents are gaps, with the incidents put
+/// back, and the rows of episodes from other times.
+fn histories(train: &Window, episodes: &[&Episode], live: &[usize], rows: usize) -> Vec<History> {
+    let mut main = History::of(train, 0, live, rows);
+    let mut histories = Vec::new();
+    let mut later: Vec<&Episode> = Vec::new();
+    for episode in episodes {
+        let grid = episode.rows.grid;
+        let own: Vec<usize> = (0..grid.len).filter(|&i| grid.time(i) >= episode.from_s).collect();
+        let own = thin(&own, MOST_OF_ONE);
+        let inside = |i: &usize| train.grid.index(grid.time(*i)).is_some();
+        if episode.rows.n_features != train.n_features || grid.step_s != train.grid.step_s {
+            continue;
+        }
+        if !own.iter().all(inside) {
+            let mut history = History::of(&episode.rows, 0, live, rows);
+            history.classes.fill(None);
+            own.iter().for_each(|&i| history.classes[i] = Some(episode.class.clone()));
+            histories.push(history);
+            continue;
+        }
+        later.push(episode);
+        // What lies between two rows that are learnt from is part of a window all the same.
+        for i in (0..grid.len).filter(|&i| grid.time(i) >= episode.from_s) {
+            let Some(at) = train.grid.index(grid.time(i)) else { continue };
+            let values: Vec<f32> = live.iter().map(|&f| episode.rows.row(i)[f] as f32).collect();
+            main.row_mut(at).copy_from_slice(&values);
+            main.classes[at] = own.contains(&i).then(|| episode.class.clone());
+        }
+    }
+    histories.insert(0, main);
+    histories
+}
