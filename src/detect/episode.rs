@@ -34,7 +34,8 @@ pub struct Similar {
     pub from_s: i64,
     /// What it was, if anybody said so.
     pub kind: Option<String>,
-    /// Distance of the embeddings, where 1 is as far as the detector keeps windows of different classes apart.
+    /// Euclidean distance of the embeddings; windows of different classes are kept as far apart as the detector's
+    /// `margin` says.
     pub distance: f64,
 }
 

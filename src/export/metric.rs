@@ -116,7 +116,7 @@ impl Metric {
             }
             Metric::SimilarIncident => {
                 "Distance of a point above the threshold to the labelled incidents that it is most like, by the \
-                 incident's beginning; 1 is as far as different classes are kept apart. \
+                 incident's beginning; different classes are kept 1 apart, or what margin says. \
                  Renewed by each pass, not by the scrape."
             }
             Metric::FeatureContribution => {

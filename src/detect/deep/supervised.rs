@@ -406,3 +406,6 @@ fn histories(train: &Window, episodes: &[&Episode], live: &[usize], rows: usize)
     histories.insert(0, main);
     histories
 }
+
+#[cfg(test)]
+mod tests;

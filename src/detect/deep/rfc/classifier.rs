@@ -262,7 +262,7 @@ impl ConvClassifier {
             .iter()
             .zip(seen)
             .filter_map(|(&place, seen)| seen.map(|seen| (data[place].class.clone(), seen.latent)));
-        let groups = Groups::of(&embedded.collect::<Vec<_>>(), next.body.shape.latent);
+        let groups = Groups::of(&embedded.collect::<Vec<_>>(), next.body.shape.latent, 0.0);
         if !groups.finite() {
             return Err(NetworkError::Diverged);
         }

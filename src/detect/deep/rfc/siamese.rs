@@ -319,7 +319,9 @@ impl SiameseNetwork {
             embedded.filter_map(|(&place, embedding)| Some((place, embedding?))).collect();
         let classed: Vec<(Class, Vec<f32>)> =
             embedded.iter().map(|(place, e)| (data[*place].class.clone(), e.clone())).collect();
-        let groups = Groups::of(&classed, self.body.shape.latent);
+        // What is nearer to a mean than to that of another class, a margin away, belongs to it.
+        let half = self.body.settings.margin / 2.0;
+        let groups = Groups::of(&classed, self.body.shape.latent, half);
         if groups.names().0.len() > MAX_KINDS + 2 {
             let most = format!("more than {MAX_KINDS} kinds of anomaly");
             return Err(NetworkError::Setting(most));
