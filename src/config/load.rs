@@ -105,7 +105,7 @@ impl Reading<'_> {
         let (raw, mut sections) = typed::sections(tree, &mut found);
         for section in sections.iter_mut().flatten().flatten() {
             section.native_histograms.get_or_insert(self.native_histograms);
-            weak_labels::place(section, self.folder);
+            section.folder = self.folder.to_path_buf();
         }
         let rule_files = sections.as_deref().map(weak_labels::files).unwrap_or_default();
         let source = sources::resolve(raw.source, self.folder, &mut found);

@@ -114,7 +114,7 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
     let checks = checks(section, base, &fill);
     fill.problems(section, at, found);
     let rules = pick!(section, base, weak_labels).unwrap_or_default();
-    let weak_labels = weak_labels::resolve(&rules, at, found);
+    let weak_labels = weak_labels::resolve(&rules, &section.folder, at, found);
     let every_s = seconds(pick!(section, base, score.every));
     let history_s = seconds(pick!(section, base, train.history))
         .unwrap_or(if bucket_s.is_some() { 56 } else { 14 } * DAY_S);

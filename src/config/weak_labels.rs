@@ -18,23 +18,22 @@ const SHIPPED: &str = "shipped:";
 /// The shipped files, by name.
 const FILES: &[(&str, &str)] = &[("coredns", include_str!("../../rules/coredns-weak.yml"))];
 
-/// Relative names begin in `folder`, where the configuration lies.
-pub(super) fn place(section: &mut WatchSection, folder: &Path) {
-    for name in section.weak_labels.iter_mut().flatten() {
-        if !name.starts_with(SHIPPED) && !name.is_empty() {
-            *name = folder.join(&*name).display().to_string();
-        }
-    }
-}
-
 /// The files of people's among them.
 pub(super) fn files(sections: &[Option<WatchSection>]) -> Vec<PathBuf> {
-    let names = sections.iter().flatten().flat_map(|section| section.weak_labels.iter().flatten());
-    names.filter(|name| !name.starts_with(SHIPPED)).map(PathBuf::from).collect()
+    let of = |section: &WatchSection| {
+        let own = section.weak_labels.iter().flatten().filter(|name| !name.starts_with(SHIPPED));
+        own.map(|name| section.folder.join(name)).collect::<Vec<_>>()
+    };
+    sections.iter().flatten().flat_map(of).collect()
 }
 
-/// The groups of all files; what is wrong with them goes to `found`.
-pub(super) fn resolve(names: &[String], at: &str, found: &mut Vec<Found>) -> Vec<Group> {
+/// The groups of all files, relative ones in `folder`; what is wrong with them goes to `found`.
+pub(super) fn resolve(
+    names: &[String],
+    folder: &Path,
+    at: &str,
+    found: &mut Vec<Found>,
+) -> Vec<Group> {
     let mut groups = Vec::new();
     for (i, name) in names.iter().enumerate() {
         let at = format!("{at}.weak_labels[{i}]");
@@ -52,7 +51,7 @@ pub(super) fn resolve(names: &[String], at: &str, found: &mut Vec<Found>) -> Vec
                 found.push((at, "empty; wanted a file of alerting rules".to_string()));
                 continue;
             }
-            None => load_rules(Path::new(name)),
+            None => load_rules(&folder.join(name)),
         };
         match read {
             Ok(read) => groups.extend(read),
