@@ -127,6 +127,9 @@ pub struct Quality {
     pub n_found: usize,
     /// Median seconds from their first row to the first alarm.
     pub detect_s: f64,
+    /// Of how many incidents of a class the rows that were called anomalous were mostly called that class; `None`
+    /// of all classes together, and of a detector that names none.
+    pub n_named: Option<usize>,
     /// Pages for nothing, of all classes.
     pub false_pages: usize,
     /// Length of the part.
@@ -232,7 +235,9 @@ impl Hall<'_> {
             let known = (0..self.truth.classes.len())
                 .filter(|class| self.truth.rows[middle..].contains(&Some(*class)));
             let of_class = |class: usize| {
-                let quality = self.quality(&test, middle..n, Some(class));
+                let mut quality = self.quality(&test, middle..n, Some(class));
+                let named = || self.n_named(&replayed[middle - first..], middle..n, class);
+                quality.n_named = config.supervised().then(named);
                 (self.truth.classes[class].clone(), quality)
             };
             Outcome {
@@ -329,10 +334,24 @@ impl Hall<'_> {
             vus_pr: RangePr::new(&labels, &scores).volume(part.buffer),
             n_incidents: incidents.len(),
             n_found: found.n_found(),
+            n_named: None,
             detect_s: found.median_s(),
             false_pages,
             weeks: incidents.weeks(),
         }
+    }
+
+    /// In how many incidents of a class most of the rows that have a name have this class's.
+    fn n_named(&self, replayed: &[Row], rows: Range<usize>, class: usize) -> usize {
+        let (truth, name) = (&self.truth.rows[rows], self.truth.classes[class].as_str());
+        let mut from = 0;
+        let right = |run: &&[Option<usize>]| {
+            let called = &replayed[from..from + run.len()];
+            from += run.len();
+            let names = || called.iter().filter_map(|row| row.class.as_deref());
+            run[0] == Some(class) && 2 * names().filter(|n| *n == name).count() > names().count()
+        };
+        truth.chunk_by(|a, b| a == b).filter(right).count()
     }
 
     /// Runs of rows of one class.

@@ -180,6 +180,11 @@ impl Model {
         shares.map(|shares| names.zip(shares).collect()).unwrap_or_default()
     }
 
+    /// Whether it has an [`Opinion`].
+    pub fn names_classes(&self) -> bool {
+        self.head.detector.supervised()
+    }
+
     /// What the newest complete point may be; of supervised detectors.
     pub fn opinion(&self, raw: &Window) -> Option<Opinion> {
         self.fitted.opinion(&self.head.preprocess.apply(raw))

@@ -74,7 +74,7 @@ pub fn backtest(asked: &Backtest) -> Result<usize, Error> {
     // One row out per row in, at the time that it was written with.
     let row = |(time_s, at): &(i64, usize)| {
         let row = scored.get(at.checked_sub(first)?)?;
-        Some(Row { time_s: *time_s, ..*row })
+        Some(Row { time_s: *time_s, ..row.clone() })
     };
     let rows: Vec<Row> = wanted.iter().filter_map(row).collect();
     write_whole(output, backtest::to_csv(&rows).as_bytes())?;

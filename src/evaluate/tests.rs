@@ -149,6 +149,7 @@ fn the_winner_keeps_the_budget_where_anybody_does() {
             vus_pr,
             n_incidents: 1,
             n_found: 1,
+            n_named: None,
             detect_s: 0.0,
             false_pages,
             weeks: 1.0,
