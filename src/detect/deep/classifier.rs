@@ -120,8 +120,8 @@ impl Network for ConvClassifier {
     }
 }
 
-/// The raw score is −ln of the probability that the window is normal. What is out of reach of every known kind
-/// is of an unknown one.
+/// The evidence is the logarithm of the odds of an anomaly. What is out of reach of every known kind is of an
+/// unknown one.
 fn judgement(seen: &Classification) -> Judgement {
     let probability = f64::from(seen.probability);
     let known = seen.distances.iter().any(|d| d.class.kind().is_some() && d.within_reach());
@@ -131,5 +131,5 @@ fn judgement(seen: &Classification) -> Judgement {
     };
     classes.extend(seen.kinds.iter().map(of));
     classes.sort_by(|a, b| b.1.total_cmp(&a.1));
-    Judgement { raw: f64::from(seen.surprise), classes, neighbours: Vec::new() }
+    Judgement { evidence: f64::from(seen.logit), classes, neighbours: Vec::new() }
 }

@@ -128,21 +128,19 @@ impl Network for SiameseNetwork {
     }
 }
 
-/// The raw score is how far the window lies from the mean of normal ones, in their reach, the more so the nearer
-/// it is to an incident's mean: the RFC's verdict, the nearest mean, is where the factor is 1.
+/// The evidence is by how much the window lies nearer to an incident's mean than to that of normal ones: the
+/// RFC's verdict, the nearest mean, turns where it is 0.
 fn judgement(seen: &Resemblance) -> Judgement {
-    let far = f64::from(f32::MAX);
-    let nearest =
-        |wanted: &dyn Fn(&ClassDistance) -> bool| seen.distances.iter().find(|d| wanted(d));
-    let normal = nearest(&|d| !d.class.is_anomaly());
-    let incident = nearest(&|d| d.class.is_anomaly());
-    let away = normal.map_or(far, |d| f64::from(d.distance));
-    let reach = normal.map_or(1.0, |d| f64::from(d.reach).max(f64::from(f32::MIN_POSITIVE)));
-    let to = incident.map_or(far, |d| f64::from(d.distance));
-    let factor = 2.0 * away / (away + to).max(f64::MIN_POSITIVE);
-    let raw = (away / reach * factor).clamp(0.0, far);
+    let nearest = |anomaly: bool| {
+        let mut of = seen.distances.iter().filter(|d| d.class.is_anomaly() == anomaly);
+        of.next().map_or(0.0, |d| f64::from(d.distance))
+    };
     let neighbours = seen.neighbours.iter().map(|n| (n.end, f64::from(n.distance)));
-    Judgement { raw, classes: classes(seen), neighbours: neighbours.collect() }
+    Judgement {
+        evidence: nearest(false) - nearest(true),
+        classes: classes(seen),
+        neighbours: neighbours.collect(),
+    }
 }
 
 /// A window belongs to each class the more, the better it lies within that class's reach: as if each were a

@@ -15,6 +15,7 @@ use crate::detect::Parts;
 use crate::detect::Raw;
 use crate::detect::RestoreError;
 use crate::detect::Similar;
+use crate::math::stats;
 use crate::series::Window;
 use crate::verdict::Interval;
 
@@ -62,8 +63,8 @@ pub(super) trait Network: Sized + Send + Sync {
 /// What a network makes of one window.
 #[derive(Debug, Clone)]
 pub(super) struct Judgement {
-    /// ≥ 0 and finite.
-    pub(super) raw: f64,
+    /// How much speaks for an incident, finite; of normal windows it is spread about like a normal distribution.
+    pub(super) evidence: f64,
     /// As in [`Opinion::classes`].
     pub(super) classes: Vec<(String, f64)>,
     /// The nearest labelled windows, nearest first: the number of each one's last row, and its distance.
@@ -92,6 +93,8 @@ struct About {
     /// The columns that training saw, ascending.
     live: Vec<usize>,
     step_s: i64,
+    /// The median of the evidence of normal windows, and its standard deviation, above 0.
+    usual: [f64; 2],
     /// In order of time.
     incidents: Vec<Incident>,
 }
@@ -164,6 +167,7 @@ impl<N: Network> Supervised<N> {
             n_features: train.n_features,
             live,
             step_s: train.grid.step_s,
+            usual: usual(&network, &examples)?,
             incidents: incidents.collect(),
         };
         Ok(Supervised { network, about })
@@ -179,6 +183,8 @@ impl<N: Network> Supervised<N> {
             && about.live.is_sorted_by(|a, b| a < b)
             && about.live.last().is_none_or(|&last| last < about.n_features)
             && about.step_s > 0
+            && about.usual.iter().all(|v| v.is_finite())
+            && about.usual[1] > 0.0
             && about.incidents.len() <= MOST_EPISODES;
         match fits {
             true => Ok(Supervised { network, about }),
@@ -199,6 +205,12 @@ impl<N: Network> Supervised<N> {
             (first..window.grid.len).map(|i| history.window(i - from, rows)).collect();
         // Windows are of the network's size by construction.
         self.network.judge(&windows).unwrap_or_else(|_| vec![None; n])
+    }
+
+    /// 1 is ordinary, and each standard deviation of the evidence of normal windows one more.
+    fn raw(&self, judged: &Judgement) -> f64 {
+        let [centre, spread] = self.about.usual;
+        (1.0 + (judged.evidence - centre) / spread).clamp(0.0, f64::MAX)
     }
 
     fn similar(&self, neighbours: &[(i64, f64)]) -> Vec<Similar> {
@@ -229,7 +241,7 @@ impl<N: Network> Model for Supervised<N> {
 
     fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
         let raw = |judged: Option<Judgement>| match judged {
-            Some(judged) => Raw { value: judged.raw, forecast: None },
+            Some(judged) => Raw { value: self.raw(&judged), forecast: None },
             None => Raw::UNKNOWN,
         };
         self.judge(window, first).into_iter().map(raw).collect()
@@ -239,7 +251,7 @@ impl<N: Network> Model for Supervised<N> {
         self.about.live.contains(&feature)
     }
 
-    /// By how much the raw score falls where a feature is hidden (occlusion, Zeiler and Fergus 2014).
+    /// By how much the evidence falls where a feature is hidden (occlusion, Zeiler and Fergus 2014).
     fn contributions(&self, window: &Window) -> Option<Vec<f64>> {
         let [rows, _] = self.network.size();
         let from = window.grid.len.checked_sub(1)?.saturating_sub(rows - 1);
@@ -257,10 +269,10 @@ impl<N: Network> Model for Supervised<N> {
         let windows: Vec<&[f32]> =
             std::iter::once(whole).chain(hidden.iter().map(Vec::as_slice)).collect();
         let judged = self.network.judge(&windows).ok()?;
-        let all = judged.first()?.as_ref()?.raw;
+        let all = judged.first()?.as_ref()?.evidence;
         let mut shares = vec![0.0; window.n_features];
         for (&f, without) in live.iter().zip(&judged[1..]) {
-            shares[f] = without.as_ref().map_or(0.0, |without| (all - without.raw).max(0.0));
+            shares[f] = without.as_ref().map_or(0.0, |without| (all - without.evidence).max(0.0));
         }
         let total: f64 = shares.iter().sum();
         (total > 0.0 && total.is_finite()).then(|| shares.iter().map(|s| s / total).collect())
@@ -300,6 +312,28 @@ fn refused(error: NetworkError) -> FitError {
         NetworkError::TooFew { have, want, .. } => FitError::TooFewRows { have, want },
         // Windows and settings are right by construction: what is left is a loss that ran away.
         _ => FitError::Diverged,
+    }
+}
+
+/// Normal windows that the usual evidence is measured on, at most.
+const MOST_MEASURED: usize = 2048;
+/// No network is so sure of itself that less than so much apart is of any account.
+const LEAST_SPREAD: f64 = 1e-3;
+/// The 95 % quantile of a normal distribution, in standard deviations.
+const Q95: f64 = 1.645;
+
+/// The middle of the evidence of normal windows, and its spread upwards.
+fn usual<N: Network>(network: &N, examples: &[Example<'_>]) -> Result<[f64; 2], FitError> {
+    let normal = (0..examples.len()).filter(|&i| !examples[i].class.is_anomaly());
+    let normal = thin(&normal.collect::<Vec<_>>(), MOST_MEASURED);
+    let windows: Vec<&[f32]> = normal.into_iter().map(|i| examples[i].window).collect();
+    let judged = network.judge(&windows).map_err(refused)?;
+    let evidence = stats::sorted(judged.into_iter().flatten().map(|judged| judged.evidence));
+    let centre = stats::quantile(&evidence, 0.5);
+    let spread = ((stats::quantile(&evidence, 0.95) - centre) / Q95).max(LEAST_SPREAD);
+    match centre.is_finite() && spread.is_finite() {
+        true => Ok([centre, spread]),
+        false => Err(FitError::Diverged),
     }
 }
 

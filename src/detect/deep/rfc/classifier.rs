@@ -95,8 +95,8 @@ struct Meta {
 pub struct Classification {
     /// Of an anomaly, 0..=1, were anomalies about as frequent as not.
     pub probability: f32,
-    /// −ln of the probability that it is normal: still tells apart what is all but certain.
-    pub surprise: f32,
+    /// The logarithm of its odds, which still tells apart what is all but certain.
+    pub logit: f32,
     /// Normal where that is below ½. Otherwise an anomaly: of the most probable kind, or of no known one where
     /// the embedding is out of reach of all of them.
     pub class: Class,
@@ -288,8 +288,6 @@ impl ConvClassifier {
         let groups = self.groups.as_ref().ok_or(NetworkError::NotTrained)?;
         let judge = |seen: Logits| {
             let probability = 1.0 / (1.0 + (-seen.anomaly).exp());
-            // ln(1 + eˣ), in the form that does not overflow.
-            let surprise = seen.anomaly.max(0.0) + (-seen.anomaly.abs()).exp().ln_1p();
             let distances = groups.distances(&seen.latent);
             let unknown = !distances.iter().any(ClassDistance::within_reach);
             let known = distances.iter().any(|d| d.class.kind().is_some() && d.within_reach());
@@ -301,7 +299,7 @@ impl ConvClassifier {
                 Some((kind, _)) if known => Class::anomaly(kind),
                 _ => Class::Anomaly(None),
             };
-            Classification { probability, surprise, class, kinds, unknown, distances }
+            Classification { probability, logit: seen.anomaly, class, kinds, unknown, distances }
         };
         Ok(self.read(data)?.into_iter().map(|seen| seen.map(judge)).collect())
     }

@@ -372,19 +372,19 @@ impl SiameseNetwork {
 
 impl Learnt {
     fn nearest(&self, embedding: &[f32], n: usize) -> Vec<Neighbour> {
-        let neighbour = |known: &Known| Neighbour {
-            end: known.end,
-            class: known.class.clone(),
-            distance: distance(embedding, &known.embedding),
-        };
-        let mut all: Vec<Neighbour> = self.known.iter().map(neighbour).collect();
-        let nearer = |a: &Neighbour, b: &Neighbour| a.distance.total_cmp(&b.distance);
+        let far = |(place, known): (usize, &Known)| (distance(embedding, &known.embedding), place);
+        let mut all: Vec<(f32, usize)> = self.known.iter().enumerate().map(far).collect();
+        let nearer = |a: &(f32, usize), b: &(f32, usize)| a.0.total_cmp(&b.0);
         if (1..all.len()).contains(&n) {
             all.select_nth_unstable_by(n - 1, nearer);
         }
         all.truncate(n);
         all.sort_by(nearer);
-        all
+        let neighbour = |(distance, place): (f32, usize)| {
+            let Known { end, class, .. } = &self.known[place];
+            Neighbour { end: *end, class: class.clone(), distance }
+        };
+        all.into_iter().map(neighbour).collect()
     }
 }
 
