@@ -213,7 +213,7 @@ fn train(
             fingerprint: String::new(),
         };
         let episode = |e: &Episode| Episode { rows: e.rows.select(columns), ..e.clone() };
-        let episodes = settings.episodes.iter().filter(|_| detector.supervised()).map(episode);
+        let episodes = settings.episodes.iter().filter(|_| detector.joint()).map(episode);
         let context = FitContext {
             calendar: &settings.calendar,
             episodes: &episodes.collect::<Vec<_>>(),

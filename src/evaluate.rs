@@ -265,7 +265,7 @@ impl Hall<'_> {
         let once = rows.grid.len as i64 * rows.grid.step_s;
         let settings = backtest::Settings {
             detectors: vec![config.clone()],
-            episodes: if config.supervised() { self.episodes() } else { Vec::new() },
+            episodes: if config.joint() { self.episodes() } else { Vec::new() },
             bucket_s: self.settings.bucket_s,
             pages_per_week: self.settings.pages_per_week,
             train_every_s: Some(once),

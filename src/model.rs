@@ -101,15 +101,16 @@ impl Model {
         let first = (0..rows.grid.len).find(|&i| has_data(rows.row(i), n_judged)).unwrap_or(0);
         let rows = rows.slice(first, rows.grid.len);
         let scaled = |e: &Episode| Episode { rows: preprocess.apply(&e.rows), ..e.clone() };
-        let supervised = recipe.detector.supervised();
-        let episodes = context.episodes.iter().filter(|_| supervised).map(scaled);
+        let joint = recipe.detector.joint();
+        let episodes = context.episodes.iter().filter(|_| joint).map(scaled);
         let context = &FitContext { episodes: &episodes.collect::<Vec<_>>(), ..*context };
         let block_s = block_s(recipe.block_s, rows.grid);
         let mut calibrator = Calibrator::new(rows.grid.step_s, block_s);
-        for raw in held_out(&recipe.detector, &rows, context)? {
+        let fitted = recipe.detector.fit(&rows, context)?;
+        let like = FitContext { like: Some(&fitted.parts()), ..*context };
+        for raw in held_out(&recipe.detector, &rows, &like)? {
             calibrator.observe(raw);
         }
-        let fitted = recipe.detector.fit(&rows, context)?;
         let calibration = calibrator.calibration().clone();
         let scale = Scale::new(calibration.floor(), recipe.pages_per_week);
         let head = Head {

@@ -306,6 +306,8 @@ pub struct FitContext<'a> {
     pub calendar: &'a Calendar,
     /// The numbers of the model before this one, of the same settings: a place to start from.
     pub previous: Option<&'a Parts>,
+    /// The numbers of a fit that this one is to be compared with: what it chose by itself is chosen here, too.
+    pub like: Option<&'a Parts>,
     /// Labelled stretches of rows, for detectors that learn from them; preprocessed as the rows are.
     pub episodes: &'a [Episode],
     /// Called between epochs or other pieces of about 50 ms of work. It may block, to let a pass of
@@ -317,7 +319,7 @@ impl<'a> FitContext<'a> {
     /// A first model in UTC.
     pub fn new(seed: u64, keep_going: &'a (dyn Fn() -> bool + Sync)) -> FitContext<'a> {
         static UTC: LazyLock<Calendar> = LazyLock::new(Calendar::default);
-        FitContext { seed, calendar: &UTC, previous: None, episodes: &[], keep_going }
+        FitContext { seed, calendar: &UTC, previous: None, like: None, episodes: &[], keep_going }
     }
 }
 
