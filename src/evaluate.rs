@@ -19,6 +19,8 @@ use crate::backtest::Row;
 use crate::detect;
 use crate::detect::Episode;
 use crate::detect::FitError;
+use crate::math::calendar::Calendar;
+use crate::preprocess;
 use crate::quality::Confusion;
 use crate::quality::Incidents;
 use crate::quality::Paging;
@@ -48,6 +50,10 @@ pub struct Settings {
     pub validation_rows: usize,
     /// The coarser step of traffic.
     pub bucket_s: Option<i64>,
+    /// A watch's preprocessing, instead of what suits the rows.
+    pub preprocess: Option<preprocess::Config>,
+    /// Local time and holidays of whoever makes the traffic.
+    pub calendar: Calendar,
     /// The page budget.
     pub pages_per_week: f64,
     /// Points above the threshold in a row that make an alarm; at least one.
@@ -267,6 +273,8 @@ impl Hall<'_> {
             detectors: vec![config.clone()],
             episodes: if config.joint() { self.episodes() } else { Vec::new() },
             bucket_s: self.settings.bucket_s,
+            preprocess: self.settings.preprocess.clone(),
+            calendar: self.settings.calendar.clone(),
             pages_per_week: self.settings.pages_per_week,
             train_every_s: Some(once),
             ..backtest::Settings::new(self.settings.train_rows)

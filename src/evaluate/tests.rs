@@ -44,6 +44,8 @@ fn settings() -> Settings {
         train_rows: 1_200,
         validation_rows: 400,
         bucket_s: None,
+        preprocess: None,
+        calendar: Calendar::default(),
         pages_per_week: 1.0,
         consecutive: 1,
         paging: Paging::default(),

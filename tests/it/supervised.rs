@@ -118,4 +118,25 @@ fn what_rules_and_people_said_is_recognised_when_it_comes_again() {
     let begins: jiff::Timestamp = nearest.labels["incident"].parse().unwrap();
     let near = surges.iter().any(|begin_s| (begin_s - begins.as_second()).abs() <= 30);
     assert!(near, "{begins} is none of {surges:?}");
+
+    lab.step("the same history, judged");
+    let page = lab.path("report.html");
+    let report = format!("--report={}", page.display());
+    let detectors = "--detectors=autoencoder,classifier,siamese,pca";
+    let split = "--split=60/20/20";
+    let table = run(&["evaluate", &config, detectors, split, "--apart=2m", &report]);
+    println!("{table}");
+    let row = |detector: &str| {
+        let mut rows = table.lines().filter(|line| line.starts_with(detector));
+        rows.next().unwrap_or_else(|| panic!("no {detector} in {table}")).to_string()
+    };
+    // Validation is what rules say of the one kind and people of the other; the surge that is going on is the test.
+    assert!(table.contains("2 labelled stretches: the winner is chosen by them"), "{table}");
+    for detector in ["classifier", "siamese"] {
+        assert!(row(detector).contains("1 of 1"), "{table}");
+    }
+    let named = table.lines().filter(|line| line.starts_with("surge")).collect::<Vec<_>>();
+    assert_eq!(named.len(), 4, "{table}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("svc job=svc") && page.contains("siamese"), "{page:.300}");
 }

@@ -3,10 +3,11 @@
 //! Owns: which windows are examples of what, how long is trained, the stored form.
 //! Does not own: the networks (`rfc`), their raw scores and opinions (`classifier`, `siamese`).
 
+mod examples;
+
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::detect::Episode;
 use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::detect::Model;
@@ -15,12 +16,12 @@ use crate::detect::Parts;
 use crate::detect::Raw;
 use crate::detect::RestoreError;
 use crate::detect::Similar;
+use crate::math::random::Random;
 use crate::math::stats;
 use crate::series::Window;
 use crate::verdict::Interval;
 
 use super::rfc;
-use super::rfc::Class;
 use super::rfc::Example;
 use super::rfc::NetworkError;
 use super::rfc::Settings;
@@ -28,17 +29,19 @@ use super::rfc::Training;
 use super::stored::MAX_LIVE;
 use super::stored::MAX_WINDOW;
 use super::train::thin;
+use examples::History;
+use examples::MOST_EPISODES;
+use examples::Pasted;
+use examples::histories;
+use examples::newest;
+use examples::pasted;
 
 /// Windows of one iteration.
 const BATCH: usize = 64;
-/// Normal windows trained on, at most; those after an incident come on top.
-const MOST_NORMAL: usize = 8192;
-/// Windows of one episode that are trained on, at most.
-const MOST_OF_ONE: usize = 256;
-/// Episodes that are learnt from, at most: the newest.
-const MOST_EPISODES: usize = 1024;
 const MOST_ITERATIONS: usize = 10_000_000;
-/// Where nothing can be held out to stop by, as with a handful of labels: iterations, at most.
+/// Incidents without which none are held out to find how long to train: two or three say more of themselves.
+const ENOUGH: usize = 20;
+/// Iterations then, at most.
 const BLIND: usize = 400;
 
 /// What a network has to do to become a detector.
@@ -138,26 +141,26 @@ impl<N: Network> Supervised<N> {
             return Err(few(have));
         }
         let histories = histories(train, &episodes, &live, plan.window);
-        let examples: Vec<Example<'_>> =
-            histories.iter().flat_map(|history| history.examples(plan.window)).collect();
+        let pasted = pasted(train, &episodes, &live, plan.window, &mut Random::new(context.seed));
+        let was = histories.iter().flat_map(|history| history.examples(plan.window));
+        let examples: Vec<Example<'_>> = was.chain(pasted.iter().map(Pasted::example)).collect();
         let settings = plan.settings;
         let begin = |settings| -> Result<N, FitError> {
             let mut network = N::new(plan.window, live.len(), settings).map_err(refused)?;
             network.initialize_new_weights(context.seed);
             Ok(network)
         };
-        let mut network = begin(settings)?;
         let go = context.keep_going;
-        let tried = network.train_while(plan.iterations, BATCH, &examples, go).map_err(refused)?;
-        let iterations = match tried.examples[1] {
-            0 => plan.iterations.min(BLIND),
-            _ => tried.best.max(1),
-        };
-        if tried.examples[1] > 0 || iterations < plan.iterations {
-            network = begin(Settings { hold_out: false, ..settings })?;
-            network.train_while(iterations, BATCH, &examples, go).map_err(refused)?;
-        }
         let incidents = episodes.iter().filter(|episode| episode.class.is_anomaly());
+        let mut iterations = plan.iterations.min(BLIND);
+        if incidents.clone().count() >= ENOUGH {
+            let mut network = begin(settings)?;
+            let tried =
+                network.train_while(plan.iterations, BATCH, &examples, go).map_err(refused)?;
+            iterations = if tried.examples[1] > 0 { tried.best } else { iterations };
+        }
+        let mut network = begin(Settings { hold_out: false, ..settings })?;
+        network.train_while(iterations, BATCH, &examples, go).map_err(refused)?;
         let incidents = incidents.map(|episode| Incident {
             from_s: episode.from_s,
             to_s: episode.rows.grid.end_s(),
@@ -335,110 +338,6 @@ fn usual<N: Network>(network: &N, examples: &[Example<'_>]) -> Result<[f64; 2], 
         true => Ok([centre, spread]),
         false => Err(FitError::Diverged),
     }
-}
-
-/// The newest of them, in order of time.
-fn newest(episodes: &[Episode]) -> Vec<&Episode> {
-    let mut newest: Vec<&Episode> = episodes.iter().collect();
-    newest.sort_by_key(|episode| episode.from_s);
-    newest.split_off(newest.len().saturating_sub(MOST_EPISODES))
-}
-
-/// A stretch of rows as the network reads it.
-struct History {
-    /// `[gaps before it + its rows, features]`.
-    values: Vec<f32>,
-    features: usize,
-    /// Gaps before the first row: one less than a window has rows.
-    padding: usize,
-    /// The number of the first row: its time in steps.
-    first: i64,
-    /// What each row is known to be.
-    classes: Vec<Option<Class>>,
-}
-
-impl History {
-    /// The rows from `from` on, normal where there is a number.
-    fn of(window: &Window, from: usize, live: &[usize], rows: usize) -> History {
-        let Window { grid, .. } = window;
-        let features = live.len();
-        let padding = rows - 1;
-        let mut values = vec![f32::NAN; padding * features];
-        for i in from..grid.len {
-            values.extend(live.iter().map(|&f| window.row(i)[f] as f32));
-        }
-        let n = grid.len - from.min(grid.len);
-        let first = grid.time(from).div_euclid(grid.step_s);
-        History { values, features, padding, first, classes: vec![Some(Class::Normal); n] }
-    }
-
-    /// The window whose newest row is the `i`-th.
-    fn window(&self, i: usize, rows: usize) -> &[f32] {
-        let end = i + self.padding + 1;
-        &self.values[(end - rows) * self.features..end * self.features]
-    }
-
-    fn row_mut(&mut self, i: usize) -> &mut [f32] {
-        let from = (i + self.padding) * self.features;
-        &mut self.values[from..from + self.features]
-    }
-
-    /// What can be learnt from it: all of each episode, what follows an incident until its rows have left the
-    /// window, and some of the rest.
-    fn examples(&self, rows: usize) -> Vec<Example<'_>> {
-        let example = |i: usize| {
-            let class = self.classes[i].clone()?;
-            let (window, end) = (self.window(i, rows), self.first + i as i64);
-            Some(Example { window, end, class })
-        };
-        let is_anomaly = |i: usize| self.classes[i].as_ref().is_some_and(Class::is_anomaly);
-        let (mut near, mut far, mut since) = (Vec::new(), Vec::new(), rows);
-        for i in 0..self.classes.len() {
-            since = if is_anomaly(i) { 0 } else { since + 1 };
-            let observed = |i: usize| {
-                let at = (i + self.padding) * self.features;
-                self.values[at..at + self.features].iter().any(|v| !v.is_nan())
-            };
-            if self.classes[i].is_some() && observed(i) {
-                if since <= rows { near.push(i) } else { far.push(i) }
-            }
-        }
-        near.into_iter().chain(thin(&far, MOST_NORMAL)).filter_map(example).collect()
-    }
-}
-
-/// All rows that there are examples in: those of training, in which incidents are gaps, with the incidents put
-/// back, and the rows of episodes from other times.
-fn histories(train: &Window, episodes: &[&Episode], live: &[usize], rows: usize) -> Vec<History> {
-    let mut main = History::of(train, 0, live, rows);
-    let mut histories = Vec::new();
-    let mut later: Vec<&Episode> = Vec::new();
-    for episode in episodes {
-        let grid = episode.rows.grid;
-        let own: Vec<usize> = (0..grid.len).filter(|&i| grid.time(i) >= episode.from_s).collect();
-        let own = thin(&own, MOST_OF_ONE);
-        let inside = |i: &usize| train.grid.index(grid.time(*i)).is_some();
-        if episode.rows.n_features != train.n_features || grid.step_s != train.grid.step_s {
-            continue;
-        }
-        if !own.iter().all(inside) {
-            let mut history = History::of(&episode.rows, 0, live, rows);
-            history.classes.fill(None);
-            own.iter().for_each(|&i| history.classes[i] = Some(episode.class.clone()));
-            histories.push(history);
-            continue;
-        }
-        later.push(episode);
-        // What lies between two rows that are learnt from is part of a window all the same.
-        for i in (0..grid.len).filter(|&i| grid.time(i) >= episode.from_s) {
-            let Some(at) = train.grid.index(grid.time(i)) else { continue };
-            let values: Vec<f32> = live.iter().map(|&f| episode.rows.row(i)[f] as f32).collect();
-            main.row_mut(at).copy_from_slice(&values);
-            main.classes[at] = own.contains(&i).then(|| episode.class.clone());
-        }
-    }
-    histories.insert(0, main);
-    histories
 }
 
 #[cfg(test)]
