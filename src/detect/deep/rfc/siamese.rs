@@ -113,7 +113,8 @@ struct Meta {
 pub struct Resemblance {
     /// How far each class is, nearest first: there is at least one.
     pub distances: Vec<ClassDistance>,
-    /// Whether the window is out of reach of every class: it is like none that is known.
+    /// Whether the window is out of reach of every class, and not within half a margin of any known anomaly: it is
+    /// like nothing that is known.
     pub unknown: bool,
     /// The known anomalies that it is most like, nearest first.
     pub neighbours: Vec<Neighbour>,
@@ -359,12 +360,12 @@ impl SiameseNetwork {
         let learnt = self.learnt.as_ref().ok_or(NetworkError::NotTrained)?;
         let judge = |embedding: Vec<f32>| {
             let distances = learnt.groups.distances(&embedding);
-            Resemblance {
-                unknown: !distances.iter().any(ClassDistance::within_reach),
-                distances,
-                neighbours: learnt.nearest(&embedding, self.body.settings.neighbours),
-                embedding,
-            }
+            let Settings { neighbours, margin, .. } = self.body.settings;
+            let neighbours = learnt.nearest(&embedding, neighbours);
+            // A class may be long rather than round: what lies beside one of its windows is of it.
+            let beside = neighbours.first().is_some_and(|n| n.distance <= margin / 2.0);
+            let unknown = !beside && !distances.iter().any(ClassDistance::within_reach);
+            Resemblance { unknown, distances, neighbours, embedding }
         };
         Ok(self.embed(data)?.into_iter().map(|embedding| embedding.map(judge)).collect())
     }
