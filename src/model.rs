@@ -6,6 +6,7 @@
 mod enough;
 mod file;
 mod held_out;
+mod known;
 
 use crate::detect;
 use crate::detect::Episode;
@@ -108,11 +109,14 @@ impl Model {
         let mut calibrator = Calibrator::new(rows.grid.step_s, block_s);
         let fitted = recipe.detector.fit(&rows, context)?;
         let like = FitContext { like: Some(&fitted.parts()), ..*context };
-        for raw in held_out(&recipe.detector, &rows, &like)? {
-            calibrator.observe(raw);
-        }
+        let held_out = held_out(&recipe.detector, &rows, &like)?;
+        held_out.iter().for_each(|raw| calibrator.observe(*raw));
         let calibration = calibrator.calibration().clone();
-        let scale = Scale::new(calibration.floor(), recipe.pages_per_week);
+        let mut scale = Scale::new(calibration.floor(), recipe.pages_per_week);
+        if recipe.detector.supervised() && calibration.ready() {
+            let (fitted, episodes) = (fitted.as_ref(), context.episodes);
+            scale = known::lowered(scale, &calibration, fitted, episodes, &held_out);
+        }
         let head = Head {
             format: FORMAT,
             fingerprint: recipe.fingerprint.clone(),
