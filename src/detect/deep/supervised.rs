@@ -216,7 +216,9 @@ impl<N: Network> Supervised<N> {
         (1.0 + (judged.evidence - centre) / spread).clamp(0.0, f64::MAX)
     }
 
-    fn similar(&self, neighbours: &[(i64, f64)]) -> Vec<Similar> {
+    /// The incidents that the row of this time is most like, other than the one that it is part of.
+    fn similar(&self, row_s: i64, neighbours: &[(i64, f64)]) -> Vec<Similar> {
+        let window_s = self.network.size()[0] as i64 * self.about.step_s;
         let mut similar: Vec<Similar> = Vec::new();
         for &(end, distance) in neighbours {
             let time_s = end.saturating_mul(self.about.step_s);
@@ -225,8 +227,9 @@ impl<N: Network> Supervised<N> {
                 Interval { from_s, to_s }.contains(time_s)
             };
             let Some(incident) = self.about.incidents.iter().find(within) else { continue };
-            let Incident { from_s, kind, .. } = incident.clone();
-            if similar.len() < NAMED && similar.iter().all(|known| known.from_s != from_s) {
+            let Incident { from_s, to_s, kind } = incident.clone();
+            let own = (from_s..to_s.saturating_add(window_s)).contains(&row_s);
+            if !own && similar.len() < NAMED && similar.iter().all(|known| known.from_s != from_s) {
                 similar.push(Similar { from_s, kind, distance });
             }
         }
@@ -282,8 +285,10 @@ impl<N: Network> Model for Supervised<N> {
     }
 
     fn opinion(&self, window: &Window) -> Option<Opinion> {
-        let judged = self.judge(window, window.grid.len.checked_sub(1)?).pop()??;
-        Some(Opinion { similar: self.similar(&judged.neighbours), classes: judged.classes })
+        let newest = window.grid.len.checked_sub(1)?;
+        let judged = self.judge(window, newest).pop()??;
+        let similar = self.similar(window.grid.time(newest), &judged.neighbours);
+        Some(Opinion { similar, classes: judged.classes })
     }
 
     fn parts(&self) -> Parts {
