@@ -100,7 +100,12 @@ fn what_rules_and_people_said_is_recognised_when_it_comes_again() {
             ]);
         }
     }
-    lab.step("both say that it is a surge, and name surges that rules told of");
+    recognised(&lab, &portent, end_s);
+    judged(&lab, &config);
+}
+
+/// Both say that it is a surge, and name surges that rules told of.
+fn recognised(lab: &Lab, portent: &Portent, end_s: i64) {
     let surges: Vec<i64> = INCIDENTS.iter().filter(|i| i.2 == 0).map(|i| end_s - i.0).collect();
     lab.until("a surge by both", secs(240), || {
         let metrics = portent.metrics();
@@ -121,13 +126,15 @@ fn what_rules_and_people_said_is_recognised_when_it_comes_again() {
     let begins: jiff::Timestamp = nearest.labels["incident"].parse().unwrap();
     let near = surges.iter().any(|begin_s| (begin_s - begins.as_second()).abs() <= 30);
     assert!(near, "{begins} is none of {surges:?}");
+}
 
-    lab.step("the same history, judged");
+/// The same history by `portent evaluate`.
+fn judged(lab: &Lab, config: &str) {
     let page = lab.path("report.html");
     let report = format!("--report={}", page.display());
     let detectors = "--detectors=autoencoder,classifier,siamese,pca";
     let split = "--split=60/20/20";
-    let table = run(&["evaluate", &config, detectors, split, "--apart=2m", &report]);
+    let table = run(&["evaluate", config, detectors, split, "--apart=2m", &report]);
     println!("{table}");
     let row = |detector: &str| {
         let mut rows = table.lines().filter(|line| line.starts_with(detector));
