@@ -12,7 +12,8 @@ fn reference() -> (Window, Vec<f64>) {
 }
 
 fn fitted(train: &Window) -> Var {
-    learn::fit(&Config { order: 2, ridge: 0.01 }, train, &FitContext::new(0, &|| true)).unwrap()
+    let (config, context) = (Config { order: 2, ridge: 0.01 }, FitContext::new(0, &|| true));
+    learn::within(&config, train, (0..6).collect(), vec![1.0; 6], &context).unwrap()
 }
 
 #[test]
@@ -32,7 +33,7 @@ fn a_jump_is_strange_where_the_level_is_not_and_it_is_said_which_feature_did() {
     let model = fitted(&rows);
     let scores: Vec<f64> = model.score(&rows, 2).iter().map(|raw| raw.value).collect();
     let mean = scores.iter().map(|s| s * s).sum::<f64>() / scores.len() as f64;
-    assert!((0.5..2.0).contains(&mean), "in its covariance the mean square is about one: {mean}");
+    assert!((0.5..2.0).contains(&mean), "in its scales the mean square is about one: {mean}");
     rows.row_mut(399)[4] += 9.0;
     let strange = model.score(&rows, 399)[0].value;
     assert!(strange > scores.iter().fold(0.0, |a: f64, b| a.max(*b)), "{strange}");
