@@ -53,8 +53,9 @@ pub(in crate::detect) fn reaches(train: &Window, live: &[usize]) -> Vec<f64> {
     let reach = |column: &usize| {
         let values = stats::sorted(train.column(*column));
         let at = |q: f64| stats::quantile(&values, q) / GAUSSIAN_RANGE;
-        // Of damaged numbers it may be anything; `clamp` would keep what is no number.
-        (at(0.999) - at(0.001)).max(1.0).min(f64::MAX)
+        let range = at(0.999) - at(0.001);
+        // Not clamp, which would keep what is no number.
+        if range > 1.0 { range.min(f64::MAX) } else { 1.0 }
     };
     live.iter().map(reach).collect()
 }

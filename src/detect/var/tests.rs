@@ -56,3 +56,37 @@ fn after_a_gap_the_forecast_goes_on_from_what_was_known() {
     assert!((305..309).all(|i| (part[i].value - whole[i].value).abs() < 1.0));
     assert_eq!(part[330..], whole[330..]);
 }
+
+/// Eight quiet features; the last is flat, with a burst of 100 now and then.
+fn bursty(n: usize) -> Window {
+    let noise = |i: usize, j: usize| ((i * 7919 + i * i * (31 + j)) % 101) as f64 / 50.0 - 1.0;
+    let row = |i: usize| {
+        (0..8).map(move |j| match (j, i % 40) {
+            (7, 3) => 100.0,
+            (7, _) => 0.01 * noise(i, j),
+            _ => noise(i, j),
+        })
+    };
+    let grid = Grid { start_s: 0, step_s: 60, len: n };
+    Window { grid, n_features: 8, values: (0..n).flat_map(row).collect() }
+}
+
+#[test]
+fn many_features_a_little_strange_count_and_a_usual_burst_does_not() {
+    let context = FitContext::new(0, &|| true);
+    let rows = bursty(2_000);
+    let model = learn::fit(&Config::default(), &rows.slice(0, 1_800), &context).unwrap();
+    let usual = model.score(&rows, 1_800).iter().map(|raw| raw.value).fold(0.0, f64::max);
+    let with = |change: &dyn Fn(&mut [f64])| {
+        let mut rows = rows.clone();
+        change(rows.row_mut(1_991));
+        model.score(&rows, 1_991)[0].value
+    };
+    let burst = with(&|row| row[7] = 100.0);
+    let larger = with(&|row| row[7] = 2_000.0);
+    let many = with(&|row| row[..7].iter_mut().for_each(|v| *v += 8.0));
+    assert!(burst < 1.5 * usual, "{burst} {usual}");
+    assert!(larger > 1.5 * burst, "{larger} {burst}");
+    assert!(larger < 4.0 * burst, "twenty times as large, it drowns no others: {larger} {burst}");
+    assert!(many > 1.5 * burst, "{many} {burst}");
+}
