@@ -155,8 +155,7 @@ fn members(names: &[String], settings: &Settings) -> Vec<Member> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let usual: &[&str] = match names.len() {
         1 => &["seasonal_median", "stl"],
-        _ if cfg!(feature = "deep") => &["autoencoder"],
-        _ => &["seasonal_median"],
+        _ => &["var"],
     };
     let usual = || usual.iter().filter_map(|name| detect::Config::named(name)).collect();
     let detectors =

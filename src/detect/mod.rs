@@ -201,7 +201,7 @@ impl Config {
                 random_forest::most_lookback(step_s, history_s) + averaged(config.mean_of)
             }
             Config::IsolationForest(_) | Config::OneClassSvm(_) => residuals::LOOKBACK,
-            Config::Pca(_) => linear::TAIL - 1,
+            Config::Pca(_) => pca::TAIL - 1,
             Config::Var(config) => config.most_lookback(),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.window.saturating_sub(1),
