@@ -343,6 +343,11 @@ pub trait Model: Send + Sync {
         None
     }
 
+    /// The raw score from which on the detector itself would call a row an incident; supervised detectors only.
+    fn boundary(&self) -> Option<f64> {
+        None
+    }
+
     /// What the last row may be; supervised detectors only.
     fn opinion(&self, _window: &Window) -> Option<Opinion> {
         None

@@ -7,7 +7,8 @@ use crate::math::stats;
 use crate::score::Calibration;
 use crate::score::Scale;
 
-/// The scale, lowered to halfway between the highest of held-out normal rows and what an incident reaches usually, if
+/// The scale, lowered to halfway between the highest of held-out normal rows and what a known incident reaches usually,
+/// or to where the detector itself draws the line, if that is lower; but not below those normal rows, and only if
 /// that is lower than the page budget asks for.
 ///
 /// Between what it knows to be normal and what it knows to be an incident, such a detector has nothing to say: its
@@ -29,7 +30,11 @@ pub(super) fn lowered(
     let usual = stats::median(incidents.map(peak).filter(|peak| !peak.is_nan()));
     let normal = held_out.iter().copied().fold(f64::NAN, f64::max);
     match usual > normal {
-        true => scale.lowered_to(calibration.surprise(0.5 * (usual + normal))),
+        true => {
+            let halfway = 0.5 * (usual + normal);
+            let line = fitted.boundary().map_or(halfway, |line| line.min(halfway).max(normal));
+            scale.lowered_to(calibration.surprise(line))
+        }
         false => scale,
     }
 }

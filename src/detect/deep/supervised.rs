@@ -211,9 +211,9 @@ impl<N: Network> Supervised<N> {
     }
 
     /// 1 is ordinary, and each standard deviation of the evidence of normal windows one more.
-    fn raw(&self, judged: &Judgement) -> f64 {
+    fn raw(&self, evidence: f64) -> f64 {
         let [centre, spread] = self.about.usual;
-        (1.0 + (judged.evidence - centre) / spread).clamp(0.0, f64::MAX)
+        (1.0 + (evidence - centre) / spread).clamp(0.0, f64::MAX)
     }
 
     /// The incidents that the row of this time is most like, other than the one that it is part of.
@@ -247,7 +247,7 @@ impl<N: Network> Model for Supervised<N> {
 
     fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
         let raw = |judged: Option<Judgement>| match judged {
-            Some(judged) => Raw { value: self.raw(&judged), forecast: None },
+            Some(judged) => Raw { value: self.raw(judged.evidence), forecast: None },
             None => Raw::UNKNOWN,
         };
         self.judge(window, first).into_iter().map(raw).collect()
@@ -282,6 +282,11 @@ impl<N: Network> Model for Supervised<N> {
         }
         let total: f64 = shares.iter().sum();
         (total > 0.0 && total.is_finite()).then(|| shares.iter().map(|s| s / total).collect())
+    }
+
+    /// Even odds, or as far from the one mean as from the other: the RFC's verdicts.
+    fn boundary(&self) -> Option<f64> {
+        Some(self.raw(0.0))
     }
 
     fn opinion(&self, window: &Window) -> Option<Opinion> {

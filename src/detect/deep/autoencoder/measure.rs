@@ -15,6 +15,11 @@ use crate::math::whitening::Whitening;
 /// Held-out normal windows that measures are compared on, at most.
 const MOST_NORMAL: usize = 1024;
 
+/// Incidents without which nothing is chosen by them: one that comes again may look a little different.
+const ENOUGH: usize = 5;
+/// Another measure than the error has to leave so small a part of its normal windows above the incidents.
+const CLEARLY: f64 = 0.5;
+
 /// What the raw score is.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::detect::deep) enum Measure {
@@ -52,7 +57,7 @@ impl Measure {
 }
 
 /// The measure by which labelled incidents stand out most among normal windows that were not learnt from, which
-/// end at `held_out`; the reconstruction error where there are none, and where it is as good as another.
+/// end at `held_out`; the reconstruction error where there are few, and where none is clearly better.
 ///
 /// The RFC lays the threshold at the lowest incident, and so one incident that shows in no measure would decide
 /// for all: here each incident counts, by the share of normal windows that lie above its peak.
@@ -73,7 +78,7 @@ pub(super) fn choose(
         let same = measures.iter().position(|measure| Some(measure.name()) == name);
         return Ok(measures.swap_remove(same.unwrap_or(0)));
     }
-    if incidents.is_empty() || held_out.is_empty() {
+    if incidents.len() < ENOUGH || held_out.is_empty() {
         return Ok(Measure::Error);
     }
     let normal = readings(model, &measures, frames, &thin(held_out, MOST_NORMAL));
@@ -97,6 +102,7 @@ pub(super) fn choose(
         }
     }
     let best = (0..measures.len()).min_by(|a, b| above[*a].total_cmp(&above[*b]));
+    let best = best.filter(|&best| above[best] < CLEARLY * above[0]);
     Ok(measures.swap_remove(best.unwrap_or(0)))
 }
 

@@ -342,7 +342,7 @@ fn labelled_incidents_choose_the_measure_and_blind_fits_follow() {
     let short = Config { max_epochs: 30, ..Config::default() };
     let plain = Autoencoder::fit(&short, &train, &context()).unwrap();
     assert_eq!(plain.measure.name(), "error");
-    let episodes = [lull(400), lull(700)];
+    let episodes = [300, 400, 500, 600, 700].map(lull);
     let context = FitContext { episodes: &episodes, ..context() };
     let chosen = Autoencoder::fit(&short, &train, &context).unwrap();
     let share = |model: &Autoencoder, episode: &detect::Episode| {
