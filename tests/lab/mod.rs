@@ -67,12 +67,11 @@ impl Drop for Folder {
 /// # Errors
 /// It was stopped, or its history cannot be read.
 pub(crate) fn run(scenario: &Scenario, stop: &AtomicBool) -> Result<Recording, String> {
-    let lab = Lab::new(&format!("fault_lab_{}_{}", scenario.name, std::process::id()));
-    // Dropped after the servers, and before the lab, which needs it only to say why it failed.
-    let folder = Folder(lab.path(""));
-    let outcome = inside(scenario, stop, &lab);
-    drop(folder);
-    outcome
+    let made = Lab::new(&format!("fault_lab_{}_{}", scenario.name, std::process::id()));
+    // Dropped in the other order: the lab says why it failed while its folder is there.
+    let _folder = Folder(made.path(""));
+    let lab = made;
+    inside(scenario, stop, &lab)
 }
 
 fn inside(scenario: &Scenario, stop: &AtomicBool, lab: &Lab) -> Result<Recording, String> {
