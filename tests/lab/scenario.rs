@@ -190,16 +190,20 @@ fn all(value: Option<Value>, of: &Scenario, problems: &mut Vec<String>) -> Vec<I
             return Vec::new();
         }
     };
-    let read = |(i, value)| injection(value, &format!("injections[{i}]"), of, problems);
-    let mut injections: Vec<Injection> = list.into_iter().enumerate().map(read).collect();
-    for (i, pair) in injections.windows(2).enumerate() {
-        // Labels that overlap would say two things of one row.
-        if pair[1].at_s < pair[0].end_s() {
-            let (i, before) = (i + 1, i);
-            problems.push(format!("injections[{i}].at: before the end of injections[{before}]"));
+    let mut injections: Vec<Injection> = Vec::new();
+    for (i, value) in list.into_iter().enumerate() {
+        let at = format!("injections[{i}]");
+        if !value.is_mapping() {
+            problems.push(format!("{at}: wanted fields and their values"));
+            continue;
         }
+        let next = injection(value, &at, of, problems);
+        // Labels that overlap would say two things of one row.
+        if injections.last().is_some_and(|before| next.at_s < before.end_s()) {
+            problems.push(format!("{at}.at: before the end of the one before"));
+        }
+        injections.push(next);
     }
-    injections.sort_by_key(|injection| injection.at_s);
     injections
 }
 
@@ -249,7 +253,20 @@ mod tests {
                     injections:\n  - {at: 1s, for: 10s, class: flood}\n  - {at: 50s, for: 20s, class: crashloop, strength: 2}\n  \
                     - {at: 5s, for: 2s, class: benign_reload, servers: 1}\n  - oops\nspeed: 2\n";
         expect_test::expect![[r#"
-"#]]
+            scrape_interval: 1, wanted a duration of 1s to 5s
+            duration: 5s, wanted a duration of 60s to 43200s
+            preset: "dns", wanted coredns or coredns_replicas
+            speed: not known, wanted some of load, injections, scrape_interval, rows, duration, seed, preset, replicas, upstreams, max_concurrent, warm_up
+            load.qps: many, wanted 1 to 2000
+            load.mix.outer: not known, wanted some of internal, external, search, ptr, srv, random, unique, any, txt, missing
+            load.mix: nothing is asked, wanted a weight above 0
+            injections[0].class: "flood", wanted one of upstream_servfail, upstream_refused, upstream_nxdomain, upstream_timeout, upstream_slow, upstream_throttled, upstream_flap, cache_collapse, truncation, replica_bad, max_concurrent, nxdomain_ndots, random_subdomain, any_amplification, query_flood, traffic_loss, tcp_surge, replica_down, crashloop, cpu_throttled, benign_restart, benign_reload, benign_new_zone, benign_load_doubling, benign_cronjob_burst, benign_nxdomain_batch
+            injections[1].strength: 2, wanted 0.05 to 1
+            injections[1].class: crashloop needs several replicas
+            injections[1].for: beyond the end of 60s
+            injections[2].servers: not known, wanted some of at, for, class, strength, replica
+            injections[2].at: before the end of the one before
+            injections[3]: wanted fields and their values"#]]
         .assert_eq(&parse("bad", text).unwrap_err().join("\n"));
     }
 }
