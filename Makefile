@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help test install fmt deny lint doc unit figures bench bench-deep
+.PHONY: help test install fmt deny lint doc unit lab figures bench bench-deep
 
 # One profile for everything, so the dependencies are built once.
 CARGO_TEST := cargo test --locked --release
@@ -30,6 +30,11 @@ doc: ## the documentation's links
 
 unit: ## all tests, on real servers where there is one
 	$(CARGO_TEST)
+
+# SCENARIOS='FILE …' names others; the rows go to target/lab.
+SCENARIOS = $(wildcard tests/lab/scenarios/*.yml)
+lab: install ## faults on real CoreDNS at known times, as rows and labels; two scenarios side by side, about an hour
+	$(CARGO_TEST) --test lab -- --out target/lab $(SCENARIOS)
 
 figures: install ## the table of figures in the README, some minutes on an idle machine
 	cargo bench --locked --bench figures

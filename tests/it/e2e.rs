@@ -87,6 +87,7 @@ impl Scene {
             rules: vec![shipped_rules(&lab)],
             alertmanager: Some(alertmanager.port),
             history: Some(three_weeks_of_a_port(ports.0.agent)),
+            ..Default::default()
         };
         let prometheus = Prometheus::start(&lab, &config);
         let config = lab.write("portent.yml", configuration(&lab, &prometheus.url()));

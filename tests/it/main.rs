@@ -7,6 +7,10 @@
 
 mod lab;
 
+#[allow(dead_code, reason = "`make lab` uses the rest")]
+#[path = "../lab/mod.rs"]
+mod fault_lab;
+
 mod backtest;
 mod cli;
 mod config;
@@ -15,6 +19,7 @@ mod demo;
 mod e2e;
 mod evaluate;
 mod export;
+mod faults;
 mod helm;
 mod image;
 mod layers;

@@ -26,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) alertmanager: Option<u16>,
     /// OpenMetrics text that becomes history before the start.
     pub(crate) history: Option<String>,
+    /// Seconds between two scrapes, and two evaluations; 1 where nothing is said.
+    pub(crate) interval_s: Option<i64>,
 }
 
 /// A running Prometheus; its port stays the same over [`Prometheus::stop`] and [`Prometheus::start_again`].
@@ -128,8 +130,9 @@ fn yaml(config: &Config) -> String {
     let alertmanager = config.alertmanager.map(|port| {
         format!("alerting:\n  alertmanagers: [{{static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]\n")
     });
+    let every = format!("{}s", config.interval_s.unwrap_or(1));
     format!(
-        "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
+        "global: {{scrape_interval: {every}, scrape_timeout: 1s, evaluation_interval: {every}}}\n\
          rule_files: {rules:?}\n{}scrape_configs:\n{}",
         alertmanager.unwrap_or_default(),
         config.scrapes.concat()

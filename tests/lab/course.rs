@@ -1,0 +1,235 @@
+//! A scenario's course: what clients, upstream servers and processes do at each moment.
+//!
+//! Owns: the daily rhythm, and how injections become settings and signals. Does not own: what a class does
+//! (`classes`), nor the servers themselves.
+
+use std::f64::consts::TAU;
+
+use portent::math::random::Random;
+
+use super::classes::Act;
+use super::classes::World;
+use super::dice;
+use super::load::Demand;
+use super::load::Load;
+use super::load::Stream;
+use super::replica::Replica;
+use super::scenario::Injection;
+use super::scenario::Scenario;
+use super::upstream::Faults;
+use super::upstream::Upstream;
+use crate::lab::Lab;
+
+/// All that a scenario changes.
+pub(crate) struct Service {
+    pub(crate) replicas: Vec<Replica>,
+    /// By replica, then by server.
+    pub(crate) upstreams: Vec<Vec<Upstream>>,
+    pub(crate) load: Load,
+}
+
+/// How a replica is to be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Wanted {
+    running: Running,
+    frozen: bool,
+    /// Its part of what clients ask.
+    share: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Running {
+    Yes,
+    Killed,
+    Ended,
+}
+
+/// Clients' day, less what is injected.
+struct Rhythm {
+    phase: f64,
+    random: Random,
+    /// A slow drift around 1, and the second that it was drawn for.
+    drift: f64,
+    drawn_s: i64,
+}
+
+/// A scenario under way.
+pub(crate) struct Course<'a> {
+    scenario: &'a Scenario,
+    rhythm: Rhythm,
+    /// How many of the injections were told to the processes that are told once.
+    told: usize,
+}
+
+impl<'a> Course<'a> {
+    pub(crate) fn new(scenario: &'a Scenario) -> Course<'a> {
+        let mut random = Random::new(scenario.seed ^ 0x000F_1E1D);
+        let phase = random.unit();
+        let rhythm = Rhythm { phase, random, drift: 1.0, drawn_s: i64::MIN };
+        Course { scenario, rhythm, told: 0 }
+    }
+
+    /// Brings everything to where it should be `elapsed_s` after the first row; before it that is negative.
+    pub(crate) fn advance(&mut self, lab: &Lab, service: &mut Service, elapsed_s: f64) {
+        let active = |injection: &&Injection| {
+            (injection.at_s as f64..injection.end_s() as f64).contains(&elapsed_s)
+        };
+        let active: Vec<&Injection> = self.scenario.injections.iter().filter(active).collect();
+        let mut world = self.world(elapsed_s);
+        for injection in &active {
+            injection.kind().apply(injection, self.scenario, &mut world);
+        }
+        let wanted = wanted(self.scenario, elapsed_s);
+        for (servers, faults) in service.upstreams.iter().zip(&world.upstreams) {
+            servers.iter().zip(faults).for_each(|(server, faults)| server.set(*faults));
+        }
+        let shares = wanted.iter().map(|wanted| wanted.share).collect();
+        service.load.set(Demand { streams: world.streams, shares });
+        for (replica, wanted) in service.replicas.iter_mut().zip(&wanted) {
+            match wanted.running {
+                Running::Yes => replica.launch(lab),
+                Running::Killed => replica.kill(),
+                Running::Ended => replica.terminate(lab),
+            }
+            replica.freeze(wanted.frozen);
+        }
+        self.tell(lab, service, elapsed_s);
+    }
+
+    /// What is told once, at the beginning.
+    fn tell(&mut self, lab: &Lab, service: &Service, elapsed_s: f64) {
+        let begun = |injection: &Injection| injection.at_s as f64 <= elapsed_s;
+        while let Some(injection) = self.scenario.injections.get(self.told).filter(|i| begun(i)) {
+            self.told += 1;
+            let Injection { class, strength, at_s, for_s, .. } = injection;
+            let name = &self.scenario.name;
+            eprintln!("{name}: {at_s}s: {class}, strength {strength}, for {for_s}s");
+            match injection.kind().act() {
+                Some(Act::Reload) => service.replicas.iter().for_each(Replica::reload),
+                Some(Act::NewZone) => {
+                    for replica in &service.replicas {
+                        replica.configure(lab, true);
+                        replica.reload();
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The world on a good day.
+    fn world(&mut self, elapsed_s: f64) -> World {
+        let Scenario { load, replicas, upstreams, .. } = self.scenario;
+        let qps = load.qps * self.rhythm.factor(elapsed_s, load.day_s, load.swing);
+        World {
+            upstreams: vec![vec![Faults::NONE; *upstreams]; *replicas],
+            streams: vec![Stream { qps, mix: load.mix.clone(), tcp: load.tcp }],
+        }
+    }
+}
+
+impl Rhythm {
+    fn factor(&mut self, elapsed_s: f64, day_s: i64, swing: f64) -> f64 {
+        let second = elapsed_s.floor() as i64;
+        if second != self.drawn_s {
+            self.drawn_s = second;
+            let noise = dice::log_normal(&mut self.random, 1.0, 0.03);
+            self.drift = self.drift.powf(0.95) * noise;
+        }
+        (1.0 + swing * (TAU * (elapsed_s / day_s as f64 + self.phase)).sin()) * self.drift
+    }
+}
+
+/// How each replica is to be.
+fn wanted(scenario: &Scenario, elapsed_s: f64) -> Vec<Wanted> {
+    let well = Wanted { running: Running::Yes, frozen: false, share: 1.0 };
+    let mut wanted = vec![well; scenario.replicas];
+    for injection in &scenario.injections {
+        let Some(act) = injection.kind().act() else { continue };
+        let (since_s, for_s) = (elapsed_s - injection.at_s as f64, injection.for_s as f64);
+        match act {
+            Act::Down => down(&mut wanted[injection.replica], since_s, for_s),
+            Act::Crashloop => crashloop(&mut wanted[injection.replica], since_s, for_s),
+            Act::RollingRestart => restart(&mut wanted, since_s, for_s),
+            // The kernel gives a group of processes a part of every tenth of a second or so.
+            Act::Throttle if (0.0..for_s).contains(&since_s) => {
+                let frozen = since_s.rem_euclid(0.2) < 0.2 * 0.9 * injection.strength;
+                wanted.iter_mut().for_each(|wanted| wanted.frozen = frozen);
+            }
+            Act::Throttle | Act::Reload | Act::NewZone => {}
+        }
+    }
+    wanted
+}
+
+/// It takes Kubernetes some seconds to see that one is gone, and that it is back.
+const NOTICED_S: f64 = 3.0;
+
+fn down(wanted: &mut Wanted, since_s: f64, for_s: f64) {
+    if (0.0..for_s).contains(&since_s) {
+        wanted.running = Running::Killed;
+    }
+    if (NOTICED_S..for_s + NOTICED_S).contains(&since_s) {
+        wanted.share = 0.0;
+    }
+}
+
+/// Three seconds without, six with.
+fn crashloop(wanted: &mut Wanted, since_s: f64, for_s: f64) {
+    if (0.0..for_s).contains(&since_s) && since_s.rem_euclid(9.0) < 3.0 {
+        wanted.running = Running::Killed;
+    }
+}
+
+/// One after the other: first clients are led away, then it ends, comes back, and is asked again.
+fn restart(wanted: &mut [Wanted], since_s: f64, for_s: f64) {
+    let slot_s = for_s / wanted.len() as f64;
+    let alone = wanted.len() == 1;
+    for (i, wanted) in wanted.iter_mut().enumerate() {
+        let at_s = since_s - slot_s * i as f64;
+        if (0.0..2.5).contains(&at_s) && !alone {
+            wanted.share = 0.0;
+        }
+        if (1.0..1.2).contains(&at_s) {
+            wanted.running = Running::Ended;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault_lab::scenario;
+
+    fn at(text: &str, elapsed_s: f64) -> Vec<Wanted> {
+        let text = format!("duration: 10m\nreplicas: 3\ninjections: [{text}]");
+        wanted(&scenario::parse("x", &text).unwrap(), elapsed_s)
+    }
+
+    #[test]
+    fn processes_end_and_come_back_when_they_should() {
+        let well = Wanted { running: Running::Yes, frozen: false, share: 1.0 };
+        let gone = Wanted { running: Running::Killed, ..well };
+        let down = "{at: 60s, for: 30s, class: replica_down, replica: 1}";
+        assert_eq!(at(down, 59.9), [well; 3]);
+        assert_eq!(at(down, 61.0), [well, gone, well], "nobody has noticed");
+        assert_eq!(at(down, 64.0), [well, Wanted { share: 0.0, ..gone }, well]);
+        assert_eq!(
+            at(down, 91.0),
+            [well, Wanted { share: 0.0, ..well }, well],
+            "nor that it is back"
+        );
+        assert_eq!(at(down, 94.0), [well; 3]);
+        let crashes = "{at: 60s, for: 30s, class: crashloop}";
+        let running = |elapsed_s| at(crashes, elapsed_s)[0].running;
+        assert_eq!([60.1, 63.1, 69.1, 72.1].map(running)[..2], [Running::Killed, Running::Yes]);
+        assert_eq!([69.1, 72.1].map(running), [Running::Killed, Running::Yes]);
+        let slow = "{at: 60s, for: 30s, class: cpu_throttled, strength: 0.5}";
+        let frozen = |elapsed_s| at(slow, elapsed_s).iter().filter(|w| w.frozen).count();
+        assert_eq!([60.05, 60.15, 60.25, 90.05].map(frozen), [3, 0, 3, 0]);
+        let rolling = "{at: 60s, for: 30s, class: benign_restart}";
+        let ended = Wanted { running: Running::Ended, share: 0.0, ..well };
+        assert_eq!(at(rolling, 61.1), [ended, well, well]);
+        assert_eq!(at(rolling, 71.1), [well, ended, well]);
+    }
+}
