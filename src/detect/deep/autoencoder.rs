@@ -6,6 +6,8 @@
 //! After the `CoreDNS` anomaly-detection RFC of 2020: the newest rows of all features stacked up
 //! are squeezed into a short latent vector and rebuilt. Score and margins are ours.
 
+mod space;
+
 use serde::Deserialize;
 use serde::Serialize;
 
