@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::detect;
+use crate::detect::Episode;
 use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::math::calendar::Calendar;
 use crate::math::calendar::DAY_S;
 use crate::model::Band;
 use crate::model::Model;
+use crate::model::Point;
 use crate::model::Recipe;
 use crate::preprocess;
 use crate::preprocess::Transform;
@@ -36,6 +38,9 @@ pub struct Settings {
     pub preprocess: Option<preprocess::Config>,
     /// Local time and holidays of whoever makes the traffic.
     pub calendar: Calendar,
+    /// Labelled stretches of the rows, all columns, for supervised detectors; nothing after the first
+    /// `train_rows`.
+    pub episodes: Vec<Episode>,
     /// Seconds from one training to the next; by default a day for two weeks, then longer and longer.
     pub train_every_s: Option<i64>,
     /// How far back rows are learnt from, in seconds; by default all are.
@@ -52,6 +57,7 @@ impl Settings {
             pages_per_week: 1.0,
             preprocess: None,
             calendar: Calendar::default(),
+            episodes: Vec::new(),
             train_every_s: None,
             history_s: None,
         }
@@ -66,7 +72,7 @@ impl Settings {
 }
 
 /// One row of the output.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// The input row's time.
     pub time_s: i64,
@@ -76,6 +82,8 @@ pub struct Row {
     pub band: Option<Band>,
     /// Points in a row above 1.
     pub streak: u32,
+    /// The most probable class of a row above 1, by detectors that learnt classes.
+    pub class: Option<String>,
 }
 
 /// Models are made again daily so many times, then each time when as large a part of the replay is new.
@@ -117,10 +125,9 @@ pub fn run_in(
             // As in a sidecar: where nothing can be learnt any more, what was learnt stays in use.
             Err(_) => {}
         }
-        let scored = score_stretch(&models, rows, from, to);
+        let mut scored = score_stretch(&models, rows, from, to);
         for i in from..to {
-            let (time_s, score, band) =
-                scored.get(&i).copied().unwrap_or((i64::MIN, f64::NAN, None));
+            let Scored { time_s, score, band, class } = scored.remove(&i).unwrap_or_default();
             // A bucket is one point, however many rows it is shown on.
             if time_s != last_s {
                 streak.advance(score);
@@ -128,15 +135,31 @@ pub fn run_in(
             }
             // However strange a row is, what reads the file reads numbers.
             let score = if score.is_nan() { 0.0 } else { score.min(f64::MAX) };
-            output.push(Row { time_s: rows.grid.time(i), score, band, streak: streak.points });
+            let (time_s, streak) = (rows.grid.time(i), streak.points);
+            output.push(Row { time_s, score, band, streak, class });
         }
         from = to;
     }
     Ok(output)
 }
 
+/// What members make of one point.
+#[derive(Debug, Clone, PartialEq)]
+struct Scored {
+    time_s: i64,
+    score: f64,
+    band: Option<Band>,
+    class: Option<String>,
+}
+
+impl Default for Scored {
+    fn default() -> Scored {
+        Scored { time_s: i64::MIN, score: f64::NAN, band: None, class: None }
+    }
+}
+
 /// Members' scores and the first band, by time.
-type Scored = BTreeMap<i64, (Vec<f64>, Option<Band>)>;
+type ByTime = BTreeMap<i64, (Vec<f64>, Option<Band>)>;
 
 /// A detector and the columns that it reads; one that is not joint judges the first.
 type Member = (detect::Config, Vec<usize>);
@@ -145,8 +168,7 @@ fn members(names: &[String], settings: &Settings) -> Vec<Member> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let usual: &[&str] = match names.len() {
         1 => &["seasonal_median", "stl"],
-        _ if cfg!(feature = "deep") => &["autoencoder"],
-        _ => &["seasonal_median"],
+        _ => &["var"],
     };
     let usual = || usual.iter().filter_map(|name| detect::Config::named(name)).collect();
     let detectors =
@@ -180,7 +202,6 @@ fn train(
     settings: &Settings,
     context: &FitContext<'_>,
 ) -> Result<Vec<Trained>, FitError> {
-    let context = FitContext { calendar: &settings.calendar, ..*context };
     let mut models = Vec::new();
     let mut refused = FitError::TooFewRows { have: history.grid.len, want: 1 };
     for (detector, columns) in members {
@@ -203,6 +224,13 @@ fn train(
             block_s: score::default_block_s(settings.bucket_s.unwrap_or(history.grid.step_s)),
             pages_per_week: settings.pages_per_week,
             fingerprint: String::new(),
+        };
+        let episode = |e: &Episode| Episode { rows: e.rows.select(columns), ..e.clone() };
+        let episodes = settings.episodes.iter().filter(|_| detector.joint()).map(episode);
+        let context = FitContext {
+            calendar: &settings.calendar,
+            episodes: &episodes.collect::<Vec<_>>(),
+            ..*context
         };
         match Model::train(&recipe, &known, &context) {
             Ok(model) => {
@@ -237,14 +265,22 @@ fn score_stretch(
     rows: &Window,
     from: usize,
     to: usize,
-) -> BTreeMap<usize, (i64, f64, Option<Band>)> {
+) -> BTreeMap<usize, Scored> {
     let longest = models.iter().map(|trained| trained.model.n_raw_rows()).max().unwrap_or(1);
     let seen = rows.slice(from.saturating_sub(2 * longest), to);
-    let mut by_feature: BTreeMap<&[usize], Scored> = BTreeMap::new();
+    let mut by_feature: BTreeMap<&[usize], ByTime> = BTreeMap::new();
+    let mut classes: BTreeMap<i64, (String, f64)> = BTreeMap::new();
     for trained in models {
         let scored = by_feature.entry(trained.judged()).or_default();
         let Trained { columns, model, .. } = trained;
-        for point in model.score(&seen.select(columns), i64::MIN) {
+        let seen = seen.select(columns);
+        for point in model.score(&seen, i64::MIN) {
+            if let Some((class, p)) = class_of(model, &seen, &point) {
+                let known = classes.entry(point.time_s + model.delay_s()).or_default();
+                if p > known.1 {
+                    *known = (class, p);
+                }
+            }
             let (scores, band) = scored.entry(point.time_s + model.delay_s()).or_default();
             scores.push(point.score);
             *band = band.or(point.band);
@@ -259,11 +295,21 @@ fn score_stretch(
     let point_of = |i: &usize| highest.range(..=rows.grid.time(*i)).next_back();
     let fresh = |i: &usize, time_s: i64| rows.grid.time(*i) - time_s < models[0].model.point_s();
     let row = |i: usize| {
-        point_of(&i)
-            .filter(|(t, _)| fresh(&i, **t))
-            .map(|(t, (score, band))| (i, (*t, *score, *band)))
+        let (time_s, (score, band)) = point_of(&i).filter(|(t, _)| fresh(&i, **t))?;
+        let class = classes.get(time_s).filter(|_| *score > 1.0).map(|(class, _)| class.clone());
+        Some((i, Scored { time_s: *time_s, score: *score, band: *band, class }))
     };
     (from..to).filter_map(row).collect()
+}
+
+/// What a model that learnt classes calls a point above the threshold, and how probable that is.
+fn class_of(model: &Model, seen: &Window, point: &Point) -> Option<(String, f64)> {
+    if point.score <= 1.0 || !model.names_classes() {
+        return None;
+    }
+    let end = seen.grid.index(point.time_s + model.delay_s())? + 1;
+    let rows = seen.slice(end.saturating_sub(model.n_raw_rows()), end);
+    model.opinion(&rows)?.classes.into_iter().next()
 }
 
 /// The output file: `t,score`, and what the detectors give beside it. A band that is beyond numbers,
@@ -416,9 +462,10 @@ mod tests {
         let known = rows.slice(0, 48 * 21);
         let models = train(&names, &known, errors, &settings, &context).unwrap();
         let scored = score_stretch(&models, &rows, 48 * 21, rows.grid.len);
-        let of = |range: std::ops::Range<usize>| range.map(|i| scored[&i].1).fold(0.0, f64::max);
+        let of =
+            |range: std::ops::Range<usize>| range.map(|i| scored[&i].score).fold(0.0, f64::max);
         assert!(of(1224..1230) < 1.0, "requests explain it: {}", of(1224..1230));
         assert!(of(1300..1306) > 1.0, "they do not: {}", of(1300..1306));
-        assert!(scored.values().all(|(_, _, band)| band.is_some()));
+        assert!(scored.values().all(|scored| scored.band.is_some()));
     }
 }

@@ -20,9 +20,12 @@ use std::time::Instant;
 use crate::backtest;
 use crate::backtest::Row;
 use crate::detect;
+use crate::detect::Episode;
 use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::detect::Look;
+use crate::math::calendar::Calendar;
+use crate::preprocess;
 use crate::quality::Confusion;
 use crate::quality::Incidents;
 use crate::quality::Paging;
@@ -31,12 +34,17 @@ use crate::quality::period;
 use crate::series::Grid;
 use crate::series::Window;
 use crate::source::csv::Told;
+use crate::verdict::Class;
 
 pub use report::report;
 pub use validate::Validated;
 pub use validate::Validation;
 
 use truth::Truth;
+use truth::UNNAMED;
+
+/// Rows of an episode before its first: no window is longer.
+const LOOKED_BACK_AT: usize = 1024;
 
 /// Who sees which rows, and what counts.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +57,10 @@ pub struct Settings {
     pub validation_rows: usize,
     /// The coarser step of traffic.
     pub bucket_s: Option<i64>,
+    /// A watch's preprocessing, instead of what suits the rows.
+    pub preprocess: Option<preprocess::Config>,
+    /// Local time and holidays of whoever makes the traffic.
+    pub calendar: Calendar,
     /// The page budget.
     pub pages_per_week: f64,
     /// Points above the threshold in a row that make an alarm; at least one.
@@ -130,6 +142,9 @@ pub struct Quality {
     pub n_found: usize,
     /// Median seconds from their first row to the first alarm.
     pub detect_s: f64,
+    /// Of how many incidents of a class the rows that were called anomalous were mostly called that class; `None`
+    /// of all classes together, and of a detector that names none.
+    pub n_named: Option<usize>,
     /// Pages for nothing, of all classes.
     pub false_pages: usize,
     /// Length of the part.
@@ -235,7 +250,9 @@ impl Hall<'_> {
             let known = (0..self.truth.classes.len())
                 .filter(|class| self.truth.rows[middle..].contains(&Some(*class)));
             let of_class = |class: usize| {
-                let quality = self.quality(&test, middle..n, Some(class));
+                let mut quality = self.quality(&test, middle..n, Some(class));
+                let named = || self.n_named(&replayed[middle - first..], middle..n, class);
+                quality.n_named = config.supervised().then(named);
                 (self.truth.classes[class].clone(), quality)
             };
             Outcome {
@@ -269,7 +286,10 @@ impl Hall<'_> {
         let once = rows.grid.len as i64 * rows.grid.step_s;
         let settings = backtest::Settings {
             detectors: vec![config.clone()],
+            episodes: if config.joint() { self.episodes() } else { Vec::new() },
             bucket_s: self.settings.bucket_s,
+            preprocess: self.settings.preprocess.clone(),
+            calendar: self.settings.calendar.clone(),
             pages_per_week: self.settings.pages_per_week,
             train_every_s: Some(once),
             ..backtest::Settings::new(self.settings.train_rows)
@@ -279,6 +299,27 @@ impl Hall<'_> {
         let context = FitContext { looks: Some(&hear), ..FitContext::new(seed, &|| true) };
         let rows = backtest::run_in(names, &rows, &settings, &context)?;
         Ok((rows, looks.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// The labelled stretches of the part that is learnt from, each with as much before it as a window may look
+    /// back at.
+    fn episodes(&self) -> Vec<Episode> {
+        let (classes, train) = (&self.truth.rows, self.settings.train_rows);
+        let mut from = 0;
+        let mut episodes = Vec::new();
+        for run in classes[..train].chunk_by(|a, b| a == b) {
+            let to = from + run.len();
+            if let Some(class) = run[0].filter(|class| Some(*class) != self.holdout) {
+                let rows = self.rows.slice(from.saturating_sub(LOOKED_BACK_AT), to);
+                let class = match self.truth.classes[class].as_str() {
+                    UNNAMED => Class::Anomaly(None),
+                    name => Class::anomaly(name),
+                };
+                episodes.push(Episode { rows, from_s: self.rows.grid.time(from), class });
+            }
+            from = to;
+        }
+        episodes
     }
 
     fn part(&self, replayed: &[Row], rows: Range<usize>) -> Part {
@@ -320,10 +361,24 @@ impl Hall<'_> {
             vus_pr: RangePr::new(&labels, &scores).volume(part.buffer),
             n_incidents: incidents.len(),
             n_found: found.n_found(),
+            n_named: None,
             detect_s: found.median_s(),
             false_pages,
             weeks: incidents.weeks(),
         }
+    }
+
+    /// In how many incidents of a class most of the rows that have a name have this class's.
+    fn n_named(&self, replayed: &[Row], rows: Range<usize>, class: usize) -> usize {
+        let (truth, name) = (&self.truth.rows[rows], self.truth.classes[class].as_str());
+        let mut from = 0;
+        let right = |run: &&[Option<usize>]| {
+            let called = &replayed[from..from + run.len()];
+            from += run.len();
+            let names = || called.iter().filter_map(|row| row.class.as_deref());
+            run[0] == Some(class) && 2 * names().filter(|n| *n == name).count() > names().count()
+        };
+        truth.chunk_by(|a, b| a == b).filter(right).count()
     }
 
     /// Runs of rows of one class.

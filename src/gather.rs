@@ -4,6 +4,7 @@
 //! of Prometheus say of these rows.
 //! Does not own: how a query is sent (`source`), what happens to the rows (`pipeline`, `train`).
 
+mod history;
 mod labelled;
 mod reachable;
 mod slices;
@@ -24,6 +25,8 @@ use crate::source::SourceError;
 use crate::verdict::Interval;
 use crate::watch::Watch;
 
+pub use history::History;
+pub use history::history;
 pub use labelled::Labelled;
 pub use labelled::label_context;
 pub use labelled::label_rows;
@@ -321,6 +324,7 @@ mod tests {
             steps: Vec::new(),
             calendar: Default::default(),
             detectors: Vec::new(),
+            weak_labels: Vec::new(),
             consecutive: 4,
             pages_per_week: 1.0,
             train: Training { every_s: 86_400, history_s: 86_400, min_history_s: 3_600 },

@@ -6,10 +6,13 @@
 mod enough;
 mod file;
 mod held_out;
+mod known;
 
 use crate::detect;
+use crate::detect::Episode;
 use crate::detect::FitContext;
 use crate::detect::FitError;
+use crate::detect::Opinion;
 use crate::detect::Parts;
 use crate::detect::Raw;
 use crate::preprocess;
@@ -80,7 +83,8 @@ pub struct Band {
 }
 
 impl Model {
-    /// Learns from `history`, raw rows in which known incidents are gaps.
+    /// Learns from `history`, raw rows in which known incidents are gaps; those are among the raw episodes of
+    /// `context`.
     ///
     /// Calibrated on rows that the scoring fit never saw: a model flatters the rows that it has learnt.
     ///
@@ -97,14 +101,22 @@ impl Model {
         let n_judged = if recipe.detector.joint() { rows.n_features } else { 1 };
         let first = (0..rows.grid.len).find(|&i| has_data(rows.row(i), n_judged)).unwrap_or(0);
         let rows = rows.slice(first, rows.grid.len);
+        let scaled = |e: &Episode| Episode { rows: preprocess.apply(&e.rows), ..e.clone() };
+        let joint = recipe.detector.joint();
+        let episodes = context.episodes.iter().filter(|_| joint).map(scaled);
+        let context = &FitContext { episodes: &episodes.collect::<Vec<_>>(), ..*context };
         let block_s = block_s(recipe.block_s, rows.grid);
         let mut calibrator = Calibrator::new(rows.grid.step_s, block_s);
-        for raw in held_out(&recipe.detector, &rows, context)? {
-            calibrator.observe(raw);
-        }
         let fitted = recipe.detector.fit(&rows, context)?;
+        let like = FitContext { like: Some(&fitted.parts()), ..*context };
+        let held_out = held_out(&recipe.detector, &rows, &like)?;
+        held_out.iter().for_each(|raw| calibrator.observe(*raw));
         let calibration = calibrator.calibration().clone();
-        let scale = Scale::new(calibration.floor(), recipe.pages_per_week);
+        let mut scale = Scale::new(calibration.floor(), recipe.pages_per_week);
+        if recipe.detector.supervised() && calibration.ready() {
+            let (fitted, episodes) = (fitted.as_ref(), context.episodes);
+            scale = known::lowered(scale, &calibration, fitted, episodes, &held_out);
+        }
         let head = Head {
             format: FORMAT,
             fingerprint: recipe.fingerprint.clone(),
@@ -171,6 +183,16 @@ impl Model {
         let shares = self.fitted.contributions(&self.head.preprocess.apply(raw));
         let names = self.head.features.iter().map(String::as_str);
         shares.map(|shares| names.zip(shares).collect()).unwrap_or_default()
+    }
+
+    /// Whether it has an [`Opinion`].
+    pub fn names_classes(&self) -> bool {
+        self.head.detector.supervised()
+    }
+
+    /// What the newest complete point may be; of supervised detectors.
+    pub fn opinion(&self, raw: &Window) -> Option<Opinion> {
+        self.fitted.opinion(&self.head.preprocess.apply(raw))
     }
 
     /// Raw rows, up to and including the scored point's, that a score needs.

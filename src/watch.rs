@@ -13,6 +13,7 @@ use crate::detect;
 use crate::math::calendar::Calendar;
 use crate::preprocess;
 use crate::score;
+use crate::weak;
 
 /// One feature: a named query.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +88,8 @@ pub struct Watch {
     pub calendar: Calendar,
     /// What judges.
     pub detectors: Vec<detect::Config>,
+    /// Alerting rules that say what was wrong when, for training.
+    pub weak_labels: Vec<weak::Group>,
     /// Points in a row above 1 that make an anomaly.
     pub consecutive: u32,
     /// False pages per entity and week that the operator accepts.
@@ -206,6 +209,7 @@ mod tests {
             steps: Vec::new(),
             calendar: Calendar::default(),
             detectors: Vec::new(),
+            weak_labels: Vec::new(),
             consecutive: 4,
             pages_per_week: 1.0,
             train: Training { every_s: 86_400, history_s: 86_400, min_history_s: 3_600 },

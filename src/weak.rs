@@ -8,6 +8,7 @@
 mod bounds;
 mod lint;
 mod promql;
+mod said;
 mod states;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub use lint::asked;
 pub use lint::fires_on_nothing;
 pub use lint::lint;
 pub use lint::not_understood;
+pub use said::Said;
+pub use said::said;
 pub use states::Span;
 pub use states::State;
 pub use states::spans;

@@ -50,7 +50,7 @@ pub struct Backtest {
 /// The configuration or the input is not as wanted, or the output cannot be written.
 pub fn backtest(asked: &Backtest) -> Result<usize, Error> {
     let config = asked.config_file.as_deref().map(config::load).transpose()?;
-    let watch = config.as_ref().map(|config| chosen(asked, config)).transpose()?;
+    let watch = config.as_ref().map(|config| chosen(asked.watch.as_deref(), config)).transpose()?;
     let (input, output) = (input(asked, config.as_ref())?, asked.output.as_path());
     // What is wrong shows before hours of arithmetic, not after them.
     check_output(input, output)?;
@@ -74,7 +74,7 @@ pub fn backtest(asked: &Backtest) -> Result<usize, Error> {
     // One row out per row in, at the time that it was written with.
     let row = |(time_s, at): &(i64, usize)| {
         let row = scored.get(at.checked_sub(first)?)?;
-        Some(Row { time_s: *time_s, ..*row })
+        Some(Row { time_s: *time_s, ..row.clone() })
     };
     let rows: Vec<Row> = wanted.iter().filter_map(row).collect();
     write_whole(output, backtest::to_csv(&rows).as_bytes())?;
@@ -82,19 +82,19 @@ pub fn backtest(asked: &Backtest) -> Result<usize, Error> {
 }
 
 /// The watch that was asked for, or the only one.
-fn chosen<'a>(asked: &Backtest, config: &'a Config) -> Result<&'a Watch, Error> {
+pub(super) fn chosen<'a>(asked: Option<&str>, config: &'a Config) -> Result<&'a Watch, Error> {
     let watches = config.watches.as_deref().unwrap_or_default();
     let names: Vec<&str> = watches.iter().map(|watch| watch.name.as_str()).collect();
     let there_are = match &names[..] {
         [] => "the configuration names none".to_string(),
         names => format!("there are: {}", names.join(", ")),
     };
-    match (&asked.watch, watches) {
+    match (asked, watches) {
         (None, [only]) => Ok(only),
         (None, _) => Err(format!("wanted --watch=NAME; {there_are}").into()),
         (Some(name), _) => watches
             .iter()
-            .find(|watch| watch.name == *name)
+            .find(|watch| watch.name == name)
             .ok_or_else(|| format!("no watch is named {name:?}; {there_are}").into()),
     }
 }
@@ -167,6 +167,7 @@ fn of_watch(watch: &Watch, file: &CsvFile) -> Settings {
         pages_per_week,
         preprocess: Some(watch.preprocess(&all)),
         calendar: watch.calendar.clone(),
+        episodes: Vec::new(),
         train_every_s: Some(train.every_s),
         history_s: Some(train.history_s),
     }

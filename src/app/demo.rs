@@ -140,6 +140,7 @@ fn coredns(cluster: &Cluster) -> Watch {
         step_s: STEP_S,
         bucket_s: None,
         detectors: detect::Config::named(detector).into_iter().collect(),
+        weak_labels: Vec::new(),
         consecutive: 3,
         score_every_s: STEP_S,
         ..usual()
@@ -156,6 +157,7 @@ fn ports(cluster: &Cluster) -> Watch {
         step_s: PORT_STEP_S,
         bucket_s: Some(PORT_BUCKET_S),
         detectors: detect::Config::seasonal(DAY_S),
+        weak_labels: Vec::new(),
         consecutive: 4,
         score_every_s: PORT_BUCKET_S,
         ..usual()
@@ -179,6 +181,7 @@ fn usual() -> Watch {
         steps: Vec::new(),
         calendar: Default::default(),
         detectors: Vec::new(),
+        weak_labels: Vec::new(),
         consecutive: 3,
         pages_per_week: 1.0,
         train: Training { every_s: 3_600, history_s: HISTORY_S, min_history_s: HISTORY_S / 2 },

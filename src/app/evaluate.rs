@@ -1,32 +1,48 @@
-//! `portent evaluate`: a file and its labels in, a table, a winner and a page out.
+//! `portent evaluate`: rows and what is known of them in, a table, a winner and a page out.
 //!
 //! Owns: the parts of the file, and what is printed. Does not own: what is measured (`crate::evaluate`).
 
+use std::path::Path;
 use std::path::PathBuf;
 
 use super::Error;
+use super::Inputs;
+use super::backtest::chosen;
+use super::now_s;
 use super::offline::check_bucket;
 use super::offline::check_output;
 use super::offline::columns;
 use super::offline::write_whole;
 use super::plot::file_name;
+use super::say;
 use crate::detect;
 use crate::evaluate;
 use crate::evaluate::Evaluation;
 use crate::evaluate::Settings;
 use crate::evaluate::words;
+use crate::gather;
+use crate::gather::History;
 use crate::quality::Paging;
+use crate::series::Entity;
+use crate::series::Grid;
 use crate::series::Window;
 use crate::source;
-use crate::source::csv::CsvFile;
+use crate::source::csv::Told;
+use crate::store::FILE_NAME;
+use crate::store::Store;
+use crate::store::StoredLabel;
+use crate::verdict::Interval;
+use crate::verdict::Label;
+use crate::verdict::Verdict;
+use crate::watch::Watch;
+use crate::weak;
+use crate::weak::Said;
 
 /// What is judged, and how.
 #[derive(Debug, Clone)]
 pub struct Evaluate {
-    /// A CSV file, as for a backtest.
-    pub input: PathBuf,
-    /// A CSV file with the columns `from,to[,class][,verdict]`.
-    pub labels: PathBuf,
+    /// What the rows are.
+    pub subject: Subject,
     /// How the file is divided.
     pub split: Split,
     /// Who is judged; empty means those that suit the file.
@@ -45,6 +61,28 @@ pub struct Evaluate {
     pub report: Option<PathBuf>,
 }
 
+/// Rows, and what is known of them.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// Of a file.
+    File {
+        /// A CSV file, as for a backtest.
+        input: PathBuf,
+        /// A CSV file with the columns `from,to[,class][,verdict]`.
+        labels: PathBuf,
+    },
+    /// Of an entity of a watch: the history that training reads, what its rules say of it, and over that the labels
+    /// of the store.
+    Watch {
+        /// The configuration.
+        inputs: Inputs,
+        /// The watch, where there are several.
+        watch: Option<String>,
+        /// The entity, where there are several: `name=value,name=value`.
+        entity: Option<String>,
+    },
+}
+
 /// How a file is divided by time into rows to learn from, to choose by and to judge by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
@@ -54,29 +92,69 @@ pub enum Split {
     TrainRows(usize),
 }
 
+/// What is judged, read.
+struct Read {
+    /// For the page's title and messages.
+    name: String,
+    names: Vec<String>,
+    rows: Window,
+    told: Vec<Told>,
+    /// Rows to learn from, and to choose by.
+    split: (usize, usize),
+    watch: Option<Watch>,
+}
+
 impl Split {
-    /// Rows of the grid to learn from, and to choose by.
-    fn rows(self, file: &CsvFile) -> (usize, usize) {
-        let n = file.t.len();
+    /// Of `n` rows; `at` is the place of a row of the input on the grid.
+    fn rows(self, n: usize, at: impl Fn(usize) -> usize) -> (usize, usize) {
         match self {
             Split::Percent([train, validation, _]) => {
                 let first = n * train / 100;
                 (first, n * (train + validation) / 100 - first)
             }
             Split::TrainRows(rows) => {
-                let first = file.rows.get(rows).map_or(n, |(_, place)| *place);
+                let first = at(rows);
                 (first, (n - first) / 2)
             }
         }
     }
 }
 
-/// Judges detectors, writes the page, and returns what a terminal is told.
+/// Judges detectors, writes the page, and prints what a terminal is told.
 ///
 /// # Errors
-/// An input is not as wanted, or the page cannot be written.
-pub fn evaluate(asked: &Evaluate) -> Result<String, Error> {
-    let Evaluate { input, labels, .. } = asked;
+/// An input is not as wanted, the source or the store cannot be read, or the page cannot be written.
+pub async fn evaluate(asked: &Evaluate) -> Result<(), Error> {
+    let read = match &asked.subject {
+        Subject::File { input, labels } => of_file(asked, input, labels)?,
+        Subject::Watch { inputs, watch, entity } => {
+            of_watch(asked, inputs, watch.as_deref(), entity.as_deref()).await?
+        }
+    };
+    let bucket_s = read.watch.as_ref().map_or(asked.bucket_s, |watch| watch.bucket_s);
+    let all: Vec<usize> = (0..read.names.len()).collect();
+    let settings = Settings {
+        detectors: asked.detectors.clone(),
+        train_rows: read.split.0,
+        validation_rows: read.split.1,
+        bucket_s,
+        preprocess: read.watch.as_ref().map(|watch| watch.preprocess(&all)),
+        calendar: read.watch.as_ref().map(|watch| watch.calendar.clone()).unwrap_or_default(),
+        pages_per_week: asked.pages_per_week,
+        consecutive: asked.consecutive,
+        paging: Paging::within(asked.apart_s),
+        holdout_class: asked.holdout_class.clone(),
+    };
+    let evaluation = evaluate::run(&read.names, &read.rows, &read.told, &settings)
+        .map_err(|error| format!("{}: {error}", read.name))?;
+    if let Some(output) = &asked.report {
+        let page = evaluate::report(&evaluation, &read.name);
+        write_whole(output, page.as_bytes())?;
+    }
+    say(&told_on_a_terminal(&evaluation))
+}
+
+fn of_file(asked: &Evaluate, input: &Path, labels: &Path) -> Result<Read, Error> {
     if let Some(output) = &asked.report {
         check_output(input, output)?;
         check_output(labels, output)?;
@@ -84,29 +162,84 @@ pub fn evaluate(asked: &Evaluate) -> Result<String, Error> {
     let told = source::csv::read_verdicts(labels)?;
     let file = source::csv::read(input)?;
     check_bucket(&file, asked.bucket_s)?;
-    let (train_rows, validation_rows) = asked.split.rows(&file);
-    let settings = Settings {
-        detectors: asked.detectors.clone(),
-        train_rows,
-        validation_rows,
-        bucket_s: asked.bucket_s,
-        pages_per_week: asked.pages_per_week,
-        consecutive: asked.consecutive,
-        paging: Paging::within(asked.apart_s),
-        holdout_class: asked.holdout_class.clone(),
-    };
+    let at = |row| file.rows.get(row).map_or(file.t.len(), |(_, place)| *place);
+    let split = asked.split.rows(file.t.len(), at);
     let names: Vec<String> = file.columns.iter().map(|(name, _)| name.clone()).collect();
     let mut rows = Window::gaps(file.grid(), names.len());
     for (c, (_, column)) in file.columns.iter().enumerate() {
         column.iter().enumerate().for_each(|(i, value)| rows.row_mut(i)[c] = *value);
     }
-    let evaluation = evaluate::run(&names, &rows, &told, &settings)
-        .map_err(|error| format!("{}: {error}", input.display()))?;
-    if let Some(output) = &asked.report {
-        let page = evaluate::report(&evaluation, &file_name(input));
-        write_whole(output, page.as_bytes())?;
+    Ok(Read { name: file_name(input), names, rows, told, split, watch: None })
+}
+
+async fn of_watch(
+    asked: &Evaluate,
+    inputs: &Inputs,
+    watch: Option<&str>,
+    entity: Option<&str>,
+) -> Result<Read, Error> {
+    let config = inputs.load()?;
+    let source = inputs.source(&config)?;
+    let watch = chosen(watch, &config)?.clone();
+    let end_s = gather::known_s(&watch, now_s());
+    let start_s = end_s - watch.train.history_s;
+    let grid = Grid::covering(start_s, end_s, watch.step_s);
+    let mut history = gather::history(&source, &watch, grid).await?;
+    for (query, error) in &history.failed {
+        tracing::warn!(watch = watch.name, query, %error, "history without a query's answers");
     }
-    Ok(told_on_a_terminal(&evaluation))
+    let entity = the_one(entity, &history)?;
+    let mut rows = history.windows.remove(&entity).unwrap_or_else(|| Window::gaps(grid, 0));
+    // Before the first sample nothing can be learnt.
+    let first = rows.extent().map_or(0, |(first, _)| first);
+    rows = rows.slice(first, rows.grid.len);
+    let interval = Interval { from_s: rows.grid.start_s, to_s: rows.grid.end_s() };
+    let weak = gather::weak_labels(&source, &watch.weak_labels, interval).await?;
+    let Said { incidents, ambiguous } = weak::said(&weak.labels, &watch.entity, &entity);
+    for i in 0..rows.grid.len {
+        let time_s = rows.grid.time(i);
+        if ambiguous.iter().any(|interval| interval.contains(time_s)) {
+            rows.row_mut(i).fill(f64::NAN);
+        }
+    }
+    let verdict = Verdict::Anomaly;
+    let mut told: Vec<Told> =
+        incidents.into_iter().map(|(interval, class)| Told { interval, verdict, class }).collect();
+    let folder = inputs.store_folder(&config);
+    if folder.join(FILE_NAME).exists() {
+        let labels = Store::open_to_read(folder)?.labels(Some(&watch.name))?;
+        // The later word counts.
+        told.extend(labels.into_iter().filter(|stored| stored.label.entity == entity).map(
+            |StoredLabel { label, .. }| {
+                let Label { interval, verdict, class, .. } = label;
+                Told { interval, verdict, class }
+            },
+        ));
+    }
+    let names = watch.features.iter().map(|feature| feature.name.clone()).collect();
+    let split = asked.split.rows(rows.grid.len, |row| row.min(rows.grid.len));
+    let name = format!("{} {entity}", watch.name);
+    Ok(Read { name, names, rows, told, split, watch: Some(watch) })
+}
+
+/// The entity that was asked for, or the only one.
+fn the_one(asked: Option<&str>, history: &History) -> Result<Entity, Error> {
+    let there_are = || {
+        let names: Vec<String> = history.windows.keys().take(20).map(ToString::to_string).collect();
+        if names.is_empty() { "there is none".to_string() } else { names.join("; ") }
+    };
+    let mut all = history.windows.keys();
+    match (asked, all.next(), all.next()) {
+        (None, Some(only), None) => Ok(only.clone()),
+        (None, ..) => Err(format!("wanted --entity=NAME=VALUE,…: {}", there_are()).into()),
+        (Some(text), ..) => {
+            let entity: Entity = text.parse().map_err(|error| format!("--entity: {error}"))?;
+            match history.windows.contains_key(&entity) {
+                true => Ok(entity),
+                false => Err(format!("no rows of {entity}: {}", there_are()).into()),
+            }
+        }
+    }
 }
 
 fn told_on_a_terminal(evaluation: &Evaluation) -> String {

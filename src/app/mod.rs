@@ -29,6 +29,7 @@ pub use backtest::backtest;
 pub use demo::demo;
 pub use evaluate::Evaluate;
 pub use evaluate::Split;
+pub use evaluate::Subject;
 pub use evaluate::evaluate;
 pub use inputs::Inputs;
 pub use labels::Said;

@@ -72,8 +72,9 @@ pub async fn serve(options: Options) -> Result<(), Error> {
     let store = Store::open(&folder)?;
     let workers = Workers::new(cores());
     let shown = Arc::default();
-    let mut sidecar = Sidecar { options, board, store, folder, workers, shown };
-    sidecar.run(config, listeners, terminations, hangups).await
+    let (changes, changed) = mpsc::channel::<()>(1);
+    let mut sidecar = Sidecar { options, board, store, folder, workers, shown, changes };
+    sidecar.run(config, listeners, terminations, hangups, changed).await
 }
 
 /// What outlives a reload.
@@ -86,6 +87,8 @@ struct Sidecar {
     workers: Workers,
     /// What the landing page tells of: the source and the watches.
     shown: Arc<Mutex<Option<(String, Register)>>>,
+    /// Told when a file changed.
+    changes: mpsc::Sender<()>,
 }
 
 /// What a configuration brought to life; dropping it ends it.
@@ -97,6 +100,8 @@ struct Running {
     /// Of the rows of labels.
     source: Arc<dyn Source>,
     tasks: JoinSet<()>,
+    /// Looks at the files that the configuration names.
+    _files: JoinSet<()>,
 }
 
 impl Sidecar {
@@ -106,11 +111,11 @@ impl Sidecar {
         listeners: Vec<tokio::net::TcpListener>,
         mut terminations: schedule::Terminations,
         mut hangups: schedule::Hangups,
+        mut changed: mpsc::Receiver<()>,
     ) -> Result<(), Error> {
         let (reloads, mut reload_requests) = mpsc::channel::<ReloadRequest>(4);
         let (labels, label_requests) = mpsc::channel(64);
         let label_requests = Arc::new(tokio::sync::Mutex::new(label_requests));
-        let (changes, mut changed) = mpsc::channel::<()>(1);
         let mut running = self.start(&config, None)?;
         running.take_labels(config.labels_api, &label_requests, &self.store);
         self.show(&running);
@@ -119,7 +124,7 @@ impl Sidecar {
         let mut server = tokio::spawn(web::serve(listeners, context, async move {
             let _ = stopped.await;
         }));
-        let _files = self.watch_files(changes);
+        let _file = self.watch_files(self.options.inputs.config_file.iter().cloned().collect());
         let mut looks = tokio::time::interval(LOOK_AT_STORE);
         let signal = loop {
             tokio::select! {
@@ -171,7 +176,8 @@ impl Sidecar {
         let patient = source::patient(&source, LABELS_AT_ONCE);
         let (store, board) = (self.store.clone(), self.board.clone());
         tasks.spawn(finding::find(source, store, board, later, finds));
-        Ok(Running { watching, names, found, source: patient, tasks })
+        let _files = self.watch_files(config.rule_files.clone());
+        Ok(Running { watching, names, found, source: patient, tasks, _files })
     }
 
     /// Loads the file again; the old configuration stays where the new one is wrong.
@@ -234,10 +240,11 @@ impl Sidecar {
         }
     }
 
-    fn watch_files(&self, changes: mpsc::Sender<()>) -> JoinSet<()> {
+    fn watch_files(&self, files: Vec<PathBuf>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        if let Some(file) = self.options.inputs.config_file.clone() {
-            tasks.spawn(schedule::watch_content(vec![file], LOOK_AT_FILES, move |_| {
+        if !files.is_empty() {
+            let changes = self.changes.clone();
+            tasks.spawn(schedule::watch_content(files, LOOK_AT_FILES, move |_| {
                 let changes = changes.clone();
                 async move {
                     let _ = changes.send(()).await;

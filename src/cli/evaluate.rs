@@ -7,20 +7,39 @@ use clap::Args;
 use super::backtest::pages;
 use super::bucket;
 use super::detector;
+use super::run_async;
 use crate::app;
 use crate::app::Error;
 use crate::app::Evaluate;
+use crate::app::Inputs;
 use crate::app::Split;
+use crate::app::Subject;
 use crate::detect;
 
 #[derive(Debug, Args)]
 pub(super) struct EvaluateArgs {
     /// CSV with a column `t` in unix seconds, or the workshop's `index, ts, traffic`; empty cell = gap
-    input: PathBuf,
+    #[arg(required_unless_present = "config_file", requires = "labels")]
+    input: Option<PathBuf>,
+    /// Instead: configuration with the watch whose history is judged by what its rules and its labels say
+    #[arg(long = "config.file", value_name = "FILE", conflicts_with_all = ["input", "labels", "bucket"])]
+    config_file: Option<PathBuf>,
+    /// The watch, where the configuration has several
+    #[arg(long, value_name = "NAME", requires = "config_file")]
+    watch: Option<String>,
+    /// The entity, where the watch has several: name=value,name=value
+    #[arg(long, value_name = "ENTITY", requires = "config_file")]
+    entity: Option<String>,
+    /// The Prometheus to read, where the configuration does not say
+    #[arg(long = "prometheus.url", value_name = "URL", requires = "config_file")]
+    prometheus_url: Option<String>,
+    /// Folder of labels, where the configuration does not say
+    #[arg(long = "store.path", value_name = "DIR", default_value = "/var/lib/portent")]
+    store_path: PathBuf,
     /// CSV with the columns `from,to[,class][,verdict]`: unix seconds or RFC 3339; verdict anomaly or
     /// normal, by default anomaly
     #[arg(long, value_name = "LABELS.csv")]
-    labels: PathBuf,
+    labels: Option<PathBuf>,
     /// Percentages of the time to learn from, to choose the winner by, and to judge by
     #[arg(long, value_name = "A/B/C", default_value = "70/15/15", value_parser = split)]
     split: Split,
@@ -66,9 +85,16 @@ fn split(text: &str) -> Result<Split, String> {
 
 impl EvaluateArgs {
     pub(super) fn run(self) -> Result<(), Error> {
+        let subject = match (self.input, self.labels, self.config_file) {
+            (Some(input), Some(labels), _) => Subject::File { input, labels },
+            (.., config_file) => {
+                let (prometheus_url, store_path) = (self.prometheus_url, self.store_path);
+                let inputs = Inputs { config_file, prometheus_url, store_path };
+                Subject::Watch { inputs, watch: self.watch, entity: self.entity }
+            }
+        };
         let asked = Evaluate {
-            input: self.input,
-            labels: self.labels,
+            subject,
             split: self.train_rows.map_or(self.split, Split::TrainRows),
             detectors: self.detectors,
             bucket_s: self.bucket,
@@ -78,6 +104,6 @@ impl EvaluateArgs {
             holdout_class: self.holdout_class,
             report: self.report,
         };
-        app::say(&app::evaluate(&asked)?)
+        run_async(async move { app::evaluate(&asked).await })
     }
 }

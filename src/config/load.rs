@@ -15,6 +15,7 @@ use super::sources;
 use super::typed;
 use super::typed::Sections;
 use super::watches;
+use super::weak_labels;
 use crate::math::calendar::Calendar;
 use crate::source;
 
@@ -39,7 +40,7 @@ struct Reading<'a> {
     with_files: bool,
 }
 
-/// Reads and checks a file. The files that it names are not opened: they may come later, or change.
+/// Reads and checks a file. Of the files that it names only those of rules are opened: the others may come later, or change.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -104,7 +105,9 @@ impl Reading<'_> {
         let (raw, mut sections) = typed::sections(tree, &mut found);
         for section in sections.iter_mut().flatten().flatten() {
             section.native_histograms.get_or_insert(self.native_histograms);
+            section.folder = self.folder.to_path_buf();
         }
+        let rule_files = sections.as_deref().map(weak_labels::files).unwrap_or_default();
         let source = sources::resolve(raw.source, self.folder, &mut found);
         let calendar =
             calendar::resolve(&raw.calendar, &Calendar::default(), "calendar", &mut found);
@@ -115,7 +118,7 @@ impl Reading<'_> {
         }
         // As all names of files in it.
         let store = store.map(|path| self.folder.join(path));
-        let config = Config { source, watches, calendar, store, labels_api };
+        let config = Config { source, watches, calendar, store, labels_api, rule_files };
         if self.with_files {
             sources::check_files(&config, &mut found);
         }

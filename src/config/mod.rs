@@ -16,6 +16,7 @@ mod sources;
 mod steps;
 mod typed;
 mod watches;
+mod weak_labels;
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -48,6 +49,8 @@ pub struct Config {
     pub store: Option<PathBuf>,
     /// Whether people may send labels over HTTP.
     pub labels_api: bool,
+    /// Files of rules that it names.
+    pub rule_files: Vec<PathBuf>,
 }
 
 /// Reads an exporter-toolkit `web.config.file`.

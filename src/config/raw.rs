@@ -67,6 +67,10 @@ pub(super) struct WatchSection {
     pub(super) calendar: CalendarSection,
     pub(super) window: Option<usize>,
     pub(super) detectors: Option<Detectors>,
+    pub(super) weak_labels: Option<Vec<String>>,
+    /// Where the file lies that names others.
+    #[serde(skip)]
+    pub(super) folder: PathBuf,
     pub(super) consecutive: Option<u32>,
     pub(super) page_budget: Option<PageBudget>,
     pub(super) train: TrainSection,

@@ -13,6 +13,7 @@ use super::raw::Seconds;
 use super::raw::WatchSection;
 use super::steps;
 use super::steps::Steps;
+use super::weak_labels;
 use crate::detect;
 use crate::math::calendar::Calendar;
 use crate::math::calendar::DAY_S;
@@ -112,6 +113,8 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
     let entity = pick!(section, base, entity).unwrap_or_default();
     let checks = checks(section, base, &fill);
     fill.problems(section, at, found);
+    let rules = pick!(section, base, weak_labels).unwrap_or_default();
+    let weak_labels = weak_labels::resolve(&rules, &section.folder, at, found);
     let every_s = seconds(pick!(section, base, score.every));
     let history_s = seconds(pick!(section, base, train.history))
         .unwrap_or(if bucket_s.is_some() { 56 } else { 14 } * DAY_S);
@@ -134,6 +137,7 @@ fn build(section: &WatchSection, base: &WatchSection, at: &str, found: &mut Vec<
         steps: preprocess.steps,
         calendar: Calendar::default(),
         detectors: detectors([&section.detectors, &base.detectors], bucket_s, window, at, found),
+        weak_labels,
         consecutive: consecutive.unwrap_or(if bucket_s.is_some() { 4 } else { 3 }),
         pages_per_week: pick!(section, base, page_budget).map_or(1.0, |budget| budget.0),
         train: Training {

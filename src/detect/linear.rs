@@ -14,14 +14,17 @@ pub(in crate::detect) const MIN_ROWS: usize = 32;
 /// Most columns that are read.
 pub(in crate::detect) const MOST_COLUMNS: usize = 512;
 
-/// Newest rows that make a raw score.
-pub(in crate::detect) const TAIL: usize = 4;
+/// Mean squares of a feature, in its usual ones, up to which they add up as they are; beyond, only their
+/// logarithms do. One feature that explodes among fifty is seen, and does not drown the others.
+const MILD: f64 = 10.0;
+/// Ranges of almost all of training are so many standard deviations where values are Gaussian.
+const GAUSSIAN_RANGE: f64 = 6.6;
 
 /// Preprocessed values are learnt from as if they were no further out: one wild row must not turn what
 /// is usual towards itself. Far enough for features whose usual bursts are many times their usual spread.
 const NEAR: f64 = 100.0;
-/// No value counts for more: a feature that was flat in training has a tiny scale, and would drown the others.
-const FAR: f64 = 30.0;
+/// No value counts for more: a feature that was flat in training has a tiny scale, and would be all there is.
+const FAR: f64 = 300.0;
 /// Smallest scale of a residual, in preprocessed units: less is no effect worth a page.
 const SCALE_FLOOR: f64 = 0.1;
 /// Rows between two questions whether to go on.
@@ -42,17 +45,38 @@ pub(in crate::detect) fn live(train: &Window) -> Result<Vec<usize>, FitError> {
     }
 }
 
-/// The columns `live` of every row, as they are learnt from.
-pub(in crate::detect) fn near(train: &Window, live: &[usize]) -> Window {
-    let mut rows = train.select(live);
-    rows.values.iter_mut().filter(|v| !v.is_nan()).for_each(|v| *v = v.clamp(-NEAR, NEAR));
-    rows
+/// How far each of the columns `live` reached in training, in preprocessed units; at least 1.
+///
+/// A feature that is mostly flat has a tiny spread, and its usual bursts are hundreds of it: measured in that, a
+/// burst ten times as large is cut off like a usual one.
+pub(in crate::detect) fn reaches(train: &Window, live: &[usize]) -> Vec<f64> {
+    let reach = |column: &usize| {
+        let values = stats::sorted(train.column(*column));
+        let at = |q: f64| stats::quantile(&values, q) / GAUSSIAN_RANGE;
+        let range = at(0.999) - at(0.001);
+        // Not clamp, which would keep what is no number.
+        if range > 1.0 { range.min(f64::MAX) } else { 1.0 }
+    };
+    live.iter().map(reach).collect()
 }
 
-/// The columns `live` of every row, as they are scored.
-pub(in crate::detect) fn far(window: &Window, live: &[usize]) -> Window {
+/// The columns `live` of every row in units of `reach`, as they are learnt from.
+pub(in crate::detect) fn near(train: &Window, live: &[usize], reach: &[f64]) -> Window {
+    within(train, live, reach, NEAR)
+}
+
+/// The columns `live` of every row in units of `reach`, as they are scored.
+pub(in crate::detect) fn far(window: &Window, live: &[usize], reach: &[f64]) -> Window {
+    within(window, live, reach, FAR)
+}
+
+fn within(window: &Window, live: &[usize], reach: &[f64], most: f64) -> Window {
     let mut rows = window.select(live);
-    rows.values.iter_mut().filter(|v| !v.is_nan()).for_each(|v| *v = v.clamp(-FAR, FAR));
+    for row in rows.values.chunks_mut(live.len().max(1)) {
+        for (value, reach) in row.iter_mut().zip(reach).filter(|(value, _)| !value.is_nan()) {
+            *value = (*value / reach).clamp(-most, most);
+        }
+    }
     rows
 }
 
@@ -91,30 +115,51 @@ pub(in crate::detect) fn usual(residuals: impl Iterator<Item = f64>) -> f64 {
     (at(0.5) / 0.6745).max(at(0.95) / 1.96).max(SCALE_FLOOR)
 }
 
-/// The mean of a row's squares, each in its scale; `None` where all are gaps.
-pub(in crate::detect) fn mean_square(squares: &[Option<f64>]) -> Option<f64> {
-    let known = squares.iter().flatten();
-    let n = known.clone().count();
-    // Below zero only by rounding, or of numbers that were damaged.
-    (n > 0).then(|| known.sum::<f64>() / n as f64).map(|mean| if mean < 0.0 { 0.0 } else { mean })
+/// Squared residuals of a row by column, each in its scale; `None` where the column is a gap.
+pub(in crate::detect) type Squares = Vec<Option<f64>>;
+
+/// Residuals as [`Squares`].
+pub(in crate::detect) fn squares(residuals: Vec<f64>, scales: &[f64]) -> Squares {
+    let square = |(residual, scale): (f64, &f64)| {
+        (!residual.is_nan()).then(|| (residual / scale) * (residual / scale))
+    };
+    residuals.into_iter().zip(scales).map(square).collect()
 }
 
-/// Raw scores of the rows `first..n`: the root of the mean over the newest [`TAIL`] rows of what `mean_square`
-/// says of each. What lasts adds up, and one noisy row is not the strangest.
+/// How strange each column was in the newest rows: ln(1 + mean square ⁄ [`MILD`]), `None` of gaps alone.
+fn strange(tail: &[Squares]) -> Vec<Option<f64>> {
+    let n_columns = tail.iter().map(Vec::len).max().unwrap_or(0);
+    let column = |j: usize| {
+        let known = || tail.iter().filter_map(move |squares| squares.get(j).copied().flatten());
+        let n = known().count();
+        (n > 0).then(|| (known().sum::<f64>().min(f64::MAX) / n as f64 / MILD).ln_1p())
+    };
+    (0..n_columns).map(column).collect()
+}
+
+/// Raw scores of the rows `first..n`, of the newest `tail` rows of what `squares` says of each: each column's mean
+/// square, of which 1 is usual, in the mean over the columns of its logarithm (the log-likelihood of Student's t,
+/// whose tails are heavy, is of this form), and brought back to the units of one residual.
+///
+/// What lasts adds up, as what many features say a little of does, and one noisy row or feature is not the
+/// strangest.
 pub(in crate::detect) fn raws(
     first: usize,
     n: usize,
-    mean_square: impl Fn(usize) -> Option<f64>,
+    tail: usize,
+    squares: impl Fn(usize) -> Squares,
 ) -> Vec<Raw> {
-    let from = first.saturating_sub(TAIL - 1).min(n);
-    let squares: Vec<Option<f64>> = (from..n).map(mean_square).collect();
+    let from = first.saturating_sub(tail - 1).min(n);
+    let all: Vec<Squares> = (from..n).map(squares).collect();
     let raw = |i: usize| {
-        let tail = &squares[(i + 1).saturating_sub(TAIL).max(from) - from..=i - from];
-        if tail.last().is_none_or(Option::is_none) {
+        let newest = &all[(i + 1).saturating_sub(tail).max(from) - from..=i - from];
+        if newest.last().is_none_or(|own| own.iter().flatten().next().is_none()) {
             return Raw::UNKNOWN;
         }
-        let known = tail.iter().flatten();
-        let value = (known.clone().sum::<f64>() / known.count() as f64).sqrt();
+        let strange = strange(newest);
+        let known = strange.iter().flatten();
+        let mean = known.clone().sum::<f64>() / known.count() as f64;
+        let value = (MILD * mean.exp_m1()).sqrt();
         // Not min alone, which takes NaN for a number.
         let value = if value.is_infinite() { f64::MAX } else { value };
         Raw { value, forecast: None }
@@ -150,25 +195,20 @@ pub(in crate::detect) fn positive(scales: Vec<f64>) -> Result<Vec<f64>, RestoreE
     }
 }
 
-/// Each feature's share of the squares of the newest [`TAIL`] rows of `n`, by its place among all features;
-/// `None` where there is nothing to share.
+/// Each feature's share of the raw score of row `n` − 1, by its place among all features; `None` where there is
+/// nothing to share.
 pub(in crate::detect) fn shares(
     n: usize,
-    squares: impl Fn(usize) -> Vec<Option<f64>>,
+    tail: usize,
+    squares: impl Fn(usize) -> Squares,
     live: &[usize],
     n_features: usize,
 ) -> Option<Vec<f64>> {
+    let newest: Vec<Squares> = (n.saturating_sub(tail)..n).map(squares).collect();
     let mut shares = vec![0.0; n_features];
-    for i in n.saturating_sub(TAIL)..n {
-        let squares = squares(i);
-        // As in the score, every row has the same weight.
-        let n_known = squares.iter().flatten().count().max(1) as f64;
-        for (square, &column) in squares.iter().zip(live) {
-            shares[column] += square.unwrap_or(0.0) / n_known;
-        }
+    for (strange, &column) in strange(&newest).into_iter().zip(live) {
+        shares[column] = strange.unwrap_or(0.0);
     }
-    // What explains another away has no part in the score.
-    shares.iter_mut().for_each(|share| *share = share.max(0.0));
     let total: f64 = shares.iter().sum();
     shares.iter_mut().for_each(|share| *share /= total);
     (total > 0.0 && total.is_finite()).then_some(shares)

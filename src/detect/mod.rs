@@ -8,6 +8,7 @@
 mod averaged;
 #[cfg(feature = "deep")]
 pub mod deep;
+mod episode;
 pub mod frame;
 pub mod isolation_forest;
 mod linear;
@@ -30,6 +31,10 @@ use serde::Serialize;
 use crate::math::calendar::Calendar;
 use crate::series::Window;
 
+pub use episode::Episode;
+pub use episode::Opinion;
+pub use episode::Similar;
+pub use episode::UNKNOWN;
 pub use parts::Number;
 pub use parts::Numbers;
 pub use parts::Parts;
@@ -60,6 +65,12 @@ pub enum Config {
     /// Reconstruction error of a convolutional autoencoder over the window.
     #[cfg(feature = "deep")]
     Autoencoder(deep::autoencoder::Config),
+    /// The probability of an anomaly, by a network that was shown labelled incidents.
+    #[cfg(feature = "deep")]
+    Classifier(deep::classifier::Config),
+    /// Distance from what is normal towards labelled incidents, by a network that compares windows.
+    #[cfg(feature = "deep")]
+    Siamese(deep::siamese::Config),
 }
 
 impl Config {
@@ -75,6 +86,10 @@ impl Config {
         "var",
         #[cfg(feature = "deep")]
         "autoencoder",
+        #[cfg(feature = "deep")]
+        "classifier",
+        #[cfg(feature = "deep")]
+        "siamese",
     ];
 
     /// The detector of this name with its default settings.
@@ -90,6 +105,10 @@ impl Config {
             "var" => Some(Config::Var(Default::default())),
             #[cfg(feature = "deep")]
             "autoencoder" => Some(Config::Autoencoder(Default::default())),
+            #[cfg(feature = "deep")]
+            "classifier" => Some(Config::Classifier(Default::default())),
+            #[cfg(feature = "deep")]
+            "siamese" => Some(Config::Siamese(Default::default())),
             _ => None,
         }
     }
@@ -116,6 +135,10 @@ impl Config {
             Config::Var(_) => "var",
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => "autoencoder",
+            #[cfg(feature = "deep")]
+            Config::Classifier(_) => "classifier",
+            #[cfg(feature = "deep")]
+            Config::Siamese(_) => "siamese",
         }
     }
 
@@ -125,6 +148,15 @@ impl Config {
             Config::Pca(_) | Config::Var(_) => true,
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => true,
+            _ => self.supervised(),
+        }
+    }
+
+    /// Whether it learns from labelled incidents, and so cannot be fitted where there are none.
+    pub fn supervised(&self) -> bool {
+        match self {
+            #[cfg(feature = "deep")]
+            Config::Classifier(_) | Config::Siamese(_) => true,
             _ => false,
         }
     }
@@ -151,6 +183,9 @@ impl Config {
             Config::Pca(_) | Config::Var(_) => linear::MIN_ROWS,
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => 2 * config.window,
+            #[cfg(feature = "deep")]
+            Config::Classifier(deep::classifier::Config { window, .. })
+            | Config::Siamese(deep::siamese::Config { window, .. }) => 2 * window,
             _ => 8,
         }
     }
@@ -167,10 +202,13 @@ impl Config {
                 random_forest::most_lookback(step_s, history_s) + averaged(config.mean_of)
             }
             Config::IsolationForest(_) | Config::OneClassSvm(_) => residuals::LOOKBACK,
-            Config::Pca(_) => linear::TAIL - 1,
+            Config::Pca(_) => pca::TAIL - 1,
             Config::Var(config) => config.most_lookback(),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.window.saturating_sub(1),
+            #[cfg(feature = "deep")]
+            Config::Classifier(deep::classifier::Config { window, .. })
+            | Config::Siamese(deep::siamese::Config { window, .. }) => window.saturating_sub(1),
         }
     }
 
@@ -181,6 +219,10 @@ impl Config {
         match self {
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.window = window,
+            #[cfg(feature = "deep")]
+            Config::Classifier(config) => config.window = window,
+            #[cfg(feature = "deep")]
+            Config::Siamese(config) => config.window = window,
             _ => {}
         }
     }
@@ -198,6 +240,10 @@ impl Config {
             Config::Var(config) => config.problem(),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => config.problem(),
+            #[cfg(feature = "deep")]
+            Config::Classifier(config) => config.problem(),
+            #[cfg(feature = "deep")]
+            Config::Siamese(config) => config.problem(),
         }
     }
 
@@ -222,6 +268,10 @@ impl Config {
             Config::Var(config) => var::fit(config, train, context),
             #[cfg(feature = "deep")]
             Config::Autoencoder(config) => deep::autoencoder::fit(config, train, context),
+            #[cfg(feature = "deep")]
+            Config::Classifier(config) => deep::classifier::fit(config, train, context),
+            #[cfg(feature = "deep")]
+            Config::Siamese(config) => deep::siamese::fit(config, train, context),
         }
     }
 
@@ -241,6 +291,10 @@ impl Config {
             Config::Var(_) => var::restore(parts),
             #[cfg(feature = "deep")]
             Config::Autoencoder(_) => deep::autoencoder::restore(parts),
+            #[cfg(feature = "deep")]
+            Config::Classifier(_) => deep::classifier::restore(parts),
+            #[cfg(feature = "deep")]
+            Config::Siamese(_) => deep::siamese::restore(parts),
         }
     }
 }
@@ -253,6 +307,10 @@ pub struct FitContext<'a> {
     pub calendar: &'a Calendar,
     /// The numbers of the model before this one, of the same settings: a place to start from.
     pub previous: Option<&'a Parts>,
+    /// The numbers of a fit that this one is to be compared with: what it chose by itself is chosen here, too.
+    pub like: Option<&'a Parts>,
+    /// Labelled stretches of rows, for detectors that learn from them; preprocessed as the rows are.
+    pub episodes: &'a [Episode],
     /// Called between epochs or other pieces of about 50 ms of work. It may block, to let a pass of
     /// scoring have the core; `false` means stop now and return [`FitError::Stopped`].
     pub keep_going: &'a (dyn Fn() -> bool + Sync),
@@ -275,7 +333,15 @@ impl<'a> FitContext<'a> {
     /// A first model in UTC.
     pub fn new(seed: u64, keep_going: &'a (dyn Fn() -> bool + Sync)) -> FitContext<'a> {
         static UTC: LazyLock<Calendar> = LazyLock::new(Calendar::default);
-        FitContext { seed, calendar: &UTC, previous: None, keep_going, looks: None }
+        FitContext {
+            seed,
+            calendar: &UTC,
+            previous: None,
+            like: None,
+            episodes: &[],
+            keep_going,
+            looks: None,
+        }
     }
 }
 
@@ -296,6 +362,11 @@ pub trait Model: Send + Sync {
 
     /// Each feature's share of the last row's raw score, summing to 1; joint detectors only.
     fn contributions(&self, _window: &Window) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// What the last row may be; supervised detectors only.
+    fn opinion(&self, _window: &Window) -> Option<Opinion> {
         None
     }
 
@@ -376,6 +447,9 @@ pub enum FitError {
         /// Rows wanted.
         want: usize,
     },
+    /// A supervised detector needs incidents.
+    #[error("no labelled incident to learn from")]
+    NoIncidents,
     /// The arithmetic went out of range.
     #[error("training diverged: the loss is not finite")]
     Diverged,

@@ -22,6 +22,8 @@ use crate::math::linear::Cholesky;
 use crate::math::linear::eigen;
 use crate::series::Window;
 
+/// Newest rows that make a raw score.
+pub(in crate::detect) const TAIL: usize = 4;
 /// Smallest share of the first component's variance that noise is taken to have.
 const LEAST_NOISE: f64 = 1e-6;
 
@@ -70,6 +72,7 @@ pub fn restore(parts: Parts) -> Result<Box<dyn Model>, RestoreError> {
     let d = live.len();
     let model = Pca {
         n_features: meta.features,
+        reach: linear::positive(tensors.take("reach", &[d])?)?,
         centre: tensors.take("centre", &[d])?,
         scales: linear::positive(tensors.take("scales", &[d])?)?,
         components: tensors.take("components", &[meta.rank, d])?,
@@ -92,6 +95,8 @@ struct Pca {
     n_features: usize,
     /// The columns that are read, ascending.
     live: Vec<usize>,
+    /// How far each column reached in training; all below is in units of it.
+    reach: Vec<f64>,
     centre: Vec<f64>,
     /// A residual of each column that is as large as usual.
     scales: Vec<f64>,
@@ -104,7 +109,19 @@ struct Pca {
 impl Pca {
     fn fit(config: &Config, train: &Window, context: &FitContext<'_>) -> Result<Pca, FitError> {
         let live = linear::live(train)?;
-        let rows = linear::near(train, &live);
+        let reach = linear::reaches(train, &live);
+        Pca::within(config, train, live, reach, context)
+    }
+
+    /// The same, of the columns `live` in units of `reach`.
+    fn within(
+        config: &Config,
+        train: &Window,
+        live: Vec<usize>,
+        reach: Vec<f64>,
+        context: &FitContext<'_>,
+    ) -> Result<Pca, FitError> {
+        let rows = linear::near(train, &live, &reach);
         let centre = linear::means(&rows);
         let d = live.len();
         let covariance = covariance(&rows, &centre, context)?;
@@ -119,6 +136,7 @@ impl Pca {
             scales: vec![1.0; d],
             components: eigen.vectors[..rank * d].to_vec(),
             shrinkage: kept.iter().map(|v| noise / v).collect(),
+            reach,
             live,
         };
         let mut residuals = vec![Vec::new(); d];
@@ -180,11 +198,8 @@ impl Pca {
     }
 
     /// Each column's squared residual in its scale; `None` where the column is a gap.
-    fn squares(&self, row: &[f64]) -> Vec<Option<f64>> {
-        let square = |(residual, scale): (f64, &f64)| {
-            (!residual.is_nan()).then(|| (residual / scale) * (residual / scale))
-        };
-        self.residuals(row).into_iter().zip(&self.scales).map(square).collect()
+    fn squares(&self, row: &[f64]) -> linear::Squares {
+        linear::squares(self.residuals(row), &self.scales)
     }
 }
 
@@ -230,16 +245,15 @@ fn rank(values: &[f64], share: f64) -> usize {
 
 impl Model for Pca {
     fn lookback(&self) -> usize {
-        linear::TAIL - 1
+        TAIL - 1
     }
 
     fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
         if window.n_features != self.n_features {
             return vec![Raw::UNKNOWN; window.grid.len.saturating_sub(first)];
         }
-        let rows = linear::far(window, &self.live);
-        let mean_square = |i: usize| linear::mean_square(&self.squares(rows.row(i)));
-        linear::raws(first, rows.grid.len, mean_square)
+        let rows = linear::far(window, &self.live, &self.reach);
+        linear::raws(first, rows.grid.len, TAIL, |i| self.squares(rows.row(i)))
     }
 
     fn reads(&self, feature: usize) -> bool {
@@ -250,9 +264,9 @@ impl Model for Pca {
         if window.n_features != self.n_features {
             return None;
         }
-        let rows = linear::far(window, &self.live);
+        let rows = linear::far(window, &self.live, &self.reach);
         let squares = |i: usize| self.squares(rows.row(i));
-        linear::shares(rows.grid.len, squares, &self.live, self.n_features)
+        linear::shares(rows.grid.len, TAIL, squares, &self.live, self.n_features)
     }
 
     fn parts(&self) -> Parts {
@@ -264,6 +278,7 @@ impl Model for Pca {
             meta: serde_json::to_value(meta).unwrap_or_default(),
             tensors: vec![
                 Tensor::flat("columns", columns),
+                Tensor::flat("reach", self.reach.clone()),
                 Tensor::flat("centre", self.centre.clone()),
                 Tensor::flat("scales", self.scales.clone()),
                 components,

@@ -4,6 +4,7 @@ mod damage;
 mod hostile;
 
 use crate::detect::Config;
+use crate::detect::Episode;
 use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::detect::Model;
@@ -13,6 +14,7 @@ use crate::model::Recipe;
 use crate::preprocess;
 use crate::series::Grid;
 use crate::series::Window;
+use crate::verdict::Class;
 
 const STEP_S: i64 = 1800;
 const DAY: usize = 48;
@@ -34,8 +36,10 @@ fn every() -> Vec<Config> {
 fn brief(mut config: Config) -> Config {
     config.set_window(8);
     let mut settings = serde_json::to_value(&config).unwrap();
-    if let Some(epochs) = settings.pointer_mut(&format!("/{}/max_epochs", config.name())) {
-        *epochs = 2.into();
+    for (setting, few) in [("max_epochs", 2), ("max_steps", 20)] {
+        if let Some(value) = settings.pointer_mut(&format!("/{}/{setting}", config.name())) {
+            *value = few.into();
+        }
     }
     serde_json::from_value(settings).unwrap()
 }
@@ -46,7 +50,16 @@ fn singles() -> Vec<Config> {
 }
 
 fn fit(config: &Config, train: &Window) -> Result<Box<dyn Model>, FitError> {
-    config.fit(train, &FitContext::new(1, &|| true))
+    let episodes = [episode()];
+    config.fit(train, &FitContext { episodes: &episodes, ..FitContext::new(1, &|| true) })
+}
+
+/// What those learn from that learn from incidents: an hour of a level that was never there.
+fn episode() -> Episode {
+    let mut rows = traffic_of(2 * DAY);
+    rows.values[2 * DAY - 4..].fill(12.0);
+    let from_s = rows.grid.time(2 * DAY - 4);
+    Episode { rows, from_s, class: Class::anomaly("surge") }
 }
 
 fn window(values: Vec<f64>) -> Window {
@@ -146,7 +159,9 @@ fn scores_survive_a_file() {
             pages_per_week: 1.0,
             fingerprint: "f".into(),
         };
-        let trained = model::Model::train(&recipe, &train, &FitContext::new(1, &|| true)).unwrap();
+        let episodes = [episode()];
+        let context = FitContext { episodes: &episodes, ..FitContext::new(1, &|| true) };
+        let trained = model::Model::train(&recipe, &train, &context).unwrap();
         let bytes = trained.to_bytes();
         let restored = model::Model::from_bytes(&bytes).unwrap();
         let scores = |model: &model::Model| {
@@ -291,7 +306,9 @@ fn a_fit_ends_when_it_is_told_to() {
             asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             false
         };
-        match config.fit(&train, &FitContext::new(1, &keep_going)) {
+        let episodes = [episode()];
+        let context = FitContext { episodes: &episodes, ..FitContext::new(1, &keep_going) };
+        match config.fit(&train, &context) {
             Err(error) => assert_eq!(error, FitError::Stopped, "{config:?}"),
             // Too short to be asked.
             Ok(_) => assert_eq!(asked.into_inner(), 0, "{config:?}"),
@@ -307,7 +324,9 @@ fn yesterdays_numbers_are_a_place_to_start_from_whatever_they_are() {
         let others = every().into_iter().filter(|other| other.name() != config.name());
         let foreign = others.take(1).map(|other| fit(&other, &learnt(&other).0).unwrap().parts());
         for previous in foreign.chain([parts]) {
-            let context = FitContext { previous: Some(&previous), ..FitContext::new(1, &|| true) };
+            let episodes = [episode()];
+            let go = FitContext::new(1, &|| true);
+            let context = FitContext { previous: Some(&previous), episodes: &episodes, ..go };
             let model = config.fit(&train, &context).unwrap();
             let restored = config.restore(model.parts()).unwrap();
             let differ = differing(&model.score(&all, 0), &restored.score(&all, 0));

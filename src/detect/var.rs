@@ -1,11 +1,11 @@
 //! Detector: distance to the forecast of a vector autoregression.
 //!
-//! Owns: the coefficients, the residual and its covariance. Does not own: the equations' arithmetic
+//! Owns: the coefficients, the residuals and their scales. Does not own: the equations' arithmetic
 //! (`math::linear`).
 //!
 //! The linear control of the networks in time: every feature is forecast from the newest rows of all of
 //! them, by least squares with a ridge (Lütkepohl, New Introduction to Multiple Time Series Analysis,
-//! 2005, 3.2), and the residual is measured in its own covariance (Mahalanobis).
+//! 2005, 3.2), and each residual is measured in its own usual size.
 
 mod learn;
 
@@ -21,11 +21,12 @@ use crate::detect::RestoreError;
 use crate::detect::Tensor;
 use crate::detect::Tensors;
 use crate::detect::linear;
-use crate::math::linear::Cholesky;
 use crate::series::Window;
 
 /// Longest order.
 const MOST_ORDER: usize = 100;
+/// Newest rows that make a raw score.
+const TAIL: usize = 8;
 /// A missing cell that a forecast reads has the value of so many rows before at most.
 const CARRY: usize = 8;
 
@@ -35,14 +36,15 @@ const CARRY: usize = 8;
 pub struct Config {
     /// Rows that a forecast is made from.
     pub order: usize,
-    /// What is added to the variance of each of their cells, in preprocessed units: more, and the
+    /// What is added to the variance of each of their cells, in preprocessed units of a feature that seldom
+    /// leaves its usual spread: more, and the
     /// coefficients are smaller.
     pub ridge: f64,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { order: 3, ridge: 0.01 }
+        Config { order: 3, ridge: 0.1 }
     }
 }
 
@@ -59,7 +61,7 @@ impl Config {
 
     /// Most rows before the scored one that are read.
     pub fn most_lookback(&self) -> usize {
-        self.order.clamp(1, MOST_ORDER) + CARRY + linear::TAIL - 1
+        self.order.clamp(1, MOST_ORDER) + CARRY + TAIL - 1
     }
 }
 
@@ -90,18 +92,14 @@ pub fn restore(parts: Parts) -> Result<Box<dyn Model>, RestoreError> {
     let model = Var {
         n_features: meta.features,
         order: meta.order,
+        reach: linear::positive(tensors.take("reach", &[d])?)?,
         centre: tensors.take("centre", &[d])?,
         coefficients: tensors.take("coefficients", &[d, meta.order * d])?,
-        covariance: tensors.take("covariance", &[d, d])?,
+        scales: linear::positive(tensors.take("scales", &[d])?)?,
         live,
-        whole: None,
     };
     tensors.end("a vector autoregression")?;
-    let model = model.prepared();
-    match model.whole {
-        Some(_) => Ok(Box::new(model)),
-        None => Err(RestoreError("a covariance that is none".to_string())),
-    }
+    Ok(Box::new(model))
 }
 
 /// What is stored beside the numbers.
@@ -117,21 +115,16 @@ struct Var {
     order: usize,
     /// The columns that are read, ascending.
     live: Vec<usize>,
+    /// How far each column reached in training; all below is in units of it.
+    reach: Vec<f64>,
     centre: Vec<f64>,
     /// `[columns, order × columns]`: of each column, those of the row before, then of the one before it.
     coefficients: Vec<f64>,
-    /// `[columns, columns]`, of the residuals.
-    covariance: Vec<f64>,
-    /// The covariance of rows without gaps, taken apart.
-    whole: Option<Cholesky>,
+    /// A residual of each column that is as large as usual.
+    scales: Vec<f64>,
 }
 
 impl Var {
-    fn prepared(mut self) -> Var {
-        self.whole = Cholesky::new(&self.covariance, self.live.len());
-        self
-    }
-
     /// Residuals of a row: measured less forecast; NaN where that is a gap.
     fn residuals(&self, past: &Past<'_>, i: usize) -> Vec<f64> {
         let before = past.before(i, self.order);
@@ -142,28 +135,12 @@ impl Var {
         (0..self.live.len()).map(|j| past.centred(i, j) - forecast(j)).collect()
     }
 
-    /// Each column's part of the squared Mahalanobis distance, the known ones by themselves; `None` where
-    /// the column is a gap.
-    fn squares(&self, residuals: &[f64]) -> Vec<Option<f64>> {
-        let d = residuals.len();
-        let known: Vec<usize> = (0..d).filter(|&j| !residuals[j].is_nan()).collect();
-        let mut solved: Vec<f64> = known.iter().map(|&j| residuals[j]).collect();
-        match &self.whole {
-            Some(whole) if known.len() == d => whole.solve(&mut solved),
-            _ => {
-                let pairs = known.iter().flat_map(|a| known.iter().map(move |b| a * d + b));
-                let part: Vec<f64> = pairs.map(|at| self.covariance[at]).collect();
-                match Cholesky::new(&part, known.len()) {
-                    Some(part) => part.solve(&mut solved),
-                    None => solved.fill(0.0),
-                }
-            }
+    /// Each column's squared residual in its scale; none at all where there are no rows to forecast from.
+    fn squares(&self, past: &Past<'_>, i: usize) -> linear::Squares {
+        match i < self.order {
+            true => Vec::new(),
+            false => linear::squares(self.residuals(past, i), &self.scales),
         }
-        let mut squares = vec![None; d];
-        for (j, x) in known.into_iter().zip(solved) {
-            squares[j] = Some(residuals[j] * x);
-        }
-        squares
     }
 }
 
@@ -195,20 +172,16 @@ impl Past<'_> {
 
 impl Model for Var {
     fn lookback(&self) -> usize {
-        self.order + CARRY + linear::TAIL - 1
+        self.order + CARRY + TAIL - 1
     }
 
     fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
         if window.n_features != self.n_features {
             return vec![Raw::UNKNOWN; window.grid.len.saturating_sub(first)];
         }
-        let rows = linear::far(window, &self.live);
+        let rows = linear::far(window, &self.live, &self.reach);
         let past = Past { rows: &rows, centre: &self.centre };
-        // Without rows to forecast from there is nothing to be surprised of.
-        let known = |i: usize| i >= self.order;
-        let squares = |i: usize| self.squares(&self.residuals(&past, i));
-        let mean_square = |i: usize| known(i).then(|| linear::mean_square(&squares(i))).flatten();
-        linear::raws(first, rows.grid.len, mean_square)
+        linear::raws(first, rows.grid.len, TAIL, |i| self.squares(&past, i))
     }
 
     fn reads(&self, feature: usize) -> bool {
@@ -219,30 +192,27 @@ impl Model for Var {
         if window.n_features != self.n_features || window.grid.len <= self.order {
             return None;
         }
-        let rows = linear::far(window, &self.live);
+        let rows = linear::far(window, &self.live, &self.reach);
         let past = Past { rows: &rows, centre: &self.centre };
-        let squares = |i: usize| match i < self.order {
-            true => Vec::new(),
-            false => self.squares(&self.residuals(&past, i)),
-        };
-        linear::shares(rows.grid.len, squares, &self.live, self.n_features)
+        let squares = |i: usize| self.squares(&past, i);
+        linear::shares(rows.grid.len, TAIL, squares, &self.live, self.n_features)
     }
 
     fn parts(&self) -> Parts {
         let meta = Meta { features: self.n_features, order: self.order };
         let d = self.live.len();
         let columns: Vec<u16> = self.live.iter().map(|&column| column as u16).collect();
-        let shaped = |name, values: &[f64], shape: [usize; 2]| Tensor {
-            shape: shape.to_vec(),
-            ..Tensor::flat(name, values.to_vec())
-        };
+        let shape = vec![d, self.order * d];
+        let coefficients =
+            Tensor { shape, ..Tensor::flat("coefficients", self.coefficients.clone()) };
         Parts {
             meta: serde_json::to_value(meta).unwrap_or_default(),
             tensors: vec![
                 Tensor::flat("columns", columns),
+                Tensor::flat("reach", self.reach.clone()),
                 Tensor::flat("centre", self.centre.clone()),
-                shaped("coefficients", &self.coefficients, [d, self.order * d]),
-                shaped("covariance", &self.covariance, [d, d]),
+                coefficients,
+                Tensor::flat("scales", self.scales.clone()),
             ],
         }
     }

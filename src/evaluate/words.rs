@@ -28,8 +28,17 @@ pub const HEAD: [&str; 13] = [
 ];
 
 /// What the cells of [`classes`] are.
-pub const CLASS_HEAD: [&str; 8] =
-    ["class", "detector", "precision", "recall", "F1", "VUS-PR", "found", "time to detect"];
+pub const CLASS_HEAD: [&str; 9] = [
+    "class",
+    "detector",
+    "precision",
+    "recall",
+    "F1",
+    "VUS-PR",
+    "found",
+    "named",
+    "time to detect",
+];
 
 /// A ratio, or what stands for nothing to divide by.
 fn ratio(value: f64) -> String {
@@ -108,6 +117,7 @@ pub fn classes(evaluation: &Evaluation) -> Vec<[String; CLASS_HEAD.len()]> {
                     ratio(quality.rows.f1()),
                     ratio(quality.vus_pr),
                     found(quality),
+                    quality.n_named.map_or("–".to_string(), |n| n.to_string()),
                     after(quality.detect_s),
                 ]
             }));

@@ -23,6 +23,8 @@ pub enum Metric {
     ScoreTimestamp,
     /// Share of a class; own label `class`.
     ClassProbability,
+    /// How unlike a labelled incident it is; own labels `incident` and `class`.
+    SimilarIncident,
     /// A feature's share of the raw score; own label `feature`.
     FeatureContribution,
     /// 1 where something is wrong with the input; own label `reason`.
@@ -35,7 +37,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric, in the order of the exposition.
-    pub const ALL: [Metric; 13] = [
+    pub const ALL: [Metric; 14] = [
         Metric::AnomalyScore,
         Metric::Anomaly,
         Metric::StreakPoints,
@@ -45,6 +47,7 @@ impl Metric {
         Metric::ExpectedUpper,
         Metric::ScoreTimestamp,
         Metric::ClassProbability,
+        Metric::SimilarIncident,
         Metric::FeatureContribution,
         Metric::InputProblem,
         Metric::ModelInfo,
@@ -63,6 +66,7 @@ impl Metric {
             Metric::ExpectedUpper => "portent_expected_upper",
             Metric::ScoreTimestamp => "portent_score_timestamp_seconds",
             Metric::ClassProbability => "portent_anomaly_class_probability",
+            Metric::SimilarIncident => "portent_similar_incident_distance",
             Metric::FeatureContribution => "portent_feature_contribution_ratio",
             Metric::InputProblem => "portent_input_problem",
             Metric::ModelInfo => "portent_model_info",
@@ -108,6 +112,11 @@ impl Metric {
             }
             Metric::ClassProbability => {
                 "Probability of each class of anomaly, 0 to 1. \
+                 Renewed by each pass, not by the scrape."
+            }
+            Metric::SimilarIncident => {
+                "Distance of a point above the threshold to the labelled incidents that it is most like, by the \
+                 incident's beginning; different classes are kept 1 apart, or what margin says. \
                  Renewed by each pass, not by the scrape."
             }
             Metric::FeatureContribution => {

@@ -95,8 +95,10 @@ fn without(rows: &Window, from: usize, to: usize) -> Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::Episode;
     use crate::detect::Parts;
     use crate::series::Grid;
+    use crate::verdict::Class;
 
     /// The sum of a row and the five before it.
     struct Sum;
@@ -143,7 +145,11 @@ mod tests {
     #[test]
     fn scores_in_pieces_are_those_of_the_whole() {
         pieces_are_the_whole(&Sum, &rows(4 * PIECE_ROWS + 7));
-        let context = FitContext::new(0, &|| true);
+        let mut surge = rows(300);
+        surge.values[290..].fill(30.0);
+        let from_s = surge.grid.time(290);
+        let episodes = [Episode { rows: surge, from_s, class: Class::anomaly("surge") }];
+        let context = FitContext { episodes: &episodes, ..FitContext::new(0, &|| true) };
         for name in detect::Config::NAMES {
             let mut detector = detect::Config::named(name).unwrap();
             detector.set_window(8);

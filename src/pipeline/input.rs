@@ -31,7 +31,9 @@ impl Input {
 
     /// Whether a model of the settings is missing for samples that are there.
     pub(super) fn lacks_model(&self, watch: &Watch, models: &[Loaded]) -> bool {
-        watch.members().into_iter().any(|(detector, feature)| {
+        // Who learns from incidents may well have none to learn from.
+        let members = watch.members().into_iter().filter(|(detector, _)| !detector.supervised());
+        members.into_iter().any(|(detector, feature)| {
             let name = feature.map(|f| watch.features[f].name.as_str());
             let fits = |loaded: &Loaded| {
                 loaded.key.feature.as_deref() == name && loaded.key.detector == detector.name()

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use super::Loaded;
 use super::input::Input;
+use crate::detect::Opinion;
+use crate::detect::Similar;
 use crate::export::Labels;
 use crate::export::Metric;
 use crate::export::ModelFact;
@@ -18,11 +20,15 @@ use crate::series::Entity;
 use crate::series::Window;
 use crate::store::SavedStreak;
 use crate::verdict::Interval;
+use crate::verdict::rfc3339;
 use crate::watch::Watch;
 use crate::window::Fifo;
 
 /// The detector that stands for all of an entity's (feature's) detectors together.
 pub(super) const COMBINED: &str = "combined";
+
+/// Classes whose probability is shown, the most probable ones.
+const SHOWN_CLASSES: usize = 5;
 
 /// An entity that was not seen for this long, at least, is forgotten.
 const FORGET_S: i64 = 86_400;
@@ -65,6 +71,8 @@ pub(super) struct Judged {
     versions: Vec<i64>,
     verdicts: Vec<Verdict>,
     contributions: Vec<(String, String, f64)>,
+    /// Of the detectors that learnt from labels, by name.
+    opinions: Vec<(String, Opinion)>,
     /// Why a feature (`None`: the entity) has no score.
     problems: BTreeSet<(Option<String>, Problem)>,
     /// Whether there are samples that a model of the settings is missing for.
@@ -195,6 +203,12 @@ fn one(watch: &Watch, tracked: &mut Tracked, models: &[Loaded]) -> Judged {
             let named =
                 shares.into_iter().map(|(n, v)| (member.detector.clone(), n.to_string(), v));
             judged.contributions.extend(named.filter(|_| point.score.is_finite()));
+            let opinion = loaded.model.opinion(&rows);
+            judged.opinions.extend(opinion.map(|mut opinion| {
+                // What is as always is like no incident.
+                opinion.similar.retain(|_| point.score > 1.0);
+                (loaded.key.detector.clone(), opinion)
+            }));
         }
         scored.entry(feature).or_default().push((member.detector, points));
     }
@@ -305,6 +319,17 @@ pub(super) fn samples(watch: &Watch, entity: &Entity, judged: &Judged) -> Vec<Sa
     }
     for (detector, feature, share) in &judged.contributions {
         add(Metric::FeatureContribution, &[("feature", feature), ("detector", detector)], *share);
+    }
+    for (detector, opinion) in &judged.opinions {
+        for (class, probability) in opinion.classes.iter().take(SHOWN_CLASSES) {
+            let own = [("detector", detector.as_str()), ("class", class)];
+            add(Metric::ClassProbability, &own, *probability);
+        }
+        for Similar { from_s, kind, distance } in &opinion.similar {
+            let (since, class) = (rfc3339(*from_s), kind.as_deref().unwrap_or_default());
+            let own = [("detector", detector.as_str()), ("incident", &since), ("class", class)];
+            add(Metric::SimilarIncident, &own, *distance);
+        }
     }
     samples
 }

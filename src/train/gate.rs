@@ -240,6 +240,7 @@ mod tests {
             steps: Vec::new(),
             calendar: Default::default(),
             detectors: detect::Config::named("seasonal_median").into_iter().collect(),
+            weak_labels: Vec::new(),
             consecutive: 3,
             pages_per_week: 1.0,
             train: Training { every_s: 86_400, history_s: 4 * 86_400, min_history_s: 3_600 },

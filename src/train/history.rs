@@ -9,12 +9,15 @@ use tokio::task::JoinError;
 use super::Told;
 use super::TrainError;
 use super::Which;
+use super::lessons;
 use super::reading;
 use super::reading::Reading;
 use super::told;
 use super::told::Heard;
+use crate::detect::Episode;
 use crate::gather;
 use crate::gather::Labelled;
+use crate::gather::Weak;
 use crate::series::Entity;
 use crate::series::Grid;
 use crate::series::Window;
@@ -26,6 +29,9 @@ use crate::store::StoredLabel;
 use crate::verdict::Interval;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
+use crate::weak;
+use crate::weak::Said;
+use crate::weak::WeakLabel;
 
 /// Points around an incident that belong to it: rates still see it, and nobody labels to the second.
 const MARGIN_POINTS: i64 = 2;
@@ -51,6 +57,8 @@ pub(super) struct Past {
     pub(super) again_s: Option<i64>,
     /// Whose labels' rows could not be read this time, with why.
     pub(super) unread: Vec<(Entity, String)>,
+    /// What rules say of whom.
+    pub(super) weak: BTreeMap<Entity, Vec<Episode>>,
     /// By how many seconds labels shorten whose history.
     pub(super) masked: BTreeMap<Entity, i64>,
 }
@@ -69,11 +77,34 @@ pub(super) async fn read(
     let (known, told) = known(store, watch, start_s).await?;
     let grid = Grid::covering(start_s, end_s, watch.step_s);
     let mut reading = reading::read(source, watch, grid, which).await?;
-    let mut masked = BTreeMap::new();
+    let rules = rules(source, watch, Interval { from_s: start_s, to_s: end_s }).await;
+    let (mut masked, mut weak) = (BTreeMap::new(), BTreeMap::new());
     for (entity, window) in &mut reading.windows {
-        masked.insert(entity.clone(), known.mask(watch, entity, window));
+        let said = known.overrule(entity, weak::said(&rules, &watch.entity, entity));
+        weak.insert(entity.clone(), lessons::of_rules(watch, window, &said));
+        masked.insert(entity.clone(), known.mask(watch, entity, window, &said));
     }
-    Ok(Past { reading, masked, told, again_s, unread })
+    Ok(Past { reading, masked, told, weak, again_s, unread })
+}
+
+/// What the watch's rules say. Without them there is less to learn, and nothing else is lost.
+async fn rules(source: &Arc<dyn Source>, watch: &Watch, interval: Interval) -> Vec<WeakLabel> {
+    if watch.weak_labels.is_empty() {
+        return Vec::new();
+    }
+    let watch_name = watch.name.as_str();
+    match gather::weak_labels(source, &watch.weak_labels, interval).await {
+        Ok(Weak { labels, failed }) => {
+            for (rule, error) in failed {
+                tracing::warn!(watch = watch_name, rule, %error, "a rule that labels nothing");
+            }
+            labels
+        }
+        Err(error) => {
+            tracing::warn!(watch = watch_name, %error, "no weak labels this time");
+            Vec::new()
+        }
+    }
 }
 
 /// Seconds from the first row with data to the last.
@@ -185,13 +216,38 @@ struct Known {
 }
 
 impl Known {
+    /// What rules say, where no person says anything. A rule that fires for longer than a day finds nothing out
+    /// of the ordinary.
+    fn overrule(&self, entity: &Entity, mut said: Said) -> Said {
+        let of =
+            |told: &BTreeMap<Entity, Vec<Interval>>| told.get(entity).cloned().unwrap_or_default();
+        let people: Vec<Interval> =
+            of(&self.normal).into_iter().chain(of(&self.anomalies)).collect();
+        let rest = |interval: Interval| {
+            let parts = people.iter().fold(vec![interval], |parts, person| {
+                parts.iter().flat_map(|part| part.without(*person)).collect()
+            });
+            parts.into_iter()
+        };
+        said.incidents.retain(|(interval, _)| interval.to_s - interval.from_s <= NEW_NORMAL_S);
+        let incidents = said.incidents.into_iter();
+        let left = |(interval, class): (Interval, Option<String>)| {
+            rest(interval).map(move |part| (part, class.clone()))
+        };
+        let incidents = incidents.flat_map(left).collect();
+        let ambiguous = said.ambiguous.into_iter().flat_map(rest).collect();
+        Said { incidents, ambiguous }
+    }
+
     /// Turns an entity's incidents into gaps; what a person called normal stays. By how many seconds
     /// labels shorten what is left is returned.
-    fn mask(&self, watch: &Watch, entity: &Entity, window: &mut Window) -> i64 {
+    fn mask(&self, watch: &Watch, entity: &Entity, window: &mut Window, said: &Said) -> i64 {
         let first_s = window.extent().map_or(i64::MAX, |(first, _)| window.grid.time(first));
         let own = self.own.get(entity).map(Vec::as_slice).unwrap_or_default();
         let own = own.iter().filter(|interval| is_incident(interval, first_s));
         self.mask_each(watch, entity, window, own);
+        let rules = said.incidents.iter().map(|(interval, _)| interval).chain(&said.ambiguous);
+        self.mask_each(watch, entity, window, rules);
         let before_s = span_s(window);
         let told = self.anomalies.get(entity).map(Vec::as_slice).unwrap_or_default();
         self.mask_each(watch, entity, window, told.iter());
@@ -299,7 +355,7 @@ mod tests {
         let whole = Window::single(grid, vec![1.0; grid.len]);
         let gaps = |known: &Known| {
             let mut window = whole.clone();
-            known.mask(&plain, &entity, &mut window);
+            known.mask(&plain, &entity, &mut window, &Said::default());
             window.values.iter().filter(|v| v.is_nan()).count()
         };
         let own = |from_s, to_s| Known {

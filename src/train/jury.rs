@@ -117,6 +117,7 @@ mod tests {
             steps: Vec::new(),
             calendar: Default::default(),
             detectors: detect::Config::NAMES.iter().filter_map(named).collect(),
+            weak_labels: Vec::new(),
             consecutive: 4,
             pages_per_week: 1.0,
             train: Training { every_s: DAY_S, history_s: 56 * DAY_S, min_history_s: 2 * DAY_S },

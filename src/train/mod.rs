@@ -7,6 +7,7 @@ mod gate;
 mod history;
 mod jury;
 mod leaving;
+mod lessons;
 mod progress;
 mod quality;
 mod reading;
@@ -20,6 +21,7 @@ use std::time::Instant;
 
 use tokio::task::JoinSet;
 
+use crate::detect::Episode;
 use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::export::Board;
@@ -191,7 +193,7 @@ impl Trainer {
         now_s: i64,
     ) -> Result<Outcome, TrainError> {
         let past = history::read(&self.source, &self.store, watch, now_s, which).await?;
-        let Past { reading, masked, mut told, again_s, unread } = past;
+        let Past { reading, masked, mut told, mut weak, again_s, unread } = past;
         let Reading { windows, seen, refused } = reading;
         let mut outcome = Outcome { again_s, failed: unread, ..Outcome::default() };
         let absent = told.keys().filter(|entity| which.wants(entity));
@@ -217,6 +219,7 @@ impl Trainer {
                 let subject = Subject {
                     rows,
                     told: told.remove(&entity).unwrap_or_default(),
+                    weak: weak.remove(&entity).unwrap_or_default(),
                     in_use: in_use.remove(&entity).unwrap_or_default(),
                 };
                 let shared = Arc::clone(&shared);
@@ -253,7 +256,7 @@ impl Trainer {
         refused: &[GatherError],
         now_s: i64,
     ) -> Result<Ended, TrainError> {
-        let Subject { rows, told, in_use } = subject;
+        let Subject { rows, told, weak, in_use } = subject;
         let champions = Champions {
             protected: succession::is_protected(watch, &in_use, &told, now_s),
             members: self.champions(watch, in_use).await?,
@@ -263,7 +266,8 @@ impl Trainer {
         if let Some(refused) = refused.iter().find(known) {
             return Ok(Ended::Failed(format!("history cannot be read: {refused}")));
         }
-        let trained = self.train_entity(watch, entity, rows, told, champions).await?;
+        let trained =
+            self.train_entity(watch, entity, Lessons { rows, told, weak }, champions).await?;
         self.keep(watch, trained, now_s).await
     }
 
@@ -271,13 +275,12 @@ impl Trainer {
         &self,
         watch: &Watch,
         entity: &Entity,
-        rows: Window,
-        told: Vec<Told>,
+        lessons: Lessons,
         champions: Champions,
     ) -> Result<Trained, TrainError> {
         let (watch, entity) = (watch.clone(), entity.clone());
         let fitting = self.workers.run(Priority::Training, move |turn| {
-            fit_entity(&watch, &entity, &rows, &told, &champions, turn)
+            fit_entity(&watch, &entity, &lessons, &champions, turn)
         });
         fitting.await?
     }
@@ -408,7 +411,17 @@ fn too_young(span_s: i64, without_s: i64, wanted_s: i64) -> Option<Ended> {
 struct Subject {
     rows: Window,
     told: Vec<Told>,
+    weak: Vec<Episode>,
     in_use: Vec<ModelRow>,
+}
+
+/// What an entity is trained on.
+struct Lessons {
+    /// Known incidents are gaps in them.
+    rows: Window,
+    told: Vec<Told>,
+    /// What rules say of the rows.
+    weak: Vec<Episode>,
 }
 
 struct Trained {
@@ -420,12 +433,13 @@ struct Trained {
 fn fit_entity(
     watch: &Watch,
     entity: &Entity,
-    rows: &Window,
-    told: &[Told],
+    Lessons { rows, told, weak }: &Lessons,
     champions: &Champions,
     turn: &Turn,
 ) -> Result<Trained, TrainError> {
     let keep_going = || turn.keep_going();
+    let mut episodes = lessons::of_people(watch, told);
+    episodes.extend_from_slice(weak);
     let mut members = Members::new();
     let mut refused = String::from("no detector");
     for (detector, feature) in watch.members() {
@@ -451,6 +465,8 @@ fn fit_entity(
         let context = FitContext {
             calendar: &watch.calendar,
             previous: yesterday.as_ref(),
+            // Supervised detectors are joint: all columns, in their order.
+            episodes: &episodes,
             ..FitContext::new(0, &keep_going)
         };
         match Model::train(&recipe, &rows.select(&columns), &context) {

@@ -217,6 +217,7 @@ pub(super) mod tests {
             steps: Vec::new(),
             calendar: Default::default(),
             detectors: Vec::new(),
+            weak_labels: Vec::new(),
             consecutive: 4,
             pages_per_week: 1.0,
             train: Training { every_s: 86_400, history_s: 86_400, min_history_s: 3_600 },

@@ -96,6 +96,7 @@ fn watch() -> Watch {
         steps: Vec::new(),
         calendar: Default::default(),
         detectors: detect::Config::named("seasonal_median").into_iter().collect(),
+        weak_labels: Vec::new(),
         consecutive: 3,
         pages_per_week: 1.0,
         train: Training { every_s: 86_400, history_s: NOW_S, min_history_s: HOUR_S },

@@ -111,6 +111,7 @@ mod tests {
             steps: Vec::new(),
             calendar: Default::default(),
             detectors: Vec::new(),
+            weak_labels: Vec::new(),
             consecutive: 3,
             pages_per_week: 1.0,
             train: Training { every_s: 86_400, history_s: 86_400, min_history_s: 3_600 },

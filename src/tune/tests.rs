@@ -16,6 +16,7 @@ fn judged(config: &detect::Config, seed: u64) -> Result<Validated, FitError> {
         vus_pr: (noise % 1000) as f64 / 1000.0,
         n_incidents: 3,
         n_found: 2,
+        n_named: None,
         detect_s: 1.0,
         false_pages: 1,
         weeks: 2.0,

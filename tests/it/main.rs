@@ -25,6 +25,7 @@ mod rules;
 mod serve;
 mod source;
 mod store;
+mod supervised;
 mod train;
 mod weak;
 mod web;

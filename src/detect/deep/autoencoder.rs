@@ -1,11 +1,12 @@
 //! Detector: reconstruction error of a convolutional autoencoder over the FIFO window.
 //!
-//! Owns: its settings, the raw score, the latent distance. Does not own: the network's layers
+//! Owns: its settings, errors, the latent distance. Does not own: which of them is the raw score (`measure`), the network's layers
 //! (`net`), the training loop (`train`), or the stored form (`stored`).
 //!
 //! After the `CoreDNS` anomaly-detection RFC of 2020: the newest rows of all features stacked up
 //! are squeezed into a short latent vector and rebuilt. Score and margins are ours.
 
+pub(super) mod measure;
 mod space;
 
 use serde::Deserialize;
@@ -30,6 +31,7 @@ use super::net::Shape;
 use super::stored;
 use super::train;
 use crate::math::random::Random;
+use measure::Measure;
 
 /// Features whose errors make up a raw score: the largest ones, so that one exploding feature
 /// among fifty is not diluted, and many mild ones still add up.
@@ -162,6 +164,8 @@ pub struct Autoencoder {
     pub(super) latent_mean: Vec<f32>,
     /// Root mean square distance of the training windows' latent vectors to it.
     pub(super) latent_scale: f32,
+    /// What the raw score is.
+    pub(super) measure: Measure,
 }
 
 impl Autoencoder {
@@ -222,6 +226,7 @@ impl Autoencoder {
             live,
             latent_mean: vec![],
             latent_scale: 1.0,
+            measure: Measure::Error,
         };
         let mut room = model.room();
         for (i, end) in train::thin(ends, MAX_SCALED).into_iter().enumerate() {
@@ -240,6 +245,8 @@ impl Autoencoder {
         model.latent_mean = (0..shape.latent).map(mean).collect();
         let squares = latents.chunks(shape.latent).map(|z| model.latent_square(z)).sum::<f32>();
         model.latent_scale = (squares / count).sqrt().max(f32::MIN_POSITIVE);
+        let held_out = train::split(ends).1;
+        model.measure = measure::choose(&model, &latents, (frames, held_out), context)?;
         let finite = model
             .scales
             .iter()
@@ -362,7 +369,8 @@ impl Model for Autoencoder {
     fn score(&self, window: &Window, first: usize) -> Vec<Raw> {
         let mut out = vec![Raw::UNKNOWN; window.grid.len.saturating_sub(first)];
         self.each(window, first, |i, judged| {
-            out[i] = Raw { value: worst(&judged.errors), forecast: None };
+            let value = self.measure.of(self, &judged.errors, judged.latent);
+            out[i] = Raw { value, forecast: None };
         });
         out
     }

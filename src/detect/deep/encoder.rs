@@ -11,7 +11,9 @@ use burn::tensor::activation::relu;
 
 use crate::detect;
 
+use super::embed::Embed;
 use super::layers::Halve;
+use super::layers::Trained;
 use super::layers::Weights;
 use super::layers::linear;
 use super::layers::save;
@@ -67,6 +69,14 @@ impl Encoder {
     /// Where the weights lie.
     pub(super) fn device(&self) -> Device {
         self.squeeze.weight.val().device()
+    }
+
+    /// The encoder as it scores: the same weights, without burn.
+    pub(super) fn embed(&self) -> Embed {
+        let mut tensors = Vec::new();
+        self.save(&mut tensors);
+        let Ok(embed) = Embed::new(self.shape, &mut Trained(tensors));
+        embed
     }
 
     /// Its weights by name.

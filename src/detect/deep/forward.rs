@@ -1,7 +1,7 @@
 //! The autoencoder's network as scoring runs it: its weights, and a forward pass without burn.
 //!
-//! Owns: the order of the layers, zero padding, which rows are rebuilt at all. Does not own: the
-//! product that every layer is (`math::dense`), training (`net`, which has the same layers).
+//! Owns: the order of the decoder's layers, which rows are rebuilt at all. Does not own: the encoder (`embed`),
+//! the product that every layer is (`math::dense`), training (`net`, which has the same layers).
 //!
 //! One window at a time, every layer into its own piece of a scratch that is made once. So what a
 //! window scores does not depend, not even in the last bit, on what is scored with it.
@@ -10,18 +10,18 @@ use crate::detect::Tensor;
 use crate::math::dense::Dense;
 use crate::math::dense::Rows;
 
+use super::embed::Embed;
+use super::embed::Room;
+use super::embed::layer;
+use super::embed::save;
 use super::layers::Weights;
-use super::net::KERNELS;
 use super::net::Shape;
 
 /// The weights of a network, ready to run; `Send + Sync`, shared by as many threads as there are
 /// scratches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forward {
-    shape: Shape,
-    down1: Dense,
-    down2: Dense,
-    squeeze: Dense,
+    encoder: Embed,
     expand: Dense,
     up1: Dense,
     up2: Dense,
@@ -30,13 +30,7 @@ pub struct Forward {
 /// What lies between the layers, with the zeros that a convolution reads beyond a window's ends.
 #[derive(Debug, Clone)]
 pub struct Scratch {
-    /// Two rows of zeros, the window, one row of zeros.
-    input: Vec<f32>,
-    /// A row of zeros, half as many rows.
-    halved: Vec<f32>,
-    /// A quarter of the rows.
-    flat: Vec<f32>,
-    latent: Vec<f32>,
+    encoder: Room,
     /// A row of zeros, a quarter of the rows, a row of zeros.
     expanded: Vec<f32>,
     /// The same with half the rows.
@@ -60,58 +54,36 @@ impl Forward {
     /// # Errors
     /// As `weights`.
     pub(super) fn new<W: Weights>(shape: Shape, weights: &mut W) -> Result<Forward, W::Error> {
-        let [down1, down2, squeeze, expand, up1, up2] = sizes(shape);
-        let mut layer = |name: &str, size: [usize; 2]| {
-            let weight = weights.tensor(&format!("{name}.weight"), &size, size[0])?;
-            let bias = weights.tensor(&format!("{name}.bias"), &size[1..], 0)?;
-            Ok(Dense::new(&weight, &bias))
-        };
+        let Shape { outputs, widths: [wide, narrow], latent, .. } = shape;
         Ok(Forward {
-            shape,
-            down1: layer("down1", down1)?,
-            down2: layer("down2", down2)?,
-            squeeze: layer("squeeze", squeeze)?,
-            expand: layer("expand", expand)?,
-            up1: layer("up1", up1)?,
-            up2: layer("up2", up2)?,
+            encoder: Embed::new(shape, weights)?,
+            expand: layer("expand", [latent, shape.flat()], weights)?,
+            up1: layer("up1", [2 * narrow, 2 * wide], weights)?,
+            up2: layer("up2", [2 * wide, 2 * outputs], weights)?,
         })
     }
 
     /// The sizes.
     pub fn shape(&self) -> Shape {
-        self.shape
+        self.encoder.shape()
     }
 
     /// All weights by name, in the order of `Net::tensors`.
     pub fn tensors(&self) -> Vec<Tensor> {
-        let Forward { down1, down2, squeeze, expand, up1, up2, .. } = self;
-        let layers = [
-            ("down1", down1),
-            ("down2", down2),
-            ("squeeze", squeeze),
-            ("expand", expand),
-            ("up1", up1),
-            ("up2", up2),
-        ];
-        let mut out = Vec::with_capacity(2 * layers.len());
-        for (name, layer) in layers {
-            let (weight, bias) = layer.weights();
-            let shape = vec![layer.inputs(), layer.outputs()];
-            out.push(Tensor { shape, ..Tensor::flat(&format!("{name}.weight"), weight) });
-            out.push(Tensor::flat(&format!("{name}.bias"), bias));
-        }
+        let mut out = Vec::new();
+        self.encoder.save(&mut out);
+        save("expand", &self.expand, &mut out);
+        save("up1", &self.up1, &mut out);
+        save("up2", &self.up2, &mut out);
         out
     }
 
     /// Room for one window.
     pub fn scratch(&self) -> Scratch {
-        let Shape { window, inputs, outputs, widths: [wide, narrow], latent } = self.shape;
+        let Shape { window, outputs, widths: [wide, narrow], .. } = self.shape();
         let zeros = |rows: usize, channels: usize| vec![0.0; rows * channels];
         Scratch {
-            input: zeros(window + KERNELS[0] - 2, inputs),
-            halved: zeros(window / 2 + KERNELS[1] - 2, wide),
-            flat: zeros(window / 4, narrow),
-            latent: zeros(1, latent),
+            encoder: self.encoder.room(),
             expanded: zeros(window / 4 + 2, narrow),
             grown: zeros(window / 2 + 2, wide),
             rebuilt: zeros(window + 2, outputs),
@@ -123,31 +95,19 @@ impl Forward {
     ///
     /// `scratch` is this network's own, or that of one of the same shape.
     pub fn run<'a>(&self, input: &[f32], newest: usize, scratch: &'a mut Scratch) -> Made<'a> {
-        self.encode(input, scratch);
+        self.encoder.run(input, &mut scratch.encoder);
         self.decode(newest, scratch);
-        let Shape { window, outputs, .. } = self.shape;
+        let Shape { window, outputs, .. } = self.shape();
         let rows = window + 1 - newest.min(window)..window + 1;
         let rebuilt = &scratch.rebuilt[rows.start * outputs..rows.end * outputs];
-        Made { latent: &scratch.latent, rebuilt }
-    }
-
-    fn encode(&self, input: &[f32], scratch: &mut Scratch) {
-        let Shape { window, inputs, widths: [wide, _], .. } = self.shape;
-        let Scratch { input: padded, halved, flat, latent, .. } = scratch;
-        let (before1, before2) = (KERNELS[0] / 2 * inputs, KERNELS[1] / 2 * wide);
-        padded[before1..before1 + input.len()].copy_from_slice(input);
-        let rows = Rows { count: window / 2, step: 2 * inputs, relu: true };
-        self.down1.apply(rows, 0, padded, &mut halved[before2..]);
-        let rows = Rows { count: window / 4, step: 2 * wide, relu: true };
-        self.down2.apply(rows, 0, halved, flat);
-        self.squeeze.apply(Rows { count: 1, step: 0, relu: false }, 0, flat, latent);
+        Made { latent: &scratch.encoder.latent, rebuilt }
     }
 
     /// Neighbours t−1 and t of one layer give rows 2t−1 and 2t of the next, so from the last layer
     /// back, the first pair that is needed is half the first row.
     fn decode(&self, newest: usize, scratch: &mut Scratch) {
-        let Shape { window, outputs, widths: [wide, narrow], .. } = self.shape;
-        let Scratch { latent, expanded, grown, rebuilt, .. } = scratch;
+        let Shape { window, outputs, widths: [wide, narrow], .. } = self.shape();
+        let Scratch { encoder: Room { latent, .. }, expanded, grown, rebuilt } = scratch;
         let pair2 = window.saturating_sub(newest).div_ceil(2);
         let pair1 = pair2.saturating_sub(1).div_ceil(2);
         let from = pair1.saturating_sub(1) * narrow;
@@ -161,20 +121,6 @@ impl Forward {
         let rows = Rows { count: window / 2 + 1 - pair2, step: wide, relu: false };
         self.up2.apply(rows, 0, &grown[pair2 * wide..], &mut rebuilt[2 * pair2 * outputs..]);
     }
-}
-
-/// Inputs and outputs of the six layers, in order.
-fn sizes(shape: Shape) -> [[usize; 2]; 6] {
-    let Shape { window, inputs, outputs, widths: [wide, narrow], latent } = shape;
-    let flat = window / 4 * narrow;
-    [
-        [KERNELS[0] * inputs, wide],
-        [KERNELS[1] * wide, narrow],
-        [flat, latent],
-        [latent, flat],
-        [2 * narrow, 2 * wide],
-        [2 * wide, 2 * outputs],
-    ]
 }
 
 #[cfg(test)]

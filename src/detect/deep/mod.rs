@@ -7,13 +7,17 @@
 //! `[batch, time, channels]` and a convolution is an unfolding and one matrix product.
 
 pub mod autoencoder;
+pub mod classifier;
 mod descent;
 pub mod device;
+mod embed;
 mod encoder;
 pub mod forward;
 mod frames;
 mod layers;
 pub mod net;
 pub mod rfc;
+pub mod siamese;
 mod stored;
+mod supervised;
 pub mod train;

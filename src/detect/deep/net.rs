@@ -2,8 +2,6 @@
 //!
 //! Owns: its layers and shape. Does not own: training, scoring, what the channels mean.
 
-use std::convert::Infallible;
-
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Device;
@@ -13,12 +11,12 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::detect;
-use crate::detect::Numbers::F32;
 
 use super::device::Backend;
 use super::encoder::Encoder;
 use super::forward::Forward;
 use super::layers::Double;
+use super::layers::Trained;
 use super::layers::Weights;
 use super::layers::linear;
 use super::layers::save;
@@ -138,21 +136,5 @@ impl Net {
         save("up1", &self.up1.linear, &mut out);
         save("up2", &self.up2.linear, &mut out);
         out
-    }
-}
-
-/// The weights of a network that there is.
-struct Trained(Vec<detect::Tensor>);
-
-impl Weights for Trained {
-    type Error = Infallible;
-
-    fn tensor(&mut self, name: &str, shape: &[usize], _: usize) -> Result<Vec<f32>, Infallible> {
-        let tensor = self.0.iter_mut().find(|tensor| tensor.name == name);
-        match tensor.map(|tensor| std::mem::replace(&mut tensor.numbers, F32(vec![]))) {
-            Some(F32(values)) => Ok(values),
-            // There is none: both sides name the same layers, which a test holds.
-            _ => Ok(vec![0.0; shape.iter().product()]),
-        }
     }
 }

@@ -38,7 +38,6 @@ pub use body::Settings;
 pub use classifier::Classification;
 pub use classifier::ConvClassifier;
 pub use clusters::Cluster;
-pub use data::Class;
 pub use data::Example;
 pub use groups::ClassDistance;
 pub use siamese::Neighbour;
@@ -46,6 +45,13 @@ pub use siamese::Resemblance;
 pub use siamese::SiameseNetwork;
 pub use training::Look;
 pub use training::Training;
+
+pub use crate::verdict::Class;
+
+/// What is wrong with these settings of a network, if anything is.
+pub(super) fn problem(settings: Settings) -> Option<String> {
+    body::Body::new(4, 1, settings).err().map(|error| error.to_string())
+}
 
 #[cfg(test)]
 mod tests;

@@ -11,9 +11,11 @@ use crate::detect::Tensor;
 use crate::detect::Tensors;
 
 use super::autoencoder::Autoencoder;
+use super::autoencoder::measure::Measure;
 use super::forward::Forward;
 use super::layers::Weights;
 use super::net::Shape;
+use crate::math::whitening::Whitening;
 
 /// Longest window.
 pub(super) const MAX_WINDOW: usize = 1024;
@@ -31,12 +33,23 @@ struct Meta {
     n_features: usize,
     live: Vec<usize>,
     shape: Shape,
+    /// Models of before there was a choice have the first.
+    #[serde(default = "error")]
+    measure: String,
+}
+
+fn error() -> String {
+    Measure::Error.name().to_string()
 }
 
 /// The tensors and JSON of a model.
 pub(super) fn parts(model: &Autoencoder) -> Parts {
-    let meta =
-        Meta { n_features: model.n_features, live: model.live.clone(), shape: model.net.shape() };
+    let meta = Meta {
+        n_features: model.n_features,
+        live: model.live.clone(),
+        shape: model.net.shape(),
+        measure: model.measure.name().to_string(),
+    };
     let mut tensors = model.net.tensors();
     let mut add = |name: &str, values: &[f32]| {
         tensors.push(Tensor::flat(name, values.to_vec()));
@@ -45,6 +58,12 @@ pub(super) fn parts(model: &Autoencoder) -> Parts {
     add("error.scale", &model.scales);
     add("latent.mean", &model.latent_mean);
     add("latent.scale", &[model.latent_scale]);
+    if let Measure::Deviation(whitening) = &model.measure {
+        let latent = whitening.mean().len();
+        tensors.push(Tensor::flat("normal.mean", whitening.mean().to_vec()));
+        let factor = Tensor::flat("normal.factor", whitening.lower().to_vec());
+        tensors.push(Tensor { shape: vec![latent, latent], ..factor });
+    }
     // A struct of numbers always has a JSON form.
     Parts { meta: serde_json::to_value(meta).unwrap_or_default(), tensors }
 }
@@ -55,12 +74,13 @@ pub(super) fn restore(parts: Parts) -> Result<Autoencoder, RestoreError> {
         .map_err(|e| RestoreError(format!("not the sizes of an autoencoder: {e}")))?;
     check(&meta)?;
     let mut tensors = Tensors::new(parts.tensors)?;
-    let Meta { n_features, live, shape } = meta;
+    let Meta { n_features, live, shape, measure } = meta;
     let net = Forward::new(shape, &mut tensors)?;
     let trust: Vec<f32> = tensors.take("rebuilt.trust", &[live.len()])?;
     let scales = tensors.take("error.scale", &[live.len()])?;
     let latent_mean = tensors.take("latent.mean", &[shape.latent])?;
     let latent_scale: f32 = tensors.take("latent.scale", &[1])?[0];
+    let measure = restore_measure(&measure, shape.latent, &mut tensors)?;
     tensors.end("an autoencoder")?;
     if !scales.iter().chain([&latent_scale]).all(|&s: &f32| s > 0.0) {
         return Err(RestoreError("a scale is not above 0".to_string()));
@@ -68,11 +88,30 @@ pub(super) fn restore(parts: Parts) -> Result<Autoencoder, RestoreError> {
     if !trust.iter().all(|t| (0.0..=1.0).contains(t)) {
         return Err(RestoreError("a trust is not between 0 and 1".to_string()));
     }
-    Ok(Autoencoder { net, trust, n_features, live, scales, latent_mean, latent_scale })
+    Ok(Autoencoder { net, trust, n_features, live, scales, latent_mean, latent_scale, measure })
+}
+
+fn restore_measure(
+    name: &str,
+    latent: usize,
+    tensors: &mut Tensors,
+) -> Result<Measure, RestoreError> {
+    match name {
+        "error" => Ok(Measure::Error),
+        "distance" => Ok(Measure::Distance),
+        "deviation" => {
+            let mean: Vec<f64> = tensors.take("normal.mean", &[latent])?;
+            let factor: Vec<f64> = tensors.take("normal.factor", &[latent, latent])?;
+            let whitening = Whitening::from_lower(mean, factor);
+            let no_factor = || RestoreError("tensor \"normal.factor\" is not a factor".into());
+            Ok(Measure::Deviation(whitening.ok_or_else(no_factor)?))
+        }
+        other => Err(RestoreError(format!("a raw score by {other:?}"))),
+    }
 }
 
 fn check(meta: &Meta) -> Result<(), RestoreError> {
-    let Meta { n_features, live, shape } = meta;
+    let Meta { n_features, live, shape, .. } = meta;
     let fail = |what: String| Err(RestoreError(what));
     let inside = |value: usize, most: usize| (1..=most).contains(&value);
     if !inside(shape.window, MAX_WINDOW) || !shape.window.is_multiple_of(4) {

@@ -22,7 +22,8 @@ fn fitted(train: &Window) -> Pca {
 #[test]
 fn what_is_left_is_what_scikit_learn_leaves() {
     let (rows, wanted) = reference();
-    let model = fitted(&rows);
+    let (config, context) = (Config::default(), FitContext::new(0, &|| true));
+    let model = Pca::within(&config, &rows, (0..6).collect(), vec![1.0; 6], &context).unwrap();
     for (i, wanted) in wanted.iter().enumerate() {
         let left: f64 = model.residuals(rows.row(i)).iter().map(|r| r * r).sum();
         assert!((left - wanted).abs() < 1e-9, "row {i}: {left} {wanted}");

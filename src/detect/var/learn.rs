@@ -1,4 +1,4 @@
-//! The coefficients and the covariance of what they leave.
+//! The coefficients, and the usual size of what they leave.
 
 use super::Config;
 use super::MOST_ORDER;
@@ -9,11 +9,6 @@ use crate::detect::FitError;
 use crate::detect::linear;
 use crate::math::linear::Cholesky;
 use crate::series::Window;
-
-/// How much of the covariances between columns is left out: of few rows they are mostly noise.
-const SHRINKAGE: f64 = 0.1;
-/// A residual counts for no more of its column's usual ones.
-const WILD: f64 = 4.0;
 
 /// Sums over the rows from which the equations are made.
 struct Sums {
@@ -32,7 +27,19 @@ pub(super) fn fit(
     context: &FitContext<'_>,
 ) -> Result<Var, FitError> {
     let live = linear::live(train)?;
-    let rows = linear::near(train, &live);
+    let reach = linear::reaches(train, &live);
+    within(config, train, live, reach, context)
+}
+
+/// The same, of the columns `live` in units of `reach`.
+pub(super) fn within(
+    config: &Config,
+    train: &Window,
+    live: Vec<usize>,
+    reach: Vec<f64>,
+    context: &FitContext<'_>,
+) -> Result<Var, FitError> {
+    let rows = linear::near(train, &live, &reach);
     let centre = linear::means(&rows);
     let order = config.order.clamp(1, MOST_ORDER);
     let past = Past { rows: &rows, centre: &centre };
@@ -43,9 +50,9 @@ pub(super) fn fit(
         n_features: train.n_features,
         order,
         coefficients,
-        covariance: Vec::new(),
-        whole: None,
+        scales: vec![1.0; d],
         centre: centre.clone(),
+        reach,
         live,
     };
     let mut residuals = vec![Vec::new(); d];
@@ -54,8 +61,8 @@ pub(super) fn fit(
             all.push(own);
         }
     })?;
-    model.covariance = covariance(&residuals);
-    Ok(model.prepared())
+    model.scales = residuals.into_iter().map(|r| linear::usual(r.into_iter())).collect();
+    Ok(model)
 }
 
 fn sums(past: &Past<'_>, order: usize, context: &FitContext<'_>) -> Result<Sums, FitError> {
@@ -107,34 +114,4 @@ fn solve(sums: Sums, ridge: f64) -> Vec<f64> {
         }
     }
     products
-}
-
-/// The covariance of residuals, column by column, in robust scales, shrunk towards its diagonal.
-fn covariance(residuals: &[Vec<f64>]) -> Vec<f64> {
-    let scale = |column: &Vec<f64>| linear::usual(column.iter().copied());
-    let scales: Vec<f64> = residuals.iter().map(scale).collect();
-    let unit = |(column, scale): (&Vec<f64>, &f64)| -> Vec<f64> {
-        column.iter().map(|r| (r / scale).clamp(-WILD, WILD)).collect()
-    };
-    let units: Vec<Vec<f64>> = residuals.iter().zip(&scales).map(unit).collect();
-    let d = scales.len();
-    let mut covariance = vec![0.0; d * d];
-    for a in 0..d {
-        for b in 0..a {
-            let both = units[a].iter().zip(&units[b]).filter(|(x, y)| !x.is_nan() && !y.is_nan());
-            let (sum, x, y) = both.fold((0.0, 0.0, 0.0), |(sum, xx, yy), (x, y)| {
-                (sum + x * y, xx + x * x, yy + y * y)
-            });
-            let correlation = sum / (x * y).sqrt().max(f64::MIN_POSITIVE);
-            let value = (1.0 - SHRINKAGE) * correlation * scales[a] * scales[b];
-            covariance[a * d + b] = value;
-            covariance[b * d + a] = value;
-        }
-        covariance[a * d + a] = scales[a] * scales[a];
-    }
-    match Cholesky::new(&covariance, d) {
-        Some(_) => covariance,
-        // Pairs of columns with gaps of their own need not agree with each other.
-        None => (0..d * d).map(|at| if at / d == at % d { covariance[at] } else { 0.0 }).collect(),
-    }
 }

@@ -325,3 +325,43 @@ proptest! {
         }
     }
 }
+
+/// An incident in which everything does what it always does, only less: each row is easily rebuilt.
+fn lull(from: usize) -> detect::Episode {
+    let mut rows = server(from + 12, 8, 5);
+    for i in from..from + 12 {
+        rows.row_mut(i).iter_mut().for_each(|v| *v *= 0.3);
+    }
+    let from_s = rows.grid.time(from);
+    detect::Episode { rows, from_s, class: crate::verdict::Class::anomaly("lull") }
+}
+
+#[test]
+fn labelled_incidents_choose_the_measure_and_blind_fits_follow() {
+    let train = server(1200, 8, 5);
+    let short = Config { max_epochs: 30, ..Config::default() };
+    let plain = Autoencoder::fit(&short, &train, &context()).unwrap();
+    assert_eq!(plain.measure.name(), "error");
+    let episodes = [lull(400), lull(700)];
+    let context = FitContext { episodes: &episodes, ..context() };
+    let chosen = Autoencoder::fit(&short, &train, &context).unwrap();
+    let share = |model: &Autoencoder, episode: &detect::Episode| {
+        let normal = raw(model, &train, 1020);
+        let first = episode.rows.grid.index(episode.from_s).unwrap();
+        let peak = largest(&raw(model, &episode.rows, first));
+        normal.iter().filter(|v| **v >= peak).count() as f64 / normal.len() as f64
+    };
+    let sum = |model: &Autoencoder| episodes.iter().map(|e| share(model, e)).sum::<f64>();
+    assert_eq!(chosen.measure.name(), "deviation");
+    let (before, after) = (sum(&plain), sum(&chosen));
+    assert!(after < before / 2.0, "{after} for {before} by the error");
+    let parts = chosen.parts();
+    let like = FitContext { like: Some(&parts), ..super::tests::context() };
+    let blind = Autoencoder::fit(&short, &server(1100, 8, 6), &like).unwrap();
+    assert_eq!(blind.measure.name(), chosen.measure.name());
+    let restored = restore(chosen.parts()).unwrap();
+    let bits = |scores: Vec<detect::Raw>| -> Vec<u64> {
+        scores.iter().map(|r| r.value.to_bits()).collect()
+    };
+    assert_eq!(bits(restored.score(&train, 1100)), bits(chosen.score(&train, 1100)));
+}

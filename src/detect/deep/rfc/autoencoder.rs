@@ -170,7 +170,7 @@ impl ConvAutoencoder {
     pub fn export_weights(&self) -> Vec<u8> {
         let mut tensors = self.net.tensors();
         self.learnt.iter().for_each(|learnt| learnt.save(&mut tensors));
-        file::write(NAME, &self.body, &Meta { threshold: self.threshold() }, tensors)
+        file::write(&file::parts(NAME, &self.body, &Meta { threshold: self.threshold() }, tensors))
     }
 
     /// Learns to rebuild the normal ones among the examples, `batch_size` of them an iteration; goes on from

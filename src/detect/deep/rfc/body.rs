@@ -102,6 +102,9 @@ impl From<FitError> for NetworkError {
             FitError::TooFewRows { have, want } => {
                 NetworkError::TooFew { have, what: "examples", want }
             }
+            FitError::NoIncidents => {
+                NetworkError::TooFew { have: 0, what: "anomalous windows", want: 1 }
+            }
             FitError::Diverged => NetworkError::Diverged,
             FitError::Stopped => NetworkError::Stopped,
         }

@@ -3,6 +3,7 @@
 //! Owns: its four functions, weights of classes, when a window is like no class. Does not own: layers and losses
 //! (`heads`), where the classes lie (`groups`).
 
+use crate::verdict::Class;
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
@@ -11,7 +12,6 @@ use serde::Serialize;
 use super::body::Body;
 use super::body::NetworkError;
 use super::body::Settings;
-use super::data::Class;
 use super::data::Example;
 use super::file;
 use super::file::Stored;
@@ -21,9 +21,11 @@ use super::groups::MAX_KINDS;
 use super::groups::Names;
 use super::heads::ClassifierNet;
 use super::heads::Labelled;
+use super::heads::Logits;
 use super::training;
 use super::training::Course;
 use super::training::Training;
+use crate::detect::Parts;
 use crate::detect::deep::descent::Minibatches;
 use crate::detect::deep::descent::number;
 use crate::detect::deep::device::Backend;
@@ -93,6 +95,8 @@ struct Meta {
 pub struct Classification {
     /// Of an anomaly, 0..=1, were anomalies about as frequent as not.
     pub probability: f32,
+    /// The logarithm of its odds, which still tells apart what is all but certain.
+    pub logit: f32,
     /// Normal where that is below ½. Otherwise an anomaly: of the most probable kind, or of no known one where
     /// the embedding is out of reach of all of them.
     pub class: Class,
@@ -126,6 +130,14 @@ impl ConvClassifier {
     /// The bytes are no such network, or damaged.
     pub fn from_weights(bytes: &[u8]) -> Result<ConvClassifier, NetworkError> {
         let stored = file::read(NAME, bytes)?;
+        let body = stored.own_body()?;
+        ConvClassifier::restore(stored, &body)
+    }
+
+    pub(in crate::detect::deep) fn from_parts(
+        parts: Parts,
+    ) -> Result<ConvClassifier, NetworkError> {
+        let stored = file::stored(NAME, parts)?;
         let body = stored.own_body()?;
         ConvClassifier::restore(stored, &body)
     }
@@ -171,10 +183,19 @@ impl ConvClassifier {
 
     /// The weights and all that was learnt, for a file: a JSON header and numbers, nothing to execute.
     pub fn export_weights(&self) -> Vec<u8> {
+        file::write(&self.parts())
+    }
+
+    /// Rows of a window, and features of a row.
+    pub(in crate::detect::deep) fn size(&self) -> [usize; 2] {
+        [self.body.shape.window, self.body.shape.outputs]
+    }
+
+    pub(in crate::detect::deep) fn parts(&self) -> Parts {
         let mut tensors = self.net.tensors();
         self.groups.iter().for_each(|groups| groups.save(&mut tensors));
         let groups = self.groups.as_ref().map(Groups::names).unwrap_or_default();
-        file::write(NAME, &self.body, &Meta { kinds: self.kinds.clone(), groups }, tensors)
+        file::parts(NAME, &self.body, &Meta { kinds: self.kinds.clone(), groups }, tensors)
     }
 
     /// Learns from the examples, `batch_size` of them an iteration; goes on from the weights there are. The
@@ -241,7 +262,7 @@ impl ConvClassifier {
             .iter()
             .zip(seen)
             .filter_map(|(&place, seen)| seen.map(|seen| (data[place].class.clone(), seen.latent)));
-        let groups = Groups::of(&embedded.collect::<Vec<_>>(), next.body.shape.latent);
+        let groups = Groups::of(&embedded.collect::<Vec<_>>(), next.body.shape.latent, 0.0);
         if !groups.finite() {
             return Err(NetworkError::Diverged);
         }
@@ -250,16 +271,11 @@ impl ConvClassifier {
         Ok(training)
     }
 
-    fn read(&self, windows: &[&[f32]]) -> Result<Vec<Option<Read>>, NetworkError> {
-        let (latent, kinds) = (self.body.shape.latent, self.kinds.len());
-        self.body.each(windows, |inputs, windows| {
-            let out = self.net.run(inputs);
-            let one = |i: usize| Read {
-                latent: out.latent[i * latent..(i + 1) * latent].to_vec(),
-                anomaly: out.anomaly[i],
-                kinds: out.kinds[i * kinds..(i + 1) * kinds].to_vec(),
-            };
-            (0..windows.len()).map(one).collect()
+    fn read(&self, windows: &[&[f32]]) -> Result<Vec<Option<Logits>>, NetworkError> {
+        let net = self.net.classify();
+        let (mut room, per) = (net.room(), self.body.shape.window * self.body.shape.inputs);
+        self.body.each(windows, |inputs, _| {
+            inputs.chunks(per).map(|input| net.run(input, &mut room)).collect()
         })
     }
 
@@ -270,7 +286,7 @@ impl ConvClassifier {
     /// A window is of another size, or nothing was trained or imported.
     pub fn predict(&self, data: &[&[f32]]) -> Result<Vec<Option<Classification>>, NetworkError> {
         let groups = self.groups.as_ref().ok_or(NetworkError::NotTrained)?;
-        let judge = |seen: Read| {
+        let judge = |seen: Logits| {
             let probability = 1.0 / (1.0 + (-seen.anomaly).exp());
             let distances = groups.distances(&seen.latent);
             let unknown = !distances.iter().any(ClassDistance::within_reach);
@@ -283,7 +299,7 @@ impl ConvClassifier {
                 Some((kind, _)) if known => Class::anomaly(kind),
                 _ => Class::Anomaly(None),
             };
-            Classification { probability, class, kinds, unknown, distances }
+            Classification { probability, logit: seen.anomaly, class, kinds, unknown, distances }
         };
         Ok(self.read(data)?.into_iter().map(|seen| seen.map(judge)).collect())
     }
@@ -292,14 +308,6 @@ impl ConvClassifier {
     pub fn kinds(&self) -> &[String] {
         &self.kinds
     }
-}
-
-/// One window's embedding and logits.
-#[derive(Clone)]
-struct Read {
-    latent: Vec<f32>,
-    anomaly: f32,
-    kinds: Vec<f32>,
 }
 
 fn fresh(shape: Shape, seed: u64) -> ClassifierNet {

@@ -1,39 +1,8 @@
 //! What the networks learn from, and which of it they may not see.
 //!
-//! Owns: examples, the parts that they are split into. Does not own: how a window is read (`windows`).
+//! Owns: examples, the parts that they are split into. Does not own: how a window is read (`windows`), classes (`verdict`).
 
-use serde::Deserialize;
-use serde::Serialize;
-
-/// What a window is known to be.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Class {
-    /// As it should be.
-    Normal,
-    /// Not as it should be; of this kind, where the kind is known.
-    Anomaly(Option<String>),
-}
-
-impl Class {
-    /// An anomaly of a known kind.
-    pub fn anomaly(kind: &str) -> Class {
-        Class::Anomaly(Some(kind.to_string()))
-    }
-
-    /// Whether it is an anomaly of any kind.
-    pub fn is_anomaly(&self) -> bool {
-        *self != Class::Normal
-    }
-
-    /// The kind of an anomaly, where it is known.
-    pub fn kind(&self) -> Option<&str> {
-        match self {
-            Class::Anomaly(Some(kind)) => Some(kind),
-            _ => None,
-        }
-    }
-}
+use crate::verdict::Class;
 
 /// A window whose class is known.
 #[derive(Debug, Clone, PartialEq)]

@@ -16,6 +16,7 @@ use super::body::NetworkError;
 use super::body::Settings;
 use super::body::shape_problem;
 use super::windows::Scaler;
+use crate::detect::Parts;
 use crate::detect::Tensor;
 use crate::detect::Tensors;
 use crate::detect::deep::net::Shape;
@@ -29,14 +30,22 @@ const FORMAT: u32 = 1;
 #[serde(deny_unknown_fields)]
 struct Head {
     format: u32,
-    network: String,
+    network: Network,
+    sha256: String,
+    tensors: Vec<TensorHead>,
+}
+
+/// A network but for its tensors.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Network {
+    name: String,
     shape: Shape,
     seed: u64,
     /// Whether anything was learnt.
     trained: bool,
+    /// What only this kind of network knows.
     meta: serde_json::Value,
-    sha256: String,
-    tensors: Vec<TensorHead>,
 }
 
 /// What a file holds: the common half is already checked.
@@ -48,60 +57,82 @@ pub(super) struct Stored {
     pub(super) tensors: Tensors,
 }
 
-/// The bytes of a network of this name.
-pub(super) fn write(
-    network: &str,
+/// The parts of a network of this name; `tensors` are all but the scaler's.
+pub(super) fn parts(
+    name: &str,
     body: &Body,
     meta: &impl Serialize,
     mut tensors: Vec<Tensor>,
-) -> Vec<u8> {
+) -> Parts {
     body.scaler.iter().for_each(|scaler| scaler.save(&mut tensors));
-    let mut numbers = Vec::new();
-    tensors.iter().for_each(|tensor| tensor.numbers.write(&mut numbers));
-    let head = Head {
-        format: FORMAT,
-        network: network.to_string(),
+    let network = Network {
+        name: name.to_string(),
         shape: body.shape,
         seed: body.seed,
         trained: body.scaler.is_some(),
         // Strings and finite numbers always have a JSON form.
         meta: serde_json::to_value(meta).unwrap_or_default(),
-        sha256: sha256(&numbers),
-        tensors: frame::heads(&tensors),
     };
-    frame::join(&serde_json::to_vec(&head).unwrap_or_default(), &tensors)
+    Parts { meta: serde_json::to_value(network).unwrap_or_default(), tensors }
+}
+
+/// What [`parts`] made of a network of this name.
+pub(super) fn stored(name: &str, parts: Parts) -> Result<Stored, NetworkError> {
+    let network: Network = serde_json::from_value(parts.meta).map_err(|e| no(&e.to_string()))?;
+    network.stored(name, parts.tensors)
+}
+
+/// The bytes of what [`parts`] made.
+pub(super) fn write(parts: &Parts) -> Vec<u8> {
+    let mut numbers = Vec::new();
+    parts.tensors.iter().for_each(|tensor| tensor.numbers.write(&mut numbers));
+    let head = serde_json::json!({
+        "format": FORMAT,
+        "network": parts.meta,
+        "sha256": sha256(&numbers),
+        "tensors": frame::heads(&parts.tensors),
+    });
+    frame::join(head.to_string().as_bytes(), &parts.tensors)
 }
 
 /// What [`write()`] wrote for a network of this name.
-pub(super) fn read(network: &str, bytes: &[u8]) -> Result<Stored, NetworkError> {
-    let fail = |what: &str| NetworkError::Import(format!("not the weights of a network: {what}"));
-    let (header, numbers) = frame::split(bytes).map_err(fail)?;
-    let head: Head = serde_json::from_slice(header).map_err(|e| fail(&e.to_string()))?;
+pub(super) fn read(name: &str, bytes: &[u8]) -> Result<Stored, NetworkError> {
+    let (header, numbers) = frame::split(bytes).map_err(no)?;
+    let head: Head = serde_json::from_slice(header).map_err(|e| no(&e.to_string()))?;
     if head.format != FORMAT {
-        return Err(fail(&format!("format {}, wanted {FORMAT}", head.format)));
+        return Err(no(&format!("format {}, wanted {FORMAT}", head.format)));
     }
-    if head.network != network {
-        let theirs = head.network;
-        return Err(NetworkError::Import(format!(
-            "they are of a {theirs:?}, this is a {network:?}"
-        )));
+    if head.network.name == name && head.sha256 != sha256(numbers) {
+        return Err(no("they are damaged: their SHA-256 is not the one in the header"));
     }
-    if let Some(problem) = shape_problem(&head.shape) {
-        return Err(fail(&problem));
+    head.network.stored(name, frame::tensors(head.tensors, numbers).map_err(no)?)
+}
+
+fn no(what: &str) -> NetworkError {
+    NetworkError::Import(format!("not the weights of a network: {what}"))
+}
+
+impl Network {
+    fn stored(self, wanted: &str, tensors: Vec<Tensor>) -> Result<Stored, NetworkError> {
+        let Network { name, shape, seed, trained, meta } = self;
+        if name != wanted {
+            let what = format!("they are of a {name:?}, this is a {wanted:?}");
+            return Err(NetworkError::Import(what));
+        }
+        if let Some(problem) = shape_problem(&shape) {
+            return Err(no(&problem));
+        }
+        if shape.inputs != 2 * shape.outputs {
+            let Shape { inputs, outputs, .. } = shape;
+            return Err(no(&format!("{inputs} inputs for {outputs} features")));
+        }
+        let mut tensors = Tensors::new(tensors)?;
+        let scaler = match trained {
+            true => Some(Scaler::restore(&mut tensors, shape.outputs)?),
+            false => None,
+        };
+        Ok(Stored { shape, seed, scaler, meta, tensors })
     }
-    if head.shape.inputs != 2 * head.shape.outputs {
-        let Shape { inputs, outputs, .. } = head.shape;
-        return Err(fail(&format!("{inputs} inputs for {outputs} features")));
-    }
-    if head.sha256 != sha256(numbers) {
-        return Err(fail("they are damaged: their SHA-256 is not the one in the header"));
-    }
-    let mut tensors = Tensors::new(frame::tensors(head.tensors, numbers).map_err(fail)?)?;
-    let scaler = match head.trained {
-        true => Some(Scaler::restore(&mut tensors, head.shape.outputs)?),
-        false => None,
-    };
-    Ok(Stored { shape: head.shape, seed: head.seed, scaler, meta: head.meta, tensors })
 }
 
 impl Stored {

@@ -2,10 +2,10 @@
 //!
 //! Owns: each class's mean and how far it reaches. Does not own: embeddings.
 
+use crate::verdict::Class;
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::data::Class;
 use crate::detect::RestoreError;
 use crate::detect::Tensor;
 use crate::detect::Tensors;
@@ -24,7 +24,8 @@ pub struct ClassDistance {
     pub class: Class,
     /// Euclidean distance to the mean of the class's examples.
     pub distance: f32,
-    /// The distance within which 99 % of the class's examples lie, and a little more where they are few.
+    /// The distance within which 99 % of the class's examples lie, and a little more where they are few; of a
+    /// siamese network at least half its margin.
     pub reach: f32,
 }
 
@@ -51,8 +52,9 @@ pub(super) struct Groups {
 pub(super) struct Names(pub(super) Vec<Class>);
 
 impl Groups {
-    /// The groups of these examples, each with its embedding of length `latent`.
-    pub(super) fn of(examples: &[(Class, Vec<f32>)], latent: usize) -> Groups {
+    /// The groups of these examples, each with its embedding of length `latent`; none reaches less far than
+    /// `least`.
+    pub(super) fn of(examples: &[(Class, Vec<f32>)], latent: usize, least: f32) -> Groups {
         let mut classes: Vec<Class> = examples.iter().map(|(class, _)| class.clone()).collect();
         classes.sort();
         classes.dedup();
@@ -66,7 +68,7 @@ impl Groups {
             let distances = stats::sorted(own.iter().map(|e| f64::from(distance(e, &mean))));
             // A quantile of few is too small a reach for the next one.
             let reach = stats::quantile(&distances, REACH) * (1.0 + 1.0 / n.sqrt());
-            groups.reaches.push(reach as f32);
+            groups.reaches.push(least.max(reach as f32));
             groups.means.extend(mean);
             groups.classes.push(class);
         }
@@ -132,7 +134,7 @@ mod tests {
                 _ => (Class::anomaly("x"), vec![10.0 + 0.1 * (i as f32).sin(), 0.0]),
             })
             .collect();
-        let groups = Groups::of(&examples, 2);
+        let groups = Groups::of(&examples, 2, 0.0);
         let within = |e: &&(Class, Vec<f32>)| {
             let nearest = &groups.distances(&e.1)[0];
             nearest.class == e.0 && nearest.within_reach()

@@ -12,12 +12,17 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::activation::relu;
 
 use crate::detect;
+use crate::detect::deep::embed;
+use crate::detect::deep::embed::Embed;
+use crate::detect::deep::embed::ONE;
+use crate::detect::deep::embed::Room;
 use crate::detect::deep::encoder::Encoder;
+use crate::detect::deep::layers::Trained;
 use crate::detect::deep::layers::Weights;
 use crate::detect::deep::layers::linear;
 use crate::detect::deep::layers::save;
-use crate::detect::deep::layers::values;
 use crate::detect::deep::net::Shape;
+use crate::math::dense::Dense;
 
 /// An encoder, one logit for an anomaly, and one for each kind of anomaly.
 #[derive(Module, Debug)]
@@ -27,14 +32,42 @@ pub(super) struct ClassifierNet {
     kinds: Option<Linear>,
 }
 
-/// What the classifier's network makes of a batch, all row-major.
+/// The same as it scores, without burn.
+pub(super) struct Classify {
+    encoder: Embed,
+    anomaly: Dense,
+    kinds: Option<Dense>,
+}
+
+/// What the classifier's network makes of a window.
+#[derive(Debug, Clone)]
 pub(super) struct Logits {
-    /// `[batch, latent]`.
+    /// The embedding is the latent vector before the rectifier, so that distances see all of it.
     pub(super) latent: Vec<f32>,
-    /// `[batch]`.
-    pub(super) anomaly: Vec<f32>,
-    /// `[batch, kinds]`.
+    /// Of an anomaly.
+    pub(super) anomaly: f32,
+    /// Of each kind of one.
     pub(super) kinds: Vec<f32>,
+}
+
+impl Classify {
+    /// Room for one window.
+    pub(super) fn room(&self) -> Room {
+        self.encoder.room()
+    }
+
+    /// What the network makes of one window as it reads it; `room` is its own.
+    pub(super) fn run(&self, input: &[f32], room: &mut Room) -> Logits {
+        let latent = self.encoder.run(input, room).to_vec();
+        let seen: Vec<f32> = latent.iter().map(|v| v.max(0.0)).collect();
+        let apply = |head: &Dense| {
+            let mut out = vec![0.0; head.outputs()];
+            head.apply(ONE, 0, &seen, &mut out);
+            out
+        };
+        let anomaly = apply(&self.anomaly)[0];
+        Logits { latent, anomaly, kinds: self.kinds.as_ref().map_or(vec![], apply) }
+    }
 }
 
 /// A minibatch of the classifier.
@@ -77,14 +110,19 @@ impl ClassifierNet {
         })
     }
 
-    /// The embedding is the latent vector before the rectifier, so that distances see all of it.
-    pub(super) fn run(&self, input: Vec<f32>) -> Logits {
-        let latent = self.encoder.forward(self.encoder.windows(input));
-        let seen = relu(latent.clone());
-        Logits {
-            latent: values(latent),
-            anomaly: values(self.anomaly.forward(seen.clone())),
-            kinds: self.kinds.as_ref().map_or(vec![], |kinds| values(kinds.forward(seen))),
+    /// The network as it scores: the same weights.
+    pub(super) fn classify(&self) -> Classify {
+        let head = |name: &str, head: &Linear| {
+            let mut tensors = Vec::new();
+            save(name, head, &mut tensors);
+            let size = head.weight.val().dims();
+            let Ok(layer) = embed::layer(name, size, &mut Trained(tensors));
+            layer
+        };
+        Classify {
+            encoder: self.encoder.embed(),
+            anomaly: head("anomaly", &self.anomaly),
+            kinds: self.kinds.as_ref().map(|kinds| head("kinds", kinds)),
         }
     }
 
@@ -168,6 +206,7 @@ mod tests {
 
     use super::*;
     use crate::detect::deep::descent::number;
+    use crate::detect::deep::layers::values;
     use crate::math::random::Random;
 
     const SHAPE: Shape = Shape { window: 4, inputs: 2, outputs: 1, widths: [3, 2], latent: 3 };
@@ -186,11 +225,13 @@ mod tests {
             weight: vec![0.5, 2.0, 2.0],
             kinds: vec![0.0, 0.0, 0.0, 3.0, 0.0, 0.0],
         };
-        let logits = net.run(batch.input.clone());
-        let p: Vec<f32> = logits.anomaly.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect();
+        let classify = net.classify();
+        let run = |input: &[f32]| classify.run(input, &mut classify.room());
+        let logits: Vec<Logits> = batch.input.chunks(8).map(run).collect();
+        let p: Vec<f32> = logits.iter().map(|l| 1.0 / (1.0 + (-l.anomaly).exp())).collect();
         let verdict = -(0.5 * (1.0 - p[0]).ln() + 2.0 * p[1].ln() + 2.0 * p[2].ln()) / 4.5;
         // The only anomaly whose kind is known is the second window, and it is of the second kind.
-        let (a, b) = (logits.kinds[2].exp(), logits.kinds[3].exp());
+        let (a, b) = (logits[1].kinds[0].exp(), logits[1].kinds[1].exp());
         let kind = -(b / (a + b)).ln();
         let loss = number(net.loss(batch.clone()));
         assert!((loss - verdict - kind).abs() < 1e-5, "{loss} {verdict} {kind}");

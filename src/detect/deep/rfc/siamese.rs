@@ -5,13 +5,13 @@
 
 mod pairs;
 
+use crate::verdict::Class;
 use serde::Deserialize;
 use serde::Serialize;
 
 use super::body::Body;
 use super::body::NetworkError;
 use super::body::Settings;
-use super::data::Class;
 use super::data::Example;
 use super::file;
 use super::file::Stored;
@@ -24,11 +24,11 @@ use super::heads::contrastive;
 use super::training;
 use super::training::Course;
 use super::training::Training;
+use crate::detect::Parts;
 use crate::detect::Tensor;
 use crate::detect::deep::descent::number;
 use crate::detect::deep::device::Backend;
 use crate::detect::deep::encoder::Encoder;
-use crate::detect::deep::layers::values;
 use crate::detect::deep::net::Shape;
 use crate::math::random::Random;
 use pairs::Drawer;
@@ -113,7 +113,8 @@ struct Meta {
 pub struct Resemblance {
     /// How far each class is, nearest first: there is at least one.
     pub distances: Vec<ClassDistance>,
-    /// Whether the window is out of reach of every class: it is like none that is known.
+    /// Whether the window is out of reach of every class, and not within half a margin of any known anomaly: it is
+    /// like nothing that is known.
     pub unknown: bool,
     /// The known anomalies that it is most like, nearest first.
     pub neighbours: Vec<Neighbour>,
@@ -163,6 +164,17 @@ impl SiameseNetwork {
         SiameseNetwork::restore(stored, &body)
     }
 
+    /// With so many neighbours to name.
+    pub(in crate::detect::deep) fn from_parts(
+        parts: Parts,
+        neighbours: usize,
+    ) -> Result<SiameseNetwork, NetworkError> {
+        let stored = file::stored(NAME, parts)?;
+        let mut body = stored.own_body()?;
+        body.settings.neighbours = neighbours;
+        SiameseNetwork::restore(stored, &body)
+    }
+
     /// Forgets everything. The same seed gives the same weights, and with the same data the same training.
     pub fn initialize_new_weights(&mut self, seed: u64) {
         self.body.seed = seed;
@@ -207,6 +219,15 @@ impl SiameseNetwork {
 
     /// The weights and all that was learnt, for a file: a JSON header and numbers, nothing to execute.
     pub fn export_weights(&self) -> Vec<u8> {
+        file::write(&self.parts())
+    }
+
+    /// Rows of a window, and features of a row.
+    pub(in crate::detect::deep) fn size(&self) -> [usize; 2] {
+        [self.body.shape.window, self.body.shape.outputs]
+    }
+
+    pub(in crate::detect::deep) fn parts(&self) -> Parts {
         let mut tensors = Vec::new();
         self.encoder.save(&mut tensors);
         let mut meta = Meta { groups: Names::default(), known: vec![] };
@@ -218,7 +239,7 @@ impl SiameseNetwork {
                 known.iter().flat_map(|k| k.embedding.iter().copied()).collect();
             tensors.push(Tensor::flat("known.embeddings", embeddings));
         }
-        file::write(NAME, &self.body, &meta, tensors)
+        file::parts(NAME, &self.body, &meta, tensors)
     }
 
     /// Learns from pairs of the examples, `batch_size` pairs an iteration; goes on from the weights there are.
@@ -299,7 +320,9 @@ impl SiameseNetwork {
             embedded.filter_map(|(&place, embedding)| Some((place, embedding?))).collect();
         let classed: Vec<(Class, Vec<f32>)> =
             embedded.iter().map(|(place, e)| (data[*place].class.clone(), e.clone())).collect();
-        let groups = Groups::of(&classed, self.body.shape.latent);
+        // What is nearer to a mean than to that of another class, a margin away, belongs to it.
+        let half = self.body.settings.margin / 2.0;
+        let groups = Groups::of(&classed, self.body.shape.latent, half);
         if groups.names().0.len() > MAX_KINDS + 2 {
             let most = format!("more than {MAX_KINDS} kinds of anomaly");
             return Err(NetworkError::Setting(most));
@@ -321,9 +344,10 @@ impl SiameseNetwork {
     }
 
     fn embed(&self, windows: &[&[f32]]) -> Result<Vec<Option<Vec<f32>>>, NetworkError> {
+        let encoder = self.encoder.embed();
+        let (mut room, per) = (encoder.room(), self.body.shape.window * self.body.shape.inputs);
         self.body.each(windows, |inputs, _| {
-            let all = values(self.encoder.forward(self.encoder.windows(inputs)));
-            all.chunks(self.body.shape.latent).map(<[f32]>::to_vec).collect()
+            inputs.chunks(per).map(|input| encoder.run(input, &mut room).to_vec()).collect()
         })
     }
 
@@ -336,12 +360,12 @@ impl SiameseNetwork {
         let learnt = self.learnt.as_ref().ok_or(NetworkError::NotTrained)?;
         let judge = |embedding: Vec<f32>| {
             let distances = learnt.groups.distances(&embedding);
-            Resemblance {
-                unknown: !distances.iter().any(ClassDistance::within_reach),
-                distances,
-                neighbours: learnt.nearest(&embedding, self.body.settings.neighbours),
-                embedding,
-            }
+            let Settings { neighbours, margin, .. } = self.body.settings;
+            let neighbours = learnt.nearest(&embedding, neighbours);
+            // A class may be long rather than round: what lies beside one of its windows is of it.
+            let beside = neighbours.first().is_some_and(|n| n.distance <= margin / 2.0);
+            let unknown = !beside && !distances.iter().any(ClassDistance::within_reach);
+            Resemblance { unknown, distances, neighbours, embedding }
         };
         Ok(self.embed(data)?.into_iter().map(|embedding| embedding.map(judge)).collect())
     }
@@ -349,15 +373,19 @@ impl SiameseNetwork {
 
 impl Learnt {
     fn nearest(&self, embedding: &[f32], n: usize) -> Vec<Neighbour> {
-        let neighbour = |known: &Known| Neighbour {
-            end: known.end,
-            class: known.class.clone(),
-            distance: distance(embedding, &known.embedding),
-        };
-        let mut all: Vec<Neighbour> = self.known.iter().map(neighbour).collect();
-        all.sort_by(|a, b| a.distance.total_cmp(&b.distance));
+        let far = |(place, known): (usize, &Known)| (distance(embedding, &known.embedding), place);
+        let mut all: Vec<(f32, usize)> = self.known.iter().enumerate().map(far).collect();
+        let nearer = |a: &(f32, usize), b: &(f32, usize)| a.0.total_cmp(&b.0);
+        if (1..all.len()).contains(&n) {
+            all.select_nth_unstable_by(n - 1, nearer);
+        }
         all.truncate(n);
-        all
+        all.sort_by(nearer);
+        let neighbour = |(distance, place): (f32, usize)| {
+            let Known { end, class, .. } = &self.known[place];
+            Neighbour { end: *end, class: class.clone(), distance }
+        };
+        all.into_iter().map(neighbour).collect()
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! Owns: what counts as the same class, and the draw. Does not own: what is made of a pair.
 
-use crate::detect::deep::rfc::data::Class;
 use crate::detect::deep::rfc::data::Example;
 use crate::detect::deep::rfc::heads;
 use crate::detect::deep::rfc::windows::Scaler;
 use crate::math::random::Random;
+use crate::verdict::Class;
 
 /// Draws pairs of examples: half of them of one class, however rare a class is.
 pub(super) struct Drawer<'a> {

@@ -43,7 +43,7 @@ fn a_header_that_claims_a_huge_network_costs_nothing() {
     for bytes in small() {
         let (header, numbers) = frame::split(bytes).unwrap();
         let mut json: serde_json::Value = serde_json::from_slice(header).unwrap();
-        json["shape"] = serde_json::json!({
+        json["network"]["shape"] = serde_json::json!({
             "window": 1024, "inputs": 8192, "outputs": 4096, "widths": [1024, 1024], "latent": 1024,
         });
         let mut huge = frame::join(&serde_json::to_vec(&json).unwrap(), &[]);
@@ -83,13 +83,13 @@ proptest! {
         let (header, numbers) = frame::split(&small()[which]).unwrap();
         let mut json: serde_json::Value = serde_json::from_slice(header).unwrap();
         let target = match key {
-            0 => &mut json["shape"]["window"],
-            1 => &mut json["shape"]["outputs"],
-            2 => &mut json["shape"]["latent"],
-            3 => &mut json["shape"]["widths"][0],
+            0 => &mut json["network"]["shape"]["window"],
+            1 => &mut json["network"]["shape"]["outputs"],
+            2 => &mut json["network"]["shape"]["latent"],
+            3 => &mut json["network"]["shape"]["widths"][0],
             4 => &mut json["tensors"][0]["shape"][0],
             5 => &mut json["tensors"],
-            6 => &mut json["trained"],
+            6 => &mut json["network"]["trained"],
             _ => &mut json["format"],
         };
         *target = value;

@@ -1,0 +1,59 @@
+//! What supervised detectors learn from: rows of which people or rules said what they are.
+//!
+//! Owns: which rows those are. Does not own: who has the word (`told`, `weak`), what is kept from the others
+//! (`history`).
+
+use super::told::Told;
+use crate::detect::Episode;
+use crate::gather;
+use crate::series::Window;
+use crate::store::LabelRows;
+use crate::verdict::Class;
+use crate::verdict::Interval;
+use crate::verdict::Verdict;
+use crate::watch::Watch;
+use crate::weak::Said;
+
+/// The episodes of people's labels, columns as the watch's features.
+pub(super) fn of_people(watch: &Watch, told: &[Told]) -> Vec<Episode> {
+    let mut episodes = Vec::new();
+    for Told { heard, rows: LabelRows { features, window }, points } in told {
+        let column = |name: &str| features.iter().position(|known| known == name);
+        let columns: Vec<Option<usize>> =
+            watch.features.iter().map(|feature| column(&feature.name)).collect();
+        let rows = window.select_known(&columns);
+        let class = match heard.label.verdict {
+            Verdict::Normal => Class::Normal,
+            Verdict::Anomaly => Class::Anomaly(heard.label.class.clone()),
+        };
+        episodes.extend(points.iter().filter_map(|points| cut(&rows, *points, 0, &class)));
+    }
+    episodes
+}
+
+/// The episodes of weak labels in `history`, in which they are not gaps yet.
+pub(super) fn of_rules(watch: &Watch, history: &Window, said: &Said) -> Vec<Episode> {
+    let before =
+        gather::label_context(watch) * watch.step_s as usize / history.grid.step_s as usize;
+    let incidents = said.incidents.iter();
+    let episode = |(interval, class): &(Interval, Option<String>)| {
+        let points = gather::whole_points(watch, *interval);
+        cut(history, points, before, &Class::Anomaly(class.clone()))
+    };
+    incidents.filter_map(episode).collect()
+}
+
+/// The rows of an interval, and those before it: `before` of them, or all there are where that is 0.
+fn cut(rows: &Window, points: Interval, before: usize, class: &Class) -> Option<Episode> {
+    let grid = rows.grid;
+    let first_at =
+        |time_s: i64| (0..grid.len).find(|&i| grid.time(i) >= time_s).unwrap_or(grid.len);
+    let (first, end) = (first_at(points.from_s), first_at(points.to_s));
+    let from = if before == 0 { 0 } else { first.saturating_sub(before) };
+    let observed = (first..end).any(|i| rows.row(i).iter().any(|v| !v.is_nan()));
+    observed.then(|| Episode {
+        rows: rows.slice(from, end),
+        from_s: points.from_s,
+        class: class.clone(),
+    })
+}
