@@ -95,6 +95,19 @@ const DAILY: usize = 14;
 /// # Errors
 /// The first `train_rows` do not suffice for any detector.
 pub fn run(names: &[String], rows: &Window, settings: &Settings) -> Result<Vec<Row>, FitError> {
+    run_in(names, rows, settings, &FitContext::new(0, &|| true))
+}
+
+/// As [`run`], with the seed, the observer and the end of `context`; the calendar is that of `settings`.
+///
+/// # Errors
+/// As [`run`], and `keep_going` said no before there was a first model.
+pub fn run_in(
+    names: &[String],
+    rows: &Window,
+    settings: &Settings,
+    context: &FitContext<'_>,
+) -> Result<Vec<Row>, FitError> {
     let (n, step_s) = (rows.grid.len, rows.grid.step_s);
     let first = settings.train_rows.min(n);
     let most = settings.history_s.map_or(n, |s| (s / step_s).max(1) as usize);
@@ -106,7 +119,7 @@ pub fn run(names: &[String], rows: &Window, settings: &Settings) -> Result<Vec<R
     while from < n {
         let to = if again { n.min(from + settings.pause(from - first, step_s)) } else { n };
         let known = rows.slice(from.saturating_sub(most), from);
-        match train(names, &known, &members, settings) {
+        match train(names, &known, &members, settings, context) {
             Ok(trained) => models = trained,
             Err(error) if models.is_empty() => return Err(error),
             // As in a sidecar: where nothing can be learnt any more, what was learnt stays in use.
@@ -187,6 +200,7 @@ fn train(
     history: &Window,
     members: &[Member],
     settings: &Settings,
+    context: &FitContext<'_>,
 ) -> Result<Vec<Trained>, FitError> {
     let mut models = Vec::new();
     let mut refused = FitError::TooFewRows { have: history.grid.len, want: 1 };
@@ -216,7 +230,7 @@ fn train(
         let context = FitContext {
             calendar: &settings.calendar,
             episodes: &episodes.collect::<Vec<_>>(),
-            ..FitContext::new(0, &|| true)
+            ..*context
         };
         match Model::train(&recipe, &known, &context) {
             Ok(model) => {
@@ -444,7 +458,9 @@ mod tests {
         let members = members(&names, &settings);
         assert_eq!(members.iter().map(|m| m.1.clone()).collect::<Vec<_>>(), [vec![0, 1], vec![1]]);
         let errors = &members[..1];
-        let models = train(&names, &rows.slice(0, 48 * 21), errors, &settings).unwrap();
+        let context = FitContext::new(0, &|| true);
+        let known = rows.slice(0, 48 * 21);
+        let models = train(&names, &known, errors, &settings, &context).unwrap();
         let scored = score_stretch(&models, &rows, 48 * 21, rows.grid.len);
         let of =
             |range: std::ops::Range<usize>| range.map(|i| scored[&i].score).fold(0.0, f64::max);

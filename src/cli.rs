@@ -4,6 +4,7 @@ mod backtest;
 mod evaluate;
 mod plot;
 mod rules;
+mod tune;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,6 +64,8 @@ enum Command {
     Backtest(backtest::BacktestArgs),
     /// How good detectors are on a labelled CSV file, per class, and which is best
     Evaluate(evaluate::EvaluateArgs),
+    /// Search for a network's settings on a labelled CSV file: at random, the better ones trained longer
+    Tune(tune::TuneArgs),
     /// Pictures of a CSV file, as SVG or PNG
     #[command(subcommand)]
     Plot(plot::PlotCommand),
@@ -309,6 +312,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
         }
         Command::Backtest(args) => args.run(),
         Command::Evaluate(args) => args.run(),
+        Command::Tune(args) => args.run(),
         Command::Plot(command) => plot::plot(command),
         Command::Labels(command) => labels(command),
         Command::Rules(command) => rules::rules(command),

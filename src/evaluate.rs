@@ -9,16 +9,21 @@
 
 mod report;
 mod truth;
+mod validate;
 pub mod words;
 
 use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use crate::backtest;
 use crate::backtest::Row;
 use crate::detect;
 use crate::detect::Episode;
+use crate::detect::FitContext;
 use crate::detect::FitError;
+use crate::detect::Look;
 use crate::math::calendar::Calendar;
 use crate::preprocess;
 use crate::quality::Confusion;
@@ -32,6 +37,8 @@ use crate::source::csv::Told;
 use crate::verdict::Class;
 
 pub use report::report;
+pub use validate::Validated;
+pub use validate::Validation;
 
 use truth::Truth;
 use truth::UNNAMED;
@@ -118,6 +125,8 @@ pub struct Outcome {
     pub curve: Vec<(f64, f64)>,
     /// Seconds to learn and to score.
     pub seconds: f64,
+    /// How the losses of its training fell, if it is a network.
+    pub looks: Vec<Look>,
 }
 
 /// One detector on one part. NaN is nothing to measure.
@@ -231,7 +240,7 @@ struct Part {
 impl Hall<'_> {
     fn judge(&self, names: &[String], config: &detect::Config) -> Judged {
         let started = Instant::now();
-        let outcome = self.replay(names, config).map(|replayed| {
+        let outcome = self.replay(names, config, 0).map(|(replayed, looks)| {
             let seconds = started.elapsed().as_secs_f64();
             let (first, middle, n) = (self.settings.train_rows, self.middle, self.rows.grid.len);
             let part = |rows: Range<usize>| {
@@ -253,13 +262,19 @@ impl Hall<'_> {
                 curve: RangePr::new(&self.truth.labels(middle..n), &test.scores).curve(),
                 scores: replayed.iter().map(|row| row.score).collect(),
                 seconds,
+                looks,
             }
         });
         Judged { detector: config.name(), outcome }
     }
 
-    /// The rows after the first part, scored by models of that part.
-    fn replay(&self, names: &[String], config: &detect::Config) -> Result<Vec<Row>, FitError> {
+    /// The rows after the first part, scored by models of that part, and how their losses fell.
+    fn replay(
+        &self,
+        names: &[String],
+        config: &detect::Config,
+        seed: u64,
+    ) -> Result<(Vec<Row>, Vec<Look>), FitError> {
         let mut rows = self.rows.clone();
         for i in 0..self.middle {
             let held_out = self.holdout.is_some() && self.truth.rows[i] == self.holdout;
@@ -279,7 +294,11 @@ impl Hall<'_> {
             train_every_s: Some(once),
             ..backtest::Settings::new(self.settings.train_rows)
         };
-        backtest::run(names, &rows, &settings)
+        let looks = Mutex::new(Vec::new());
+        let hear = |look| looks.lock().unwrap_or_else(PoisonError::into_inner).push(look);
+        let context = FitContext { looks: Some(&hear), ..FitContext::new(seed, &|| true) };
+        let rows = backtest::run_in(names, &rows, &settings, &context)?;
+        Ok((rows, looks.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// The labelled stretches of the part that is learnt from, each with as much before it as a window may look

@@ -25,6 +25,8 @@ pub mod config;
 pub mod schedule;
 pub mod telemetry;
 pub mod web;
+// 5⅔: settings that are judged best
+pub mod tune;
 // 5½: the flow, judged
 pub mod evaluate;
 // 5: the flow. `pipeline` is the place to start reading
@@ -40,6 +42,7 @@ pub mod plot;
 pub mod simulate;
 pub mod source;
 pub mod store;
+pub mod tensorboard;
 pub mod workers;
 // 3: what is watched, and a fitted model, whole
 pub mod model;

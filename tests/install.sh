@@ -2,7 +2,8 @@
 # Installs what the tests run and is not there yet. Run again, it does nothing.
 #   Debian packages: Prometheus, Alertmanager, two exporters, snmpd, dnsperf, buildah
 #   tests/tools/bin: CoreDNS, Helm, kubectl-validate, controller-gen, the prometheus-operator's CRDs
-#                    (versions in tests/tools/go.mod and tests/tools/kubectl-validate/go.mod), cargo-deny
+#                    (versions in tests/tools/go.mod and tests/tools/kubectl-validate/go.mod), cargo-deny,
+#                    TensorBoard (versions in tests/tools/tensorboard-requirements.txt)
 set -euo pipefail
 cd "$(dirname "$0")/tools"
 
@@ -13,6 +14,7 @@ main() {
   debian_packages
   go_tools
   cargo_deny
+  tensorboard
 }
 
 # package → the program that shows that it is installed
@@ -77,6 +79,18 @@ cargo_deny() {
   CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
     cargo install --quiet --locked --version "$CARGO_DENY" --root bin/cargo-deny.d cargo-deny
   ln -sf cargo-deny.d/bin/cargo-deny bin/cargo-deny
+}
+
+tensorboard() {
+  local venv=bin/tensorboard.d list=tensorboard-requirements.txt
+  cmp -s "$list" "$venv/.done" && return
+  python3 -c 'import ensurepip' 2>/dev/null || fail "Python's venv is needed for TensorBoard: apt-get install python3-venv"
+  say "installing TensorBoard"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --only-binary :all: -r "$list"
+  ln -sf tensorboard.d/bin/tensorboard bin/tensorboard
+  cp "$list" "$venv/.done"
 }
 
 as_root() {

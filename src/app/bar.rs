@@ -20,9 +20,10 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Characters of the bar.
 const WIDTH: usize = 30;
 
-/// The progress of one watch's training on stderr.
+/// The progress of one watch's training, or of a search, on stderr.
 pub(super) struct Bar {
-    watch: String,
+    what: String,
+    unit: &'static str,
     newest: Arc<Mutex<Progress>>,
     started: Instant,
     on_terminal: bool,
@@ -30,12 +31,12 @@ pub(super) struct Bar {
 }
 
 impl Bar {
-    /// Begins to show, from within the runtime.
-    pub(super) fn start(watch: &str) -> Bar {
+    /// Begins to show how many of what `unit` says are done, from within the runtime.
+    pub(super) fn start(what: &str, unit: &'static str) -> Bar {
         let on_terminal = std::io::stderr().is_terminal();
         let newest = Arc::new(Mutex::new(Progress::default()));
         let mut ticks = JoinSet::new();
-        let (name, shown) = (watch.to_string(), Arc::clone(&newest));
+        let (name, shown) = (what.to_string(), Arc::clone(&newest));
         ticks.spawn(async move {
             loop {
                 if !on_terminal {
@@ -43,15 +44,15 @@ impl Bar {
                 }
                 let progress = *shown.lock().unwrap_or_else(PoisonError::into_inner);
                 match on_terminal {
-                    true => write(&format!("\r\x1b[K{}", drawn(&name, progress))),
-                    false => write(&format!("{}\n", line(&name, progress))),
+                    true => write(&format!("\r\x1b[K{}", drawn(&name, unit, progress))),
+                    false => write(&format!("{}\n", line(&name, unit, progress))),
                 }
                 if on_terminal {
                     tokio::time::sleep(DRAW_EVERY).await;
                 }
             }
         });
-        Bar { watch: watch.to_string(), newest, started: Instant::now(), on_terminal, ticks }
+        Bar { what: what.to_string(), unit, newest, started: Instant::now(), on_terminal, ticks }
     }
 
     /// Who hears of the training's progress.
@@ -67,7 +68,16 @@ impl Bar {
         let took = format_duration(self.started.elapsed().as_secs_f64().ceil() as i64);
         let Progress { done, total, .. } = progress;
         let before = if self.on_terminal { "\r\x1b[K" } else { "" };
-        write(&format!("{before}{}: {done} of {total} entities in {took}\n", self.watch));
+        let Bar { what, unit, .. } = &self;
+        write(&format!("{before}{what}: {done} of {total} {unit} in {took}\n"));
+    }
+
+    /// Nothing in place of the bar: what comes next says what went wrong.
+    pub(super) async fn gone(mut self) {
+        self.ticks.shutdown().await;
+        if self.on_terminal {
+            write("\r\x1b[K");
+        }
     }
 }
 
@@ -77,22 +87,22 @@ fn write(text: &str) {
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
 
-fn drawn(watch: &str, progress: Progress) -> String {
+fn drawn(what: &str, unit: &str, progress: Progress) -> String {
     if progress.total == 0 {
-        return line(watch, progress);
+        return line(what, unit, progress);
     }
     let full = (progress.ratio() * WIDTH as f64) as usize;
     let (full, empty) = ("#".repeat(full), "-".repeat(WIDTH - full));
     let percent = (100.0 * progress.ratio()).floor();
     let (Progress { done, total, .. }, left) = (progress, progress.left_in_words());
-    format!("{watch} [{full}{empty}] {percent} %, {done} of {total} entities, ETA {left}")
+    format!("{what} [{full}{empty}] {percent} %, {done} of {total} {unit}, ETA {left}")
 }
 
-fn line(watch: &str, progress: Progress) -> String {
+fn line(what: &str, unit: &str, progress: Progress) -> String {
     match progress {
-        Progress { total: 0, .. } => format!("{watch}: reading history"),
+        Progress { total: 0, .. } => format!("{what}: reading history"),
         Progress { done, total, .. } => {
-            format!("{watch}: {done} of {total} entities, ETA {}", progress.left_in_words())
+            format!("{what}: {done} of {total} {unit}, ETA {}", progress.left_in_words())
         }
     }
 }
@@ -104,12 +114,12 @@ mod tests {
     #[test]
     fn a_bar_says_how_far_and_how_long() {
         let at = |done| Progress { done, total: 8, elapsed: Duration::from_secs(60) };
-        assert_eq!(drawn("ports", Progress::default()), "ports: reading history");
+        assert_eq!(drawn("ports", "entities", Progress::default()), "ports: reading history");
         let none = "ports [------------------------------] 0 %, 0 of 8 entities, ETA unknown";
-        assert_eq!(drawn("ports", at(0)), none);
+        assert_eq!(drawn("ports", "entities", at(0)), none);
         let half = "ports [###############---------------] 50 %, 4 of 8 entities, ETA 1m";
-        assert_eq!(drawn("ports", at(4)), half);
-        assert_eq!(line("ports", at(2)), "ports: 2 of 8 entities, ETA 3m");
-        assert_eq!(drawn("ports", at(8)).matches('#').count(), WIDTH);
+        assert_eq!(drawn("ports", "entities", at(4)), half);
+        assert_eq!(line("ports", "entities", at(2)), "ports: 2 of 8 entities, ETA 3m");
+        assert_eq!(drawn("ports", "entities", at(8)).matches('#').count(), WIDTH);
     }
 }

@@ -15,9 +15,11 @@ use super::offline::columns;
 use super::offline::write_whole;
 use super::plot::file_name;
 use super::say;
+use super::tune::window;
 use crate::detect;
 use crate::evaluate;
 use crate::evaluate::Evaluation;
+use crate::evaluate::Outcome;
 use crate::evaluate::Settings;
 use crate::evaluate::words;
 use crate::gather;
@@ -27,10 +29,15 @@ use crate::series::Entity;
 use crate::series::Grid;
 use crate::series::Window;
 use crate::source;
+use crate::source::csv::CsvFile;
 use crate::source::csv::Told;
 use crate::store::FILE_NAME;
 use crate::store::Store;
 use crate::store::StoredLabel;
+use crate::tensorboard;
+use crate::tensorboard::Event;
+use crate::tensorboard::What;
+use crate::tune;
 use crate::verdict::Interval;
 use crate::verdict::Label;
 use crate::verdict::Verdict;
@@ -59,6 +66,8 @@ pub struct Evaluate {
     pub holdout_class: Option<String>,
     /// Where the page goes.
     pub report: Option<PathBuf>,
+    /// Where TensorBoard finds how the losses fell.
+    pub tensorboard_dir: Option<PathBuf>,
 }
 
 /// Rows, and what is known of them.
@@ -105,6 +114,12 @@ struct Read {
 }
 
 impl Split {
+    /// Of the grid of a file.
+    pub(super) fn of(self, file: &CsvFile) -> (usize, usize) {
+        let at = |row| file.rows.get(row).map_or(file.t.len(), |(_, place)| *place);
+        self.rows(file.t.len(), at)
+    }
+
     /// Of `n` rows; `at` is the place of a row of the input on the grid.
     fn rows(self, n: usize, at: impl Fn(usize) -> usize) -> (usize, usize) {
         match self {
@@ -151,7 +166,30 @@ pub async fn evaluate(asked: &Evaluate) -> Result<(), Error> {
         let page = evaluate::report(&evaluation, &read.name);
         write_whole(output, page.as_bytes())?;
     }
+    if let Some(folder) = &asked.tensorboard_dir {
+        for judged in &evaluation.detectors {
+            let run = folder.join(judged.detector);
+            if let Ok(outcome) = &judged.outcome {
+                tensorboard::write(&run, "evaluation", &events(outcome))
+                    .map_err(|error| format!("{}: {error}", run.display()))?;
+            }
+        }
+    }
     say(&told_on_a_terminal(&evaluation))
+}
+
+/// How the losses fell, and what came of it.
+fn events(outcome: &Outcome) -> Vec<Event> {
+    let wall_s = now_s() as f64;
+    let mut events = tune::losses(&outcome.looks, wall_s);
+    let both = [("validation", &outcome.validation), ("test", &outcome.test)];
+    events.extend(both.into_iter().filter(|(_, quality)| quality.vus_pr.is_finite()).map(
+        |(part, quality)| {
+            let (tag, value) = (format!("{part}/vus_pr"), quality.vus_pr as f32);
+            Event { wall_s, step: 0, what: What::Scalar { tag, value } }
+        },
+    ));
+    events
 }
 
 fn of_file(asked: &Evaluate, input: &Path, labels: &Path) -> Result<Read, Error> {
@@ -162,13 +200,9 @@ fn of_file(asked: &Evaluate, input: &Path, labels: &Path) -> Result<Read, Error>
     let told = source::csv::read_verdicts(labels)?;
     let file = source::csv::read(input)?;
     check_bucket(&file, asked.bucket_s)?;
-    let at = |row| file.rows.get(row).map_or(file.t.len(), |(_, place)| *place);
-    let split = asked.split.rows(file.t.len(), at);
+    let split = asked.split.of(&file);
     let names: Vec<String> = file.columns.iter().map(|(name, _)| name.clone()).collect();
-    let mut rows = Window::gaps(file.grid(), names.len());
-    for (c, (_, column)) in file.columns.iter().enumerate() {
-        column.iter().enumerate().for_each(|(i, value)| rows.row_mut(i)[c] = *value);
-    }
+    let rows = window(&file);
     Ok(Read { name: file_name(input), names, rows, told, split, watch: None })
 }
 

@@ -16,6 +16,7 @@ mod plot;
 mod rules;
 mod serve;
 mod training;
+mod tune;
 mod watching;
 mod workshop;
 
@@ -47,6 +48,8 @@ pub use rules::RulesEval;
 pub use rules::eval_rules;
 pub use rules::lint_rules;
 pub use serve::serve;
+pub use tune::Tune;
+pub use tune::tune;
 pub use workshop::workshop;
 
 /// What goes wrong at the top is told to a person, whatever it is.

@@ -83,7 +83,7 @@ async fn train_all<'a>(
         let started = Instant::now();
         let asked = requests(&trainer.store, watch).await;
         let outcome = if progress {
-            let bar = Bar::start(&watch.name);
+            let bar = Bar::start(&watch.name, "entities");
             let mut listener = bar.listener();
             let which = Which::All;
             let outcome = trainer.train_before(&mut listener, watch, &which, now_s()).await;

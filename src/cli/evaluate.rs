@@ -68,9 +68,12 @@ pub(super) struct EvaluateArgs {
     /// A page with tables and pictures
     #[arg(long, value_name = "OUT.html")]
     report: Option<PathBuf>,
+    /// Folder that TensorBoard reads: how the losses of networks fell, and VUS-PR
+    #[arg(long = "tensorboard.dir", value_name = "DIR")]
+    tensorboard_dir: Option<PathBuf>,
 }
 
-fn split(text: &str) -> Result<Split, String> {
+pub(super) fn split(text: &str) -> Result<Split, String> {
     let wanted = || "wanted three whole percentages that make 100, such as 70/15/15".to_string();
     let parts: Result<Vec<usize>, _> = text.split('/').map(str::parse).collect();
     match parts.as_deref() {
@@ -103,6 +106,7 @@ impl EvaluateArgs {
             apart_s: self.apart,
             holdout_class: self.holdout_class,
             report: self.report,
+            tensorboard_dir: self.tensorboard_dir,
         };
         run_async(async move { app::evaluate(&asked).await })
     }

@@ -19,6 +19,7 @@ pub mod random_forest;
 mod residuals;
 pub mod sarimax;
 pub mod seasonal_median;
+pub mod space;
 pub mod stl;
 pub mod var;
 
@@ -313,13 +314,34 @@ pub struct FitContext<'a> {
     /// Called between epochs or other pieces of about 50 ms of work. It may block, to let a pass of
     /// scoring have the core; `false` means stop now and return [`FitError::Stopped`].
     pub keep_going: &'a (dyn Fn() -> bool + Sync),
+    /// Hears how the losses of a network fell once it is trained, look by look.
+    pub looks: Option<&'a (dyn Fn(Look) + Sync)>,
+}
+
+/// One look at the training of a network, of about a hundred.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Look {
+    /// Steps made, a minibatch each.
+    pub step: usize,
+    /// Mean training loss of the steps since the last look.
+    pub loss: f32,
+    /// Loss of what is held out to stop by.
+    pub held_out: f32,
 }
 
 impl<'a> FitContext<'a> {
     /// A first model in UTC.
     pub fn new(seed: u64, keep_going: &'a (dyn Fn() -> bool + Sync)) -> FitContext<'a> {
         static UTC: LazyLock<Calendar> = LazyLock::new(Calendar::default);
-        FitContext { seed, calendar: &UTC, previous: None, like: None, episodes: &[], keep_going }
+        FitContext {
+            seed,
+            calendar: &UTC,
+            previous: None,
+            like: None,
+            episodes: &[],
+            keep_going,
+            looks: None,
+        }
     }
 }
 

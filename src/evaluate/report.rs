@@ -8,8 +8,11 @@ use super::Judged;
 use super::Outcome;
 use super::Quality;
 use super::words;
+use crate::detect::Look;
 use crate::plot;
 use crate::plot::Curves;
+use crate::plot::Loss;
+use crate::plot::Losses;
 use crate::plot::Timeline;
 use crate::plot::escaped;
 use crate::quality::Confusion;
@@ -49,6 +52,11 @@ pub fn report(evaluation: &Evaluation, title: &str) -> String {
     page.push_str(&plot::curves(&precision(evaluation)).to_svg_within("curves-"));
     page.push_str("<h2>Scores</h2>\n");
     page.push_str(&plot::timeline(&scores(evaluation)).to_svg_within("scores-"));
+    let trained = losses(evaluation);
+    if !trained.curves.is_empty() {
+        page.push_str("<h2>Losses of training</h2>\n");
+        page.push_str(&plot::losses(&trained).to_svg_within("losses-"));
+    }
     page.push_str("<h2>Validation part</h2>\n<p>What the choice was made by.</p>\n");
     table(&mut page, evaluation, "validation", |outcome| &outcome.validation);
     page.push_str("</body>\n</html>\n");
@@ -105,6 +113,25 @@ fn precision(evaluation: &Evaluation) -> Curves {
         subtitle: "Rows of the test part, at every threshold".to_string(),
         curves: judged(evaluation).map(curve).collect(),
     }
+}
+
+/// Of the networks among them.
+fn losses(evaluation: &Evaluation) -> Losses {
+    let networks = judged(evaluation).filter(|(_, outcome)| !outcome.looks.is_empty());
+    let curve = |(judged, outcome): (&Judged, &Outcome)| {
+        (judged.detector.to_string(), outcome.looks.iter().map(loss).collect())
+    };
+    Losses {
+        title: "Losses of training".to_string(),
+        subtitle: "The weights of the least held-out loss were kept".to_string(),
+        curves: networks.map(curve).collect(),
+    }
+}
+
+/// A look as a picture wants it.
+pub(crate) fn loss(look: &Look) -> Loss {
+    let Look { step, loss, held_out } = *look;
+    Loss { step, training: f64::from(loss), held_out: f64::from(held_out) }
 }
 
 fn scores(evaluation: &Evaluation) -> Timeline {

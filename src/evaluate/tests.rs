@@ -157,8 +157,8 @@ fn the_winner_keeps_the_budget_where_anybody_does() {
             weeks: 1.0,
         };
         let (validation, test) = (quality.clone(), quality);
-        let (scores, classes, curve) = (vec![], vec![], vec![]);
-        let outcome = Outcome { scores, validation, test, classes, curve, seconds: 0.0 };
+        let (scores, classes, curve, looks) = (vec![], vec![], vec![], vec![]);
+        let outcome = Outcome { scores, validation, test, classes, curve, seconds: 0.0, looks };
         Judged { detector: "x", outcome: Ok(outcome) }
     };
     let of = |judged: &[Judged]| winner(judged, 1.0).map(|w| (w.place, w.keeps_budget));
@@ -166,4 +166,46 @@ fn the_winner_keeps_the_budget_where_anybody_does() {
     assert_eq!(of(&all), Some((2, true)), "of equals the first");
     assert_eq!(of(&all[1..2]), Some((0, false)));
     assert_eq!(of(&all[3..4]), None);
+}
+
+#[test]
+fn a_detector_is_validated_as_it_is_evaluated_and_what_comes_after_changes_nothing() {
+    let (rows, settings) = (rows(), settings());
+    let names = ["a", "b", "c"].map(String::from);
+    let evaluation = evaluated(&rows, &settings);
+    let seen = rows.slice(0, 1_600);
+    let validation = Validation::new(&names, &seen, &told(), &settings).unwrap();
+    for (place, config) in settings.detectors.iter().enumerate() {
+        let validated = validation.judge(config, 0).unwrap();
+        // A time that is not known is not equal to itself.
+        let shown = |quality: &Quality| format!("{quality:?}");
+        let wanted = &outcome(&evaluation, place).validation;
+        assert_eq!(shown(&validated.quality), shown(wanted), "{config:?}");
+        assert_eq!(validated.looks, [], "not a network");
+    }
+    let wrong = |told: &[Told], rows: &Window| {
+        Validation::new(&names, rows, told, &settings).err().unwrap()
+    };
+    assert_eq!(
+        wrong(&told()[..3], &seen),
+        "no labelled anomaly in the validation part to choose by"
+    );
+    assert_eq!(wrong(&told(), &rows), "2000 rows, 1200 to learn from and 400 to choose by");
+}
+
+#[cfg(feature = "deep")]
+#[test]
+fn the_losses_of_the_one_network_that_scores_are_heard_of() {
+    let quick = detect::deep::autoencoder::Config { max_steps: 200, ..Default::default() };
+    let (rows, settings) = (rows(), settings());
+    let settings = Settings { detectors: vec![detect::Config::Autoencoder(quick)], ..settings };
+    let evaluation = evaluated(&rows, &settings);
+    let looks = &outcome(&evaluation, 0).looks;
+    let steps: Vec<usize> = looks.iter().map(|look| look.step).collect();
+    assert!(steps.is_sorted_by(|a, b| a < b), "of one training, not of those that calibrate");
+    assert!(steps.len() > 20 && steps.iter().all(|step| (1..=200).contains(step)), "{steps:?}");
+    let (first, last) = (looks[0], looks[looks.len() - 1]);
+    assert!(last.loss < first.loss && last.held_out < first.held_out, "{looks:?}");
+    let page = report(&evaluation, "a.csv");
+    assert!(page.contains("<h2>Losses of training</h2>"), "{page}");
 }

@@ -29,7 +29,8 @@ pub(super) fn held_out(
     for (from, to) in stretches(detector, n) {
         let few = detector.joint() && n <= FEW_ROWS;
         let known = if few { without(rows, from, to) } else { rows.slice(0, from) };
-        let blind = FitContext { previous: before.as_ref(), ..*context };
+        // Nobody follows these: they are not the model.
+        let blind = FitContext { previous: before.as_ref(), looks: None, ..*context };
         let fitted = match detector.fit(&known, &blind) {
             Ok(fitted) => fitted,
             // A season needs to be seen twice: until then there is nobody to score the stretch.

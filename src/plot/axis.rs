@@ -38,6 +38,35 @@ pub(super) fn numbers(from: f64, to: f64, wanted: usize) -> Vec<Tick<f64>> {
     (0..=n).map(tick).collect()
 }
 
+/// Round numbers within `from..=to` for a logarithmic axis: 1, 2 and 5 times powers of ten, or of these
+/// powers as many as an axis has room for.
+pub(super) fn logarithmic(from: f64, to: f64) -> Vec<Tick<f64>> {
+    const MOST: i32 = 8;
+    if !(from.is_normal() && from > 0.0 && to.is_finite() && from < to) {
+        return Vec::new();
+    }
+    let [first, last] = [from.log10().floor() as i32, to.log10().floor() as i32];
+    let (factors, every): (&[f64], _) = match last - first {
+        0..=2 => (&[1.0, 2.0, 5.0], 1),
+        decades => (&[1.0], decades / MOST + 1),
+    };
+    let powers = (first..=last).step_by(every as usize);
+    let all = powers.flat_map(|power| factors.iter().map(move |factor| (power, *factor)));
+    let tick = |(power, factor): (i32, f64)| {
+        let at = factor * 10f64.powi(power);
+        let label = match power {
+            -4..=5 => format!("{factor}e{power}").parse().map_or_else(|_| String::new(), plain),
+            _ => minus(format!("{factor}e{power}")),
+        };
+        (from..=to).contains(&at).then_some(Tick { at, label })
+    };
+    all.filter_map(tick).collect()
+}
+
+fn plain(value: f64) -> String {
+    value.to_string()
+}
+
 /// The smallest of 1, 2, 2.5 and 5 times a power of ten that is no smaller.
 fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
@@ -193,6 +222,22 @@ mod tests {
         }
         assert!(numbers(-1e300, 1e300, 5).len() >= 3);
         assert!(numbers(1.0, 1.0 + 1e-15, 5).len() <= 101);
+    }
+
+    #[test]
+    fn a_logarithmic_axis_has_round_numbers_too() {
+        assert_eq!(labels(&logarithmic(0.03, 1.2)), ["0.05", "0.1", "0.2", "0.5", "1"]);
+        assert_eq!(
+            labels(&logarithmic(0.9e-6, 0.11)),
+            ["1e−6", "1e−5", "0.0001", "0.001", "0.01", "0.1"]
+        );
+        assert_eq!(labels(&logarithmic(7.0, 4e6)), ["10", "100", "1000", "10000", "100000", "1e6"]);
+        assert!(logarithmic(1e-300, 1e300).len() <= 9);
+        for (from, to) in
+            [(0.0, 1.0), (-1.0, 1.0), (f64::NAN, 1.0), (1.0, f64::INFINITY), (2.0, 1.0)]
+        {
+            assert_eq!(logarithmic(from, to), [], "{from} {to}");
+        }
     }
 
     #[test]

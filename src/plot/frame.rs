@@ -116,7 +116,7 @@ pub(super) fn caption(scene: &mut Scene, top: f64, text: &str) {
 }
 
 /// The text, or as much of it as there is room for.
-fn fitting(text: &str, size: f64, room: f64) -> String {
+pub(super) fn fitting(text: &str, size: f64, room: f64) -> String {
     if letters::width(text, size) <= room {
         return text.to_string();
     }

@@ -3,7 +3,8 @@
 //! Owns: what the pictures look like, and their two formats. Letters are built in (`letters`): an
 //! image without fonts draws them, too. Does not own: where the numbers come from (`app`).
 //!
-//! A kind of picture (`traffic`, `scatter`, `components`, `timeline`, `curves`) places shapes (`scene`) in axes (`frame`),
+//! A kind of picture (`traffic`, `scatter`, `components`, `timeline`, `curves`,
+//! `losses`) places shapes (`scene`) in axes (`frame`),
 //! and `svg` and `png` write any scene.
 
 mod axis;
@@ -11,6 +12,7 @@ mod components;
 mod curves;
 mod frame;
 mod letters;
+mod losses;
 mod plasma;
 mod png;
 mod scatter;
@@ -26,6 +28,9 @@ pub use components::Components;
 pub use components::components;
 pub use curves::Curves;
 pub use curves::curves;
+pub use losses::Loss;
+pub use losses::Losses;
+pub use losses::losses;
 pub use png::SCALE;
 pub use scatter::scatter;
 pub use scene::Scene;

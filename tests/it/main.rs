@@ -32,5 +32,7 @@ mod source;
 mod store;
 mod supervised;
 mod train;
+#[cfg(feature = "deep")]
+mod tune;
 mod weak;
 mod web;

@@ -7,6 +7,7 @@
 //! are squeezed into a short latent vector and rebuilt. Score and margins are ours.
 
 pub(super) mod measure;
+mod space;
 
 use serde::Deserialize;
 use serde::Serialize;

@@ -11,6 +11,7 @@ use burn::optim::grad_clipping::GradientClippingConfig;
 use burn::tensor::Tensor;
 
 use crate::detect::FitError;
+use crate::detect::Look;
 
 use super::layers::values;
 use crate::math::random::Random;
@@ -89,17 +90,6 @@ pub(super) struct Plan {
     pub(super) rate: f64,
     /// Looks without a new best after which training ends.
     pub(super) patience: usize,
-}
-
-/// How far training had come at one look.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Look {
-    /// Steps made.
-    pub(super) step: usize,
-    /// Mean loss of the steps since the last look.
-    pub(super) loss: f32,
-    /// Loss of what is held out.
-    pub(super) held_out: f32,
 }
 
 /// Goes down `loss`, which draws its own minibatch, and returns the network whose `held_out` loss was

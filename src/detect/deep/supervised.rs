@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::detect::FitContext;
 use crate::detect::FitError;
+use crate::detect::Look;
 use crate::detect::Model;
 use crate::detect::Opinion;
 use crate::detect::Parts;
@@ -153,14 +154,18 @@ impl<N: Network> Supervised<N> {
         let go = context.keep_going;
         let incidents = episodes.iter().filter(|episode| episode.class.is_anomaly());
         let mut iterations = plan.iterations.min(BLIND);
+        let mut held_out = None;
         if incidents.clone().count() >= ENOUGH {
             let mut network = begin(settings)?;
             let tried =
                 network.train_while(plan.iterations, BATCH, &examples, go).map_err(refused)?;
             iterations = if tried.examples[1] > 0 { tried.best } else { iterations };
+            held_out = Some(tried);
         }
         let mut network = begin(Settings { hold_out: false, ..settings })?;
-        network.train_while(iterations, BATCH, &examples, go).map_err(refused)?;
+        let last = network.train_while(iterations, BATCH, &examples, go).map_err(refused)?;
+        // Of the two trainings the one that something was held out of says more.
+        told(&held_out.unwrap_or(last), context);
         let incidents = incidents.map(|episode| Incident {
             from_s: episode.from_s,
             to_s: episode.rows.grid.end_s(),
@@ -317,6 +322,13 @@ pub(super) fn problem(plan: &Plan) -> Option<String> {
         return Some(format!("max_steps: {iterations} is not between 1 and {MOST_ITERATIONS}"));
     }
     rfc::problem(*settings)
+}
+
+fn told(training: &Training, context: &FitContext<'_>) {
+    let look = |l: &rfc::Look| Look { step: l.iteration, loss: l.loss, held_out: l.held_out };
+    if let Some(hear) = context.looks {
+        training.looks.iter().map(look).for_each(hear);
+    }
 }
 
 fn refused(error: NetworkError) -> FitError {

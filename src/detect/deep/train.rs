@@ -90,7 +90,11 @@ pub(super) fn train(
         loss(net, frames.batch(ends, random))
     };
     let held_out = |net: &Net| number(loss(net, judged.clone()));
-    Ok(descend(net, &plan, step, held_out, context.keep_going)?.0)
+    let (net, looks) = descend(net, &plan, step, held_out, context.keep_going)?;
+    if let Some(told) = context.looks {
+        looks.into_iter().for_each(told);
+    }
+    Ok(net)
 }
 
 /// All but the last 15 %, and those; neither is empty if there are at least two.

@@ -13,6 +13,8 @@ pub(crate) mod portent;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod prometheus;
+#[cfg(feature = "deep")]
+pub(crate) mod tensorboard;
 mod tests;
 
 use std::fmt::Display;

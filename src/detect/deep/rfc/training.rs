@@ -10,6 +10,7 @@ use super::body::NetworkError;
 use super::data::Example;
 use super::data::Parts;
 use super::data::split;
+use crate::detect;
 use crate::detect::deep::descent;
 use crate::detect::deep::descent::descend;
 use crate::detect::deep::train::thin;
@@ -129,7 +130,7 @@ pub(super) fn run<N: Module>(
     };
     let held_out = |net: &N| judge(net, &judged);
     let (net, looks) = descend(net, &plan, loss, held_out, course.keep_going)?;
-    let look = |l: &descent::Look| Look { iteration: l.step, loss: l.loss, held_out: l.held_out };
+    let look = |l: &detect::Look| Look { iteration: l.step, loss: l.loss, held_out: l.held_out };
     let best = looks.iter().min_by(|a, b| a.held_out.total_cmp(&b.held_out)).map_or(0, |l| l.step);
     let tested = (!test.is_empty()).then(|| judge(&net, &thinned(data, test, JUDGED)));
     let training = Training {
