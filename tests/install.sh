@@ -84,13 +84,19 @@ cargo_deny() {
 tensorboard() {
   local venv=bin/tensorboard.d list=tensorboard-requirements.txt
   cmp -s "$list" "$venv/.done" && return
-  python3 -c 'import ensurepip' 2>/dev/null || fail "Python's venv is needed for TensorBoard: apt-get install python3-venv"
+  python3 -c 'import ensurepip' 2>/dev/null || python_venv
   say "installing TensorBoard"
   rm -rf "$venv"
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --only-binary :all: -r "$list"
   ln -sf tensorboard.d/bin/tensorboard bin/tensorboard
   cp "$list" "$venv/.done"
+}
+
+python_venv() {
+  command -v apt-get >/dev/null || fail "Python's venv is needed for TensorBoard: install it in this system's way"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
 }
 
 as_root() {
