@@ -144,10 +144,12 @@ fn about(asked: &Tune, seen: &Seen) -> Map<String, Value> {
     let mut bytes = format!("{:?} {} {}", seen.names, grid.start_s, grid.step_s).into_bytes();
     bytes.extend(seen.rows.values.iter().flat_map(|value| value.to_le_bytes()));
     let told = format!("{:?}", seen.told);
+    // As many digits as tell two files apart and can be read.
+    let name = |bytes: &[u8]| model::sha256(bytes).chars().take(12).collect::<String>();
     let map = json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "rows": model::sha256(&bytes),
-        "labels": model::sha256(told.as_bytes()),
+        "rows": name(&bytes),
+        "labels": name(told.as_bytes()),
         "train_rows": seen.settings.train_rows,
         "validation_rows": seen.settings.validation_rows,
         "bucket_s": asked.bucket_s,

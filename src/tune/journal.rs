@@ -161,14 +161,15 @@ fn read(
     lines.map(|(i, line)| serde_json::from_slice(line).map_err(|error| wrong(i, error))).collect()
 }
 
-/// The first difference of two sets of values, in words.
+/// What differs in two sets of values, in words.
 pub(super) fn difference(there: &Map<String, Value>, asked: &Map<String, Value>) -> Option<String> {
     let said = |value: Option<&Value>| value.map_or("nothing".to_string(), Value::to_string);
-    let names = there.keys().chain(asked.keys());
-    let mut differences = names.filter(|name| there.get(*name) != asked.get(*name));
-    differences.next().map(|name| {
+    let names = there.keys().chain(asked.keys().filter(|name| !there.contains_key(*name)));
+    let differences = names.filter(|name| there.get(*name) != asked.get(*name)).map(|name| {
         format!("{name} is {} there, {} asked", said(there.get(name)), said(asked.get(name)))
-    })
+    });
+    let all: Vec<String> = differences.collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 #[cfg(test)]
