@@ -36,6 +36,13 @@ impl Interval {
         let after = Interval { from_s: self.from_s.max(other.to_s), ..*self };
         [before, after].into_iter().filter(|part| part.from_s < part.to_s)
     }
+
+    /// What is left of it without any of `others`.
+    pub fn without_all<'a>(&self, others: impl IntoIterator<Item = &'a Interval>) -> Vec<Interval> {
+        others.into_iter().fold(vec![*self], |parts, other| {
+            parts.iter().flat_map(|part| part.without(*other)).collect()
+        })
+    }
 }
 
 impl fmt::Display for Interval {

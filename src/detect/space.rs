@@ -41,6 +41,43 @@ pub struct Knob<C> {
     pub set: fn(&mut C, f64),
 }
 
+/// The settings of every network here: window, latent length, widths, step size; and `more` of its own.
+#[cfg(feature = "deep")]
+macro_rules! network_knobs {
+    ($($more:expr),*) => {
+        &[
+            Knob {
+                name: "window",
+                values: Values::OneOf(&[8.0, 16.0, 32.0, 64.0, 128.0]),
+                get: |config| config.window as f64,
+                set: |config, rows| config.window = rows as usize,
+            },
+            Knob {
+                name: "latent",
+                values: Values::OneOf(&[4.0, 8.0, 16.0, 32.0, 64.0]),
+                get: |config| config.latent as f64,
+                set: |config, length| config.latent = length as usize,
+            },
+            // The second convolution has half of the channels of the first.
+            Knob {
+                name: "width",
+                values: Values::OneOf(&[8.0, 16.0, 32.0, 64.0]),
+                get: |config| config.widths[0] as f64,
+                set: |config, width| config.widths = [width as usize, width as usize / 2],
+            },
+            Knob {
+                name: "learning_rate",
+                values: Values::Log(2e-4, 1e-2),
+                get: |config| config.learning_rate,
+                set: |config, rate| config.learning_rate = rate,
+            },
+            $($more),*
+        ]
+    };
+}
+#[cfg(feature = "deep")]
+pub(in crate::detect) use network_knobs;
+
 /// Settings that can be searched for.
 pub trait Tuned: Sized + 'static {
     /// Every setting that is varied.

@@ -223,12 +223,7 @@ impl Known {
             |told: &BTreeMap<Entity, Vec<Interval>>| told.get(entity).cloned().unwrap_or_default();
         let people: Vec<Interval> =
             of(&self.normal).into_iter().chain(of(&self.anomalies)).collect();
-        let rest = |interval: Interval| {
-            let parts = people.iter().fold(vec![interval], |parts, person| {
-                parts.iter().flat_map(|part| part.without(*person)).collect()
-            });
-            parts.into_iter()
-        };
+        let rest = |interval: Interval| interval.without_all(&people).into_iter();
         said.incidents.retain(|(interval, _)| interval.to_s - interval.from_s <= NEW_NORMAL_S);
         let incidents = said.incidents.into_iter();
         let left = |(interval, class): (Interval, Option<String>)| {

@@ -82,9 +82,9 @@ pub(super) fn points(watch: &Watch, heard: &[Heard]) -> Vec<Vec<Interval>> {
     let anomalous: Vec<Interval> = heard.iter().filter(is_anomaly).flat_map(widened).collect();
     let of = |heard: &Heard| match heard.label.verdict {
         Verdict::Anomaly => widened(heard),
-        Verdict::Normal => anomalous.iter().fold(widened(heard), |parts, incident| {
-            parts.iter().flat_map(|part| part.without(*incident)).collect()
-        }),
+        Verdict::Normal => {
+            widened(heard).iter().flat_map(|part| part.without_all(&anomalous)).collect()
+        }
     };
     heard.iter().map(of).collect()
 }

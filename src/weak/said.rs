@@ -27,13 +27,13 @@ pub fn said(labels: &[WeakLabel], names: &[String], entity: &Entity) -> Said {
     let mut said = Said::default();
     let mut taken: Vec<Interval> = Vec::new();
     for label in own.iter().filter(|label| label.state == State::Firing) {
-        for part in without(label.interval, &taken) {
+        for part in label.interval.without_all(&taken) {
             said.incidents.push((part, label.class.clone()));
             taken.push(part);
         }
     }
     for label in own.iter().filter(|label| label.state == State::Pending) {
-        for part in without(label.interval, &taken) {
+        for part in label.interval.without_all(&taken) {
             said.ambiguous.push(part);
             taken.push(part);
         }
@@ -48,13 +48,6 @@ pub fn said(labels: &[WeakLabel], names: &[String], entity: &Entity) -> Said {
     });
     said.ambiguous.sort_by_key(|interval| interval.from_s);
     said
-}
-
-/// What is left of an interval without others.
-fn without(interval: Interval, others: &[Interval]) -> Vec<Interval> {
-    others.iter().fold(vec![interval], |parts, other| {
-        parts.iter().flat_map(|part| part.without(*other)).collect()
-    })
 }
 
 #[cfg(test)]

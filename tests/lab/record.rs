@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use portent::config;
 use portent::gather;
-use portent::gather::Slices;
 use portent::series::Entity;
 use portent::series::Grid;
 use portent::series::Window;
@@ -88,31 +87,11 @@ async fn ask(
     let source = config.source.ok_or("no source")?.open().map_err(|error| error.to_string())?;
     let len = (scenario.duration_s / watch.step_s) as usize;
     let grid = Grid { start_s, step_s: watch.step_s, len };
-    let mut slices = Slices::new(&watch, grid, scenario.replicas);
-    let (mut rows, mut problems): (Vec<Rows>, Vec<String>) = (Vec::new(), Vec::new());
-    while !slices.is_done() {
-        let slice = slices.take();
-        let found = match gather::rows(&source, &watch, slice).await {
-            Ok(found) => found,
-            Err(error) if error.timed_out() && slices.halve(slice) => continue,
-            Err(error) => return Err(error.to_string()),
-        };
-        problems.extend(found.failed.iter().map(|(name, error)| format!("{name}: {error}")));
-        for (entity, window) in &found.windows {
-            let i = rows.iter().position(|known| known.entity == *entity).unwrap_or_else(|| {
-                let window = Window::gaps(grid, watch.features.len());
-                rows.push(Rows { entity: entity.clone(), window });
-                rows.len() - 1
-            });
-            for (j, time_s) in (0..slice.len).map(|j| (j, slice.time(j))) {
-                if let Some(row) = grid.index(time_s) {
-                    rows[i].window.row_mut(row).copy_from_slice(window.row(j));
-                }
-            }
-        }
-        slices.found(found.windows.len());
-    }
-    problems.dedup();
+    let history =
+        gather::history(&source, &watch, grid).await.map_err(|error| error.to_string())?;
+    let rows =
+        history.windows.into_iter().map(|(entity, window)| Rows { entity, window }).collect();
+    let problems = history.failed.iter().map(|(name, error)| format!("{name}: {error}")).collect();
     Ok((watch.features.into_iter().map(|feature| feature.name).collect(), rows, problems))
 }
 

@@ -308,7 +308,7 @@ impl Autoencoder {
     pub fn latent_distance(&self, window: &Window, first: usize) -> Vec<f64> {
         let mut out = vec![f64::NAN; window.grid.len.saturating_sub(first)];
         self.each(window, first, |i, judged| {
-            out[i] = f64::from(self.latent_square(judged.latent).sqrt() / self.latent_scale);
+            out[i] = Measure::Distance.of(self, &judged.errors, judged.latent);
         });
         out
     }

@@ -4,35 +4,10 @@ use super::Config;
 use crate::detect::space::Knob;
 use crate::detect::space::Tuned;
 use crate::detect::space::Values;
+use crate::detect::space::network_knobs;
 
 impl Tuned for Config {
-    const KNOBS: &'static [Knob<Config>] = &[
-        Knob {
-            name: "window",
-            values: Values::OneOf(&[8.0, 16.0, 32.0, 64.0, 128.0]),
-            get: |config| config.window as f64,
-            set: |config, rows| config.window = rows as usize,
-        },
-        Knob {
-            name: "latent",
-            values: Values::OneOf(&[4.0, 8.0, 16.0, 32.0, 64.0]),
-            get: |config| config.latent as f64,
-            set: |config, length| config.latent = length as usize,
-        },
-        // The second convolution has half of the channels of the first.
-        Knob {
-            name: "width",
-            values: Values::OneOf(&[8.0, 16.0, 32.0, 64.0]),
-            get: |config| config.widths[0] as f64,
-            set: |config, width| config.widths = [width as usize, width as usize / 2],
-        },
-        Knob {
-            name: "learning_rate",
-            values: Values::Log(2e-4, 1e-2),
-            get: |config| config.learning_rate,
-            set: |config, rate| config.learning_rate = rate,
-        },
-    ];
+    const KNOBS: &'static [Knob<Config>] = network_knobs!();
 
     /// Of both bounds: whichever holds, holds for the share.
     fn shorten(&mut self, share: f64) {
