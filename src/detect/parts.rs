@@ -188,6 +188,11 @@ impl Tensors {
         self.take(name, &[n])
     }
 
+    /// Whether one of this name was not taken yet.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Whether all were taken.
     ///
     /// # Errors

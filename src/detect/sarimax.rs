@@ -42,6 +42,7 @@ use crate::math::statespace::Start;
 use crate::math::stats;
 use crate::series::Window;
 
+mod belief;
 mod fitted;
 mod learn;
 mod others;
@@ -268,18 +269,20 @@ fn finished(
     unit: &Unit,
     train: &Window,
 ) -> Result<Fitted, FitError> {
-    let Learnt { fit, spread, .. } = learnt;
+    let Learnt { fit, spread, reach, .. } = learnt;
     let mut beta: Vec<f64> = fit.beta.iter().map(|b| b * unit.scale).collect();
     beta[0] += unit.centre;
-    let sigma = (fit.variance.sqrt() * unit.scale).max(f64::MIN_POSITIVE);
-    let spread = spread * unit.scale;
-    if !fit.parameters.iter().chain(&beta).chain([&sigma, &spread]).all(|v| v.is_finite()) {
+    let sigma = fit.variance.sqrt() * unit.scale;
+    let (spread, reach) = (spread * unit.scale, reach * unit.scale);
+    let scales = [sigma, spread, reach];
+    if !fit.parameters.iter().chain(&beta).chain(&scales).all(|v| v.is_finite()) {
         return Err(FitError::Diverged);
     }
+    let sigma = sigma.max(f64::MIN_POSITIVE);
     let scale = vec![1.0; HOURS];
     let parameters = fit.parameters;
     let ready = OnceLock::new();
-    let mut model = Fitted { meta, parameters, beta, others, sigma, spread, scale, ready };
+    let mut model = Fitted { meta, parameters, beta, others, sigma, spread, reach, scale, ready };
     let mut errors: Vec<Vec<f64>> = vec![Vec::new(); HOURS];
     let rows = model.centres(train, 0).into_iter().zip(train.column(0));
     let known = |(centre, y): &(Centre, f64)| y.abs() <= LARGEST && centre.unseen == 0.0;

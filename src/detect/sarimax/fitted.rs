@@ -23,6 +23,8 @@ use crate::detect::RestoreError;
 use crate::detect::Tensor;
 use crate::detect::Tensors;
 use crate::detect::sarimax::LARGEST;
+use crate::detect::sarimax::belief::BELIEVED;
+use crate::detect::sarimax::belief::Belief;
 use crate::detect::sarimax::others::Others;
 use crate::detect::sarimax::regressors::Moment;
 use crate::detect::sarimax::regressors::Regressors;
@@ -53,8 +55,6 @@ const HOUR_S: i64 = 3_600;
 const WEEK_S: i64 = 7 * 86_400;
 /// Most rows of a week whose means are kept at hand.
 const MAX_TABLE: i64 = 2_016;
-/// Forecast errors beyond as many standard deviations are no news of the series.
-pub(super) const BELIEVED: f64 = 5.0;
 /// Most variance of a level of which nothing is known, in units of the innovations': sums with 1 still
 /// have digits.
 const MOST_UNKNOWN: f64 = 1e9;
@@ -97,6 +97,8 @@ pub(super) struct Fitted {
     pub(super) sigma: f64,
     /// Standard deviation of the levels around the regression's; of use to differences only.
     pub(super) spread: f64,
+    /// How far the ARMA's rows were from zero in training.
+    pub(super) reach: f64,
     /// Scale of the forecast errors by local hour.
     pub(super) scale: Vec<f64>,
     /// What follows from the above; not made before it is needed.
@@ -148,18 +150,21 @@ impl Fitted {
             return Err(fail("orders, step or horizon are out of range"));
         }
         let mut tensors = Tensors::new(parts.tensors)?;
+        let stored = tensors.has("reach");
         let mut take = |name: &str, n: usize| tensors.take::<f64>(name, &[n]);
         let parameters = take("parameters", meta.order.n_parameters())?;
         let beta = take("beta", meta.regressors.n() + meta.others)?;
         let (sigma, scale) = (take("sigma", 1)?[0], take("scale", HOURS)?);
         let spread = if meta.order.n_lost() > 0 { take("spread", 1)?[0] } else { 0.0 };
+        // Models of before it was stored go on as they were.
+        let reach = if stored { take("reach", 1)?[0] } else { 0.0 };
         let others = match meta.others {
             0 => Others::default(),
             n => Others { centre: take("centres", n)?, scale: take("scales", n)? },
         };
         tensors.end(NAME)?;
         if sigma <= 0.0
-            || spread < 0.0
+            || spread.min(reach) < 0.0
             || scale.iter().any(|&s| s <= 0.0)
             || others.scale.iter().any(|&s| s < 0.0)
         {
@@ -169,7 +174,7 @@ impl Fitted {
             return Err(fail("the parameters are not stationary"));
         }
         let ready = OnceLock::new();
-        Ok(Fitted { meta, parameters, beta, others, sigma, spread, scale, ready })
+        Ok(Fitted { meta, parameters, beta, others, sigma, spread, reach, scale, ready })
     }
 
     fn ready(&self) -> &Ready {
@@ -225,6 +230,7 @@ impl Fitted {
         let begin = start_s.div_euclid(self.meta.step_s);
         let end = begin + errors.len() as i64 - horizon;
         let mut known = begin + first as i64 - horizon;
+        let belief = Belief { sigma: self.sigma, reach: self.reach };
         let mut remembered = Vec::with_capacity((end - known).max(0) as usize);
         while known < end {
             let block = known.div_euclid(anchor) * anchor;
@@ -235,7 +241,8 @@ impl Fitted {
             let (mut tracker, mut seen) = self.tracker(ready, errors, (from - begin) as usize);
             for row in from.min(known)..last {
                 let error = usize::try_from(row - begin).ok().and_then(|i| errors.get(i));
-                let error = error.and_then(|&error| self.believed(&tracker, error));
+                let believed = |error: &f64| belief.covers(&ready.arima, &tracker, *error);
+                let error = error.copied().filter(believed);
                 seen |= error.is_some();
                 if seen {
                     tracker.step(error);
@@ -271,13 +278,6 @@ impl Fitted {
         let unknown = (LEVELS_WANDER * self.spread / self.sigma).powi(2).clamp(1.0, MOST_UNKNOWN);
         let seen = levels.iter().any(|level| !level.is_nan());
         (Tracker::new(&ready.arima, &levels, unknown), seen)
-    }
-
-    /// The row, if it is one to learn from.
-    fn believed(&self, tracker: &Tracker<'_>, error: f64) -> Option<f64> {
-        let (forecast, variance) = tracker.forecast();
-        let limit = BELIEVED * self.sigma * variance.sqrt();
-        Some(error).filter(|error| (error - forecast).abs() <= limit)
     }
 
     /// Forecasts of the rows `first..`.
@@ -356,6 +356,7 @@ impl Model for Fitted {
             Tensor::flat("parameters", self.parameters.clone()),
             Tensor::flat("beta", self.beta.clone()),
             Tensor::flat("sigma", vec![self.sigma]),
+            Tensor::flat("reach", vec![self.reach]),
             Tensor::flat("scale", self.scale.clone()),
         ];
         if self.meta.order.n_lost() > 0 {

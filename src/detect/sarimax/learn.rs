@@ -9,7 +9,8 @@
 
 use crate::detect::FitContext;
 use crate::detect::FitError;
-use crate::detect::sarimax::fitted::BELIEVED;
+use crate::detect::sarimax::belief;
+use crate::detect::sarimax::belief::Belief;
 use crate::math::statespace;
 use crate::math::statespace::Arima;
 use crate::math::statespace::Columns;
@@ -31,6 +32,8 @@ pub(super) struct Learnt {
     pub(super) fit: Fit,
     /// Standard deviation of the levels around what the regressors say of them.
     pub(super) spread: f64,
+    /// How far the ARMA's rows, differences if any are taken, are from zero.
+    pub(super) reach: f64,
 }
 
 /// The fit of the best order, the rows that it does not believe left out.
@@ -57,7 +60,7 @@ pub(super) fn learn(
     let (order, first) = best.ok_or(FitError::Diverged)?;
     let left = left(rows, columns, &first.beta);
     let Some(believed) = believed(rows, &left, &order, &first) else {
-        return Ok(Learnt { spread: spread(&order, left), order, fit: first });
+        return Ok(learnt(order, first, left));
     };
     let warm = Start { parameters: first.parameters.clone(), beta: first.beta.clone() };
     let fit = match most_likely(&believed, columns, &order, Some(&warm), context) {
@@ -65,8 +68,14 @@ pub(super) fn learn(
         Err(FitError::TooFewRows { .. }) => first,
         fit => fit?,
     };
-    let spread = spread(&order, self::left(&believed, columns, &fit.beta));
-    Ok(Learnt { order, fit, spread })
+    let left = self::left(&believed, columns, &fit.beta);
+    Ok(learnt(order, fit, left))
+}
+
+/// What else is to be known of a fit: of what its regressors leave of the rows that it believes.
+fn learnt(order: Order, fit: Fit, left: Vec<f64>) -> Learnt {
+    let reach = reach(&order, &left);
+    Learnt { spread: spread(&order, left), reach, order, fit }
 }
 
 /// The fit of one order.
@@ -111,34 +120,42 @@ fn spread(order: &Order, left: Vec<f64>) -> f64 {
     if spread.is_finite() { spread } else { 0.0 }
 }
 
+/// How far the ARMA's rows are from zero.
+fn reach(order: &Order, left: &[f64]) -> f64 {
+    if order.n_lost() == 0 {
+        return belief::reach(left);
+    }
+    belief::reach(&statespace::differenced(left, &Columns::zero(left.len(), 0), order).0)
+}
+
 /// The rows without those whose forecast error is far beyond the usual; `None` where all are believed.
 fn believed(rows: &[f64], left: &[f64], order: &Order, fit: &Fit) -> Option<Vec<f64>> {
     let arima = Arima::new(order, &fit.parameters);
+    let reach = reach(order, left);
     let (before, left) = left.split_at(order.n_lost().min(left.len()));
-    let follow = |limit: f64| {
+    // Forecast errors in units of their standard deviation, and whether they are believed.
+    let follow = |sigma: f64| -> Vec<(f64, bool)> {
+        let belief = Belief { sigma, reach };
         let mut tracker = Tracker::new(&arima, before, UNKNOWN);
-        let mut units = Vec::with_capacity(left.len());
-        for &y in left {
+        let next = |&y: &f64| {
             let (forecast, variance) = tracker.forecast();
-            let unit = (y - forecast) / variance.sqrt();
-            tracker.step(Some(y).filter(|_| unit.abs() <= limit));
-            units.push(unit);
-        }
-        units
+            let believed = belief.covers(&arima, &tracker, y);
+            tracker.step(Some(y).filter(|_| believed));
+            ((y - forecast) / variance.sqrt(), believed)
+        };
+        left.iter().map(next).collect()
     };
-    let units = follow(f64::INFINITY);
+    let units = follow(f64::INFINITY).into_iter().map(|(unit, _)| unit);
     let sigma = stats::SIGMA_PER_MAD * stats::mad(units, 0.0);
     let sigma = if sigma > 0.0 { sigma } else { fit.variance.sqrt() };
-    let units = follow(BELIEVED * sigma);
-    let strange = |unit: &f64| unit.abs() > BELIEVED * sigma;
-    let n = units.iter().filter(|unit| strange(unit)).count();
+    let followed = follow(sigma);
+    let strange = |(unit, believed): &(f64, bool)| !believed && !unit.is_nan();
+    let n = followed.iter().filter(|row| strange(row)).count();
     if n == 0 || n as f64 > MOST_UNBELIEVED * fit.n as f64 {
         return None;
     }
     let mut believed = rows.to_vec();
-    for (y, _) in believed[before.len()..].iter_mut().zip(&units).filter(|(_, unit)| strange(unit))
-    {
-        *y = f64::NAN;
-    }
+    let after = believed[before.len()..].iter_mut().zip(&followed);
+    after.filter(|(_, row)| strange(row)).for_each(|(y, _)| *y = f64::NAN);
     Some(believed)
 }

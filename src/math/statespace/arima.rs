@@ -49,6 +49,11 @@ impl Arima {
         Arima { arma, lags: lags(order), n_lost: order.n_lost(), stationary }
     }
 
+    /// Variance of a row of the ARMA when nothing was seen, in units of the innovations': 1 or more.
+    pub fn variance(&self) -> f64 {
+        self.stationary[0]
+    }
+
     /// Rows before the first that its differences refer to.
     pub fn n_lost(&self) -> usize {
         self.n_lost

@@ -10,8 +10,6 @@ const PROBE: f64 = 2e-4;
 const MAX_ROUNDS: usize = 120;
 /// Fractions of the full step that are tried at once.
 const STEPS: [f64; LANES] = [1.0, 0.5, 2.0, 0.2, 4.0, 0.05, 0.01, 1e-3];
-/// The furthest that a number may go from zero.
-const FURTHEST: f64 = 8.3;
 /// The longest step.
 const LONGEST: f64 = 1.5;
 /// A second derivative below this may be the function's rounding.
@@ -28,10 +26,11 @@ pub(super) struct Lowest {
     pub(super) value: f64,
 }
 
-/// Goes down from `start`; `values` gives the function at several points at once, and infinity where it
-/// has none. `None` where `keep_going` said no.
+/// Goes down from `start`, no number further from zero than `wall`; `values` gives the function at several points at
+/// once, and infinity where it has none. `None` where `keep_going` said no.
 pub(super) fn lowest(
     start: Lowest,
+    wall: f64,
     tolerance: f64,
     values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>,
     keep_going: &dyn Fn() -> bool,
@@ -49,12 +48,12 @@ pub(super) fn lowest(
         if !keep_going() {
             return None;
         }
-        let direction = inverse.direction(&best.point, &slope);
+        let direction = inverse.direction(&best.point, &slope, wall);
         let promised = -0.5 * dot(&slope, &direction);
         if promised < tolerance && age <= YOUNG {
             break;
         }
-        let next = along(&best, &direction, values);
+        let next = along(&best, &direction, wall, values);
         if best.value - next.value < tolerance {
             if age == 0 {
                 break;
@@ -102,12 +101,13 @@ fn slope(at: &Lowest, values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>) -> (Vec<f
 fn along(
     at: &Lowest,
     direction: &[f64],
+    wall: f64,
     values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>,
 ) -> Lowest {
     let longest = direction.iter().fold(0.0f64, |most, d| most.max(d.abs()));
     let scale = if longest > LONGEST { LONGEST / longest } else { 1.0 };
     let point = |step: f64| {
-        let moved = |(x, d): (&f64, &f64)| (x + step * scale * d).clamp(-FURTHEST, FURTHEST);
+        let moved = |(x, d): (&f64, &f64)| (x + step * scale * d).clamp(-wall, wall);
         at.point.iter().zip(direction).map(moved).collect()
     };
     let points: Vec<Vec<f64>> = STEPS.into_iter().map(point).collect();
@@ -154,7 +154,7 @@ impl Inverse {
     }
 
     /// Down from a point; along the wall, where it would lead through one.
-    fn direction(&self, point: &[f64], slope: &[f64]) -> Vec<f64> {
+    fn direction(&self, point: &[f64], slope: &[f64], wall: f64) -> Vec<f64> {
         let n = self.n;
         let mut h = self.h.clone();
         // Rounding may move a number again that was held: each is held once.
@@ -162,8 +162,7 @@ impl Inverse {
         loop {
             let down = |(row, held): (&[f64], &bool)| if *held { 0.0 } else { -dot(row, slope) };
             let direction: Vec<f64> = h.chunks_exact(n).zip(&held).map(down).collect();
-            let through =
-                |k: &usize| point[*k].abs() >= FURTHEST && point[*k] * direction[*k] > 0.0;
+            let through = |k: &usize| point[*k].abs() >= wall && point[*k] * direction[*k] > 0.0;
             let Some(k) = (0..n).find(through) else {
                 return direction;
             };
@@ -250,8 +249,8 @@ mod tests {
             points.iter().map(value).collect()
         };
         let start = Lowest { point: vec![-1.2, 1.0], value: 24.2 };
-        let found = lowest(start.clone(), 1e-10, &mut values, &|| true).unwrap();
+        let found = lowest(start.clone(), 8.0, 1e-10, &mut values, &|| true).unwrap();
         assert!(found.point.iter().all(|x| (x - 1.0).abs() < 1e-3), "{found:?}");
-        assert_eq!(lowest(start, 1e-10, &mut values, &|| false), None);
+        assert_eq!(lowest(start, 8.0, 1e-10, &mut values, &|| false), None);
     }
 }

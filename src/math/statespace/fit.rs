@@ -6,7 +6,6 @@
 //! ARMA's parameters are found in turns: they are asymptotically independent, so two or three turns do, and
 //! of the turns of the search, which are many, none touches the regressors.
 
-use crate::math::statespace::arima::Arima;
 use crate::math::statespace::arma::Arma;
 use crate::math::statespace::arma::Order;
 use crate::math::statespace::arma::squash;
@@ -16,8 +15,9 @@ use crate::math::statespace::real::LANES;
 use crate::math::statespace::real::Lanes;
 use crate::math::statespace::regression::Columns;
 use crate::math::statespace::rows::Rows;
+use crate::math::statespace::rows::has_digits;
+use crate::math::statespace::sound::is_sound;
 use crate::math::statespace::starts;
-use crate::math::statespace::tracker::Tracker;
 
 /// Log-likelihood that is not worth another step.
 const TOLERANCE: f64 = 1e-6;
@@ -28,6 +28,9 @@ const ROUGHLY: f64 = 0.1;
 const HOPELESS: f64 = 2.0;
 /// Regressors up to which every likelihood has the best β.
 const FEW_REGRESSORS: usize = 4;
+/// How far from zero a free number may go: first as far as a partial autocorrelation is not one, and less far where
+/// rounding would have the last word. Within the last there is enough news in a row for any order.
+const WALLS: [f64; 8] = [8.3, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0];
 
 /// Where a search begins.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,7 +87,7 @@ pub fn log_likelihood(
     variance: f64,
 ) -> f64 {
     let left = Rows::new(left(rows, columns, &at.beta));
-    left.errors(&Arma::new(order, &at.parameters), &[]).at(left.n(), variance)
+    left.errors(&Arma::new(order, &at.parameters)).at(left.n(), variance)
 }
 
 /// What β leaves of the rows.
@@ -104,21 +107,16 @@ pub fn fit(
     keep_going: &dyn Fn() -> bool,
 ) -> Option<Fit> {
     let mut search = Search::new(rows, columns, order, warm);
-    let mut best = search.begin(warm, keep_going)?;
-    let mut turns = 0;
-    if !search.few.is_empty() {
-        search.regress(&best.point);
-        return Some(search.fit(&best));
-    }
-    while search.columns.n() > 0 && turns < MAX_TURNS {
-        turns += 1;
-        let before = best.value;
-        search.regress(&best.point);
-        best.value = search.values(std::slice::from_ref(&best.point))[0];
-        best = search.follow(best, TOLERANCE, keep_going)?;
-        if before - best.value < TOLERANCE && turns > 1 {
+    let best = search.begin(warm, keep_going)?;
+    let mut best = search.turns(best, keep_going)?;
+    for wall in WALLS.into_iter().skip(1) {
+        if is_sound(order, &order.constrained(&best.point, squash)) {
             break;
         }
+        best = search.within(wall, best, keep_going)?;
+    }
+    if !search.few.is_empty() {
+        search.regress(&best.point);
     }
     Some(search.fit(&best))
 }
@@ -131,6 +129,8 @@ struct Search<'a> {
     left: Rows,
     /// The regressors, where every likelihood has the best β; else none.
     few: Vec<Vec<f64>>,
+    /// How far from zero a free number may go.
+    wall: f64,
 }
 
 impl<'a> Search<'a> {
@@ -144,15 +144,14 @@ impl<'a> Search<'a> {
         let left = Rows::new(left(rows, columns, &beta));
         let few = columns.n() <= FEW_REGRESSORS && left.directly(order.n_states(), columns.n() + 1);
         let few = if few { columns.by_column() } else { Vec::new() };
-        Search { rows, columns, order, beta, left, few }
+        Search { rows, columns, order, beta, left, few, wall: WALLS[0] }
     }
 
     /// Regresses on errors of no memory first, and goes down from the most promising starts.
     fn begin(&mut self, warm: Option<&Start>, keep_going: &dyn Fn() -> bool) -> Option<Lowest> {
         let free = warm.and_then(|start| self.order.free(&start.parameters));
-        if let Some(point) = free {
-            let value = self.values(std::slice::from_ref(&point))[0];
-            return self.follow(Lowest { point, value }, TOLERANCE, keep_going);
+        if let Some(start) = free.map(|point| self.at(point)).filter(|at| at.value.is_finite()) {
+            return self.follow(start, TOLERANCE, keep_going);
         }
         if self.columns.n() > 0 {
             let none = Order::default();
@@ -198,17 +197,53 @@ impl<'a> Search<'a> {
         Some(near)
     }
 
+    /// β and the ARMA's parameters in turns, where not every likelihood has the best β.
+    fn turns(&mut self, mut best: Lowest, keep_going: &dyn Fn() -> bool) -> Option<Lowest> {
+        if self.columns.n() == 0 || !self.few.is_empty() {
+            return Some(best);
+        }
+        for turn in 0..MAX_TURNS {
+            let before = best.value;
+            self.regress(&best.point);
+            best = self.at(best.point);
+            best = self.follow(best, TOLERANCE, keep_going)?;
+            if before - best.value < TOLERANCE && turn > 0 {
+                break;
+            }
+        }
+        Some(best)
+    }
+
+    /// The search again in a smaller box, from the point in it that is nearest.
+    fn within(&mut self, wall: f64, best: Lowest, keep_going: &dyn Fn() -> bool) -> Option<Lowest> {
+        self.wall = wall;
+        let mut start = self.at(best.point);
+        if self.few.is_empty() {
+            self.regress(&start.point);
+            start = self.at(start.point);
+        }
+        let best = self.follow(start, TOLERANCE, keep_going)?;
+        self.turns(best, keep_going)
+    }
+
+    /// The nearest point that is not beyond the wall.
+    fn at(&mut self, mut point: Vec<f64>) -> Lowest {
+        point.iter_mut().for_each(|x| *x = x.clamp(-self.wall, self.wall));
+        let value = self.values(std::slice::from_ref(&point))[0];
+        Lowest { point, value }
+    }
+
     fn follow(
-        &self,
+        &mut self,
         start: Lowest,
         tolerance: f64,
         keep_going: &dyn Fn() -> bool,
     ) -> Option<Lowest> {
-        bfgs::lowest(start, tolerance, &mut |points| self.values(points), keep_going)
+        bfgs::lowest(start, self.wall, tolerance, &mut |points| self.values(points), keep_going)
     }
 
     /// What is to be made small at each point: minus the concentrated log-likelihood.
-    fn values(&self, points: &[Vec<f64>]) -> Vec<f64> {
+    fn values(&mut self, points: &[Vec<f64>]) -> Vec<f64> {
         let mut values = Vec::with_capacity(points.len());
         for points in points.chunks(LANES) {
             let lane = |i: usize| &points[i.min(points.len() - 1)];
@@ -217,14 +252,29 @@ impl<'a> Search<'a> {
                 .collect();
             let parameters = self.order.constrained(&free, |x| Lanes(x.0.map(squash)));
             let arma = Arma::new(self.order, &parameters);
-            let best = self.left.errors(&arma, &self.few).best(self.left.n()).0;
-            values.extend(
-                best.iter()
-                    .take(points.len())
-                    .map(|&value| if value.is_finite() { -value } else { f64::INFINITY }),
-            );
+            let best = if self.few.is_empty() {
+                self.left.errors(&arma).best(self.left.n()).0
+            } else {
+                self.regressed(&arma, points)
+            };
+            let value = |&best: &f64| if best.is_finite() { -best } else { f64::INFINITY };
+            values.extend(best.iter().take(points.len()).map(value));
         }
         values
+    }
+
+    /// Log-likelihoods with the best β each, side by side; where too few digits are left that way, one by one.
+    fn regressed(&mut self, arma: &Arma<Lanes>, points: &[Vec<f64>]) -> [f64; LANES] {
+        let whitened = self.left.whitened(arma, &self.few);
+        let left = whitened.left;
+        let mut best = whitened.errors().best(self.left.n()).0;
+        for (i, point) in points.iter().enumerate().filter(|(i, _)| !has_digits(left.0[*i])) {
+            let arma = Arma::new(self.order, &self.order.constrained(point, squash));
+            let delta = self.columns.correction(&arma, &self.left);
+            let left = Rows::new(self::left(self.left.values(), self.columns, &delta));
+            best[i] = left.errors(&arma).best(left.n());
+        }
+        best
     }
 
     /// The best β for these parameters.
@@ -240,9 +290,9 @@ impl<'a> Search<'a> {
     }
 
     fn fit(self, best: &Lowest) -> Fit {
-        let parameters = stationary(self.order, &best.point);
+        let parameters = self.order.constrained(&best.point, squash);
         let arma = Arma::new(self.order, &parameters);
-        let (errors, n) = (self.left.errors(&arma, &[]), self.left.n());
+        let (errors, n) = (self.left.errors(&arma), self.left.n());
         Fit {
             parameters,
             beta: self.beta,
@@ -251,45 +301,6 @@ impl<'a> Search<'a> {
             n,
         }
     }
-}
-
-/// Where more of the variance is new in each row, rounding is no matter.
-const MUCH_NEWS: f64 = 1e-6;
-/// A forecast's variance may rise so much by rounding, and fall so much below that of the innovations.
-const ROUNDING: f64 = 1e-3;
-
-/// The parameters at a point, drawn away from the unit circle as far as it takes for rounding to leave them, and
-/// variances of forecasts, what they are.
-fn stationary(order: &Order, point: &[f64]) -> Vec<f64> {
-    let within = |furthest: f64| {
-        let point: Vec<f64> = point.iter().map(|x| x.clamp(-furthest, furthest)).collect();
-        order.constrained(&point, squash)
-    };
-    let known = |parameters: &Vec<f64>| {
-        let news = order.share_of_news(parameters);
-        news > MUCH_NEWS || news > 0.0 && is_sound(order, parameters)
-    };
-    [f64::MAX, 7.0, 6.0, 5.0, 4.0]
-        .into_iter()
-        .map(within)
-        .find(known)
-        .unwrap_or_else(|| within(3.0))
-}
-
-/// Whether the more rows are seen, the less uncertain is the next, down to the innovations' variance: so it is in
-/// exact arithmetic, also where a double root near one is what the rows are like.
-fn is_sound(order: &Order, parameters: &[f64]) -> bool {
-    let order = Order { d: 0, seasonal_d: 0, ..*order };
-    let arima = Arima::new(&order, parameters);
-    let mut tracker = Tracker::new(&arima, &[], 1.0);
-    let mut before = f64::INFINITY;
-    (0..8 * order.n_states().max(12)).all(|_| {
-        let variance = tracker.forecast().1;
-        tracker.step(Some(0.0));
-        let falls = (1.0 - ROUNDING..=before * (1.0 + ROUNDING)).contains(&variance);
-        before = variance;
-        falls
-    })
 }
 
 #[cfg(test)]

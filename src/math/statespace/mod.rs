@@ -23,6 +23,7 @@ mod real;
 mod regression;
 mod rows;
 mod small;
+mod sound;
 mod starts;
 mod stationary;
 mod tracker;

@@ -11,6 +11,7 @@ use crate::math::simd::Kernel;
 use crate::math::statespace::arma::Arma;
 use crate::math::statespace::gains::Gains;
 use crate::math::statespace::rows::Rows;
+use crate::math::statespace::rows::has_digits;
 
 /// Numbers that are added at once.
 const WIDE: usize = 4;
@@ -87,9 +88,11 @@ impl Columns {
     /// What is to be added to β where `left` is what β leaves of the rows.
     pub(super) fn correction(&mut self, arma: &Arma<f64>, left: &Rows) -> Vec<f64> {
         if left.directly(arma.n_states(), self.n + 1) {
-            let products = left.whitened(arma, &self.by_column()).products;
-            let width = self.n + 1;
-            return solve(|i, j| products[i.max(j) * width + i.min(j)], self.n);
+            let whitened = left.whitened(arma, &self.by_column());
+            let (products, width) = (&whitened.products, self.n + 1);
+            if has_digits(whitened.left) {
+                return solve(|i, j| products[i.max(j) * width + i.min(j)], self.n);
+            }
         }
         for (row, &left) in self.values.chunks_exact_mut(self.width).zip(left.values()) {
             row[self.n] = left;

@@ -72,17 +72,21 @@ impl Rows {
         simd::widest(Direct { arma, columns: &all, missing: &self.missing })
     }
 
-    /// What the forecast errors come to, the rows regressed on `columns` before: only where they are dealt with
-    /// directly.
-    pub(super) fn errors<T: Real>(&self, arma: &Arma<T>, columns: &[Vec<f64>]) -> Errors<T> {
-        if self.directly(arma.n_states(), columns.len() + 1) {
-            let whitened = self.whitened(arma, columns);
+    /// What the forecast errors come to.
+    pub(super) fn errors<T: Real>(&self, arma: &Arma<T>) -> Errors<T> {
+        if self.directly(arma.n_states(), 1) {
+            let whitened = self.whitened(arma, &[]);
             if (T::splat(LEFT) - whitened.left).below(0.0) {
                 return whitened.errors();
             }
         }
         simd::widest(Filter { arma, rows: &self.values })
     }
+}
+
+/// Whether enough digits are left of a sum of squares of which so much is.
+pub(super) fn has_digits(left: f64) -> bool {
+    left > LEFT
 }
 
 /// Gaps on the line between their neighbours: near what is missing, so that no digits are lost.

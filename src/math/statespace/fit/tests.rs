@@ -99,29 +99,3 @@ fn a_search_can_be_stopped() {
     let mut pair = pairs().remove(1);
     assert_eq!(fit(&pair.rows, &mut pair.columns, &pair.order, None, &|| false), None);
 }
-
-/// Points where the forecast's variance was below the innovations', or below zero: rounding near the unit circle.
-#[test]
-fn a_forecasts_variance_falls_to_that_of_the_innovations() {
-    let order = Order { p: 1, q: 1, seasonal_p: 1, seasonal_q: 1, season: 48, ..Order::default() };
-    let free = |parameters: [f64; 4]| parameters.map(f64::atanh);
-    for point in [
-        [8.3; 4],
-        free([0.9998900112886878, 0.9999092042625951, 0.9999092042625951, 0.9999092042625951]),
-        free([0.9999092042625951, 0.9925778933862367, 0.9999092042625951, -0.9894096729030553]),
-        free([0.9997285546272309, 0.9997241516784271, 0.9999877116507956, -0.9420424884958655]),
-        free([0.9994452679124012, 0.9999877116507956, 0.9999877116507956, -0.9936922580014721]),
-    ] {
-        assert!(is_sound(&order, &stationary(&order, &point)), "{point:?}");
-    }
-    let kept = [0.6, 0.2, 0.3, -0.4];
-    assert_eq!(stationary(&order, &kept), order.constrained(&kept, squash));
-}
-
-/// A ramp wants two roots next to one, which three states can hold: they are left there.
-#[test]
-fn a_double_root_of_a_short_memory_stays() {
-    let order = Order::arma(2, 1);
-    let point = [6.5, -6.5, 0.1];
-    assert_eq!(stationary(&order, &point), order.constrained(&point, squash));
-}
