@@ -301,21 +301,27 @@ impl Hall<'_> {
         Ok((rows, looks.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// The labelled stretches of the part that is learnt from, each with as much before it as a window may look
-    /// back at.
+    /// The labelled stretches of the part that is learnt from, widened to whole buckets, each with as much before
+    /// it as a window may look back at.
     fn episodes(&self) -> Vec<Episode> {
         let (classes, train) = (&self.truth.rows, self.settings.train_rows);
+        let grid = self.rows.grid;
+        let point_s = self.settings.bucket_s.unwrap_or(grid.step_s);
         let mut from = 0;
         let mut episodes = Vec::new();
         for run in classes[..train].chunk_by(|a, b| a == b) {
             let to = from + run.len();
             if let Some(class) = run[0].filter(|class| Some(*class) != self.holdout) {
-                let rows = self.rows.slice(from.saturating_sub(LOOKED_BACK_AT), to);
+                let from_s = grid.time(from).div_euclid(point_s) * point_s;
+                let to_s = (grid.time(to) + point_s - 1).div_euclid(point_s) * point_s;
+                let first = usize::try_from((from_s - grid.start_s) / grid.step_s).unwrap_or(0);
+                let end = ((to_s - grid.start_s) / grid.step_s) as usize;
+                let rows = self.rows.slice(first.saturating_sub(LOOKED_BACK_AT), end.min(train));
                 let class = match self.truth.classes[class].as_str() {
                     UNNAMED => Class::Anomaly(None),
                     name => Class::anomaly(name),
                 };
-                episodes.push(Episode { rows, from_s: self.rows.grid.time(from), class });
+                episodes.push(Episode { rows, from_s, class });
             }
             from = to;
         }
@@ -370,15 +376,14 @@ impl Hall<'_> {
 
     /// In how many incidents of a class most of the rows that have a name have this class's.
     fn n_named(&self, replayed: &[Row], rows: Range<usize>, class: usize) -> usize {
-        let (truth, name) = (&self.truth.rows[rows], self.truth.classes[class].as_str());
-        let mut from = 0;
-        let right = |run: &&[Option<usize>]| {
-            let called = &replayed[from..from + run.len()];
-            from += run.len();
-            let names = || called.iter().filter_map(|row| row.class.as_deref());
-            run[0] == Some(class) && 2 * names().filter(|n| *n == name).count() > names().count()
+        let (own, name) = (self.truth.of_class(class, rows), self.truth.classes[class].as_str());
+        let right = |run: &Range<usize>| {
+            let own = || run.clone().filter(|&i| own[i]);
+            let names = || own().filter_map(|i| replayed[i].class.as_deref());
+            2 * names().filter(|n| *n == name).count() > names().count()
         };
-        truth.chunk_by(|a, b| a == b).filter(right).count()
+        let incidents = Incidents::new(&own, self.rows.grid.step_s, self.settings.paging);
+        incidents.runs().filter(right).count()
     }
 
     /// Runs of rows of one class.

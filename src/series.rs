@@ -168,6 +168,12 @@ impl Grid {
         self.time(self.len)
     }
 
+    /// The first row at `time_s` or later; `len` where there is none.
+    pub fn at_or_after(&self, time_s: i64) -> usize {
+        let before = (time_s.saturating_sub(self.start_s)).max(0) as u64;
+        (before.div_ceil(self.step_s as u64) as usize).min(self.len)
+    }
+
     /// The row of exactly this time.
     pub fn index(&self, time_s: i64) -> Option<usize> {
         let offset = time_s - self.start_s;
@@ -295,6 +301,8 @@ mod tests {
         assert_eq!((grid.start_s, grid.len, grid.end_s()), (90, 2, 150));
         assert_eq!(Grid::covering(60, 121, 30).len, 3);
         assert_eq!(Grid::covering(60, 60, 30).len, 0);
+        let rows = [i64::MIN, 90, 91, 120, 121, i64::MAX].map(|time_s| grid.at_or_after(time_s));
+        assert_eq!(rows, [0, 0, 1, 1, 1, 1], "{grid:?}");
         assert_eq!((grid.index(120), grid.index(121), grid.index(150)), (Some(1), None, None));
     }
 }

@@ -10,6 +10,7 @@ mod lint;
 mod promql;
 mod said;
 mod states;
+mod usual;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,10 +30,12 @@ pub use lint::fires_on_nothing;
 pub use lint::lint;
 pub use lint::not_understood;
 pub use said::Said;
-pub use said::said;
+pub use said::Spoken;
 pub use states::Span;
 pub use states::State;
 pub use states::spans;
+pub use usual::News;
+pub use usual::news;
 
 /// The label of a rule that says which kind of anomaly it finds.
 pub const CLASS_LABEL: &str = "anomaly_class";
@@ -141,11 +144,6 @@ impl WeakLabel {
         };
         Entity::new(self.labels.pairs().filter(known))
     }
-
-    /// Whether it speaks of this entity, of a watch with the entity labels `names`.
-    pub fn concerns(&self, names: &[String], entity: &Entity) -> bool {
-        self.entity(names).pairs().all(|(name, value)| entity.get(name) == Some(value))
-    }
 }
 
 /// Two series of an expression raise the same alert at the same time: Prometheus refuses that, too.
@@ -180,7 +178,7 @@ pub fn labels(
         file: group.file.clone(),
         group: group.name.clone(),
         alert: rule.alert.clone(),
-        class: labels.get(CLASS_LABEL).map(str::to_string),
+        class: labels.get(CLASS_LABEL).filter(|class| !is_template(class)).map(str::to_string),
         labels: labels.clone(),
         state: span.state,
         interval: span.interval,
@@ -235,9 +233,12 @@ mod tests {
         assert_eq!(label.labels.get("instance"), Some("{{ $labels.node }}"));
         let names = ["job".to_string(), "instance".to_string()];
         assert_eq!(label.entity(&names), entity("job=dns"), "nobody knows what the template says");
-        assert!(label.concerns(&names, &entity("job=dns,instance=a")));
-        assert!(!label.concerns(&names, &entity("job=web,instance=a")));
-        assert!(label.concerns(&["port".to_string()], &entity("port=1")), "no label: everyone");
+        let concerns = |names: &[String], of: &str| {
+            Spoken::new(std::slice::from_ref(label), names).of(&entity(of)) != Said::default()
+        };
+        assert!(concerns(&names, "job=dns,instance=a"));
+        assert!(!concerns(&names, "job=web,instance=a"));
+        assert!(concerns(&["port".to_string()], "port=1"), "no label: everyone");
     }
 
     #[test]

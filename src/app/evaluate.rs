@@ -44,6 +44,7 @@ use crate::verdict::Verdict;
 use crate::watch::Watch;
 use crate::weak;
 use crate::weak::Said;
+use crate::weak::Spoken;
 
 /// What is judged, and how.
 #[derive(Debug, Clone)]
@@ -197,8 +198,8 @@ fn of_file(asked: &Evaluate, input: &Path, labels: &Path) -> Result<Read, Error>
         check_output(input, output)?;
         check_output(labels, output)?;
     }
-    let told = source::csv::read_verdicts(labels)?;
     let file = source::csv::read(input)?;
+    let told = source::csv::read_verdicts(labels, &file)?;
     check_bucket(&file, asked.bucket_s)?;
     let split = asked.split.of(&file);
     let names: Vec<String> = file.columns.iter().map(|(name, _)| name.clone()).collect();
@@ -229,7 +230,11 @@ async fn of_watch(
     rows = rows.slice(first, rows.grid.len);
     let interval = Interval { from_s: rows.grid.start_s, to_s: rows.grid.end_s() };
     let weak = gather::weak_labels(&source, &watch.weak_labels, interval).await?;
-    let Said { incidents, ambiguous } = weak::said(&weak.labels, &watch.entity, &entity);
+    if let Some(error) = weak.unread.into_iter().next() {
+        return Err(error.into());
+    }
+    let labels = weak::news(weak.labels, interval).labels;
+    let Said { incidents, ambiguous } = Spoken::new(&labels, &watch.entity).of(&entity);
     for i in 0..rows.grid.len {
         let time_s = rows.grid.time(i);
         if ambiguous.iter().any(|interval| interval.contains(time_s)) {

@@ -122,13 +122,9 @@ pub async fn eval_rules(asked: &RulesEval, inputs: &Inputs) -> Result<(), Error>
     } else {
         as_table(&groups, &weak.labels, &asked.entity)
     })?;
-    match weak.failed.as_slice() {
-        [] => Ok(()),
-        failed => {
-            let lines = failed.iter().map(|(name, error)| format!("{name}: {error}"));
-            Err(lines.collect::<Vec<_>>().join("\n").into())
-        }
-    }
+    let failed = weak.failed.iter().map(|(name, error)| format!("{name}: {error}"));
+    let problems: Vec<String> = failed.chain(weak.unread.iter().map(ToString::to_string)).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n").into()) }
 }
 
 /// The labels by which entities differ: those asked for, or all that are not the rule's own words.

@@ -106,8 +106,8 @@ pub async fn tune(asked: Tune) -> Result<(), Error> {
 
 /// The rows before the last part, and what is known of them.
 fn read(asked: &Tune) -> Result<Seen, Error> {
-    let told = source::csv::read_verdicts(&asked.labels)?;
     let file = source::csv::read(&asked.input)?;
+    let told = source::csv::read_verdicts(&asked.labels, &file)?;
     check_bucket(&file, asked.bucket_s)?;
     let (train_rows, validation_rows) = asked.split.of(&file);
     let names: Vec<String> = file.columns.iter().map(|(name, _)| name.clone()).collect();

@@ -161,6 +161,15 @@ impl Config {
         }
     }
 
+    /// Whether labelled incidents are of use to it: to learn from, or to choose by.
+    pub fn reads_episodes(&self) -> bool {
+        match self {
+            #[cfg(feature = "deep")]
+            Config::Autoencoder(_) => true,
+            _ => self.supervised(),
+        }
+    }
+
     /// Other features that each model reads beside its own, by name.
     pub fn regressors(&self) -> &[String] {
         match self {

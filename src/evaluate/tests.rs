@@ -209,3 +209,13 @@ fn the_losses_of_the_one_network_that_scores_are_heard_of() {
     let page = report(&evaluation, "a.csv");
     assert!(page.contains("<h2>Losses of training</h2>"), "{page}");
 }
+
+/// Ten minutes of twenty: each incident is a part of one bucket or of two.
+#[cfg(feature = "deep")]
+#[test]
+fn incidents_that_fill_no_bucket_are_learnt_from() {
+    let detectors = vec![detect::Config::named("classifier").unwrap()];
+    let settings = Settings { detectors, bucket_s: Some(600), ..settings() };
+    let classifier = outcome(&evaluated(&rows(), &settings), 0).clone();
+    assert!(classifier.test.vus_pr.is_finite(), "{:?}", classifier.test);
+}

@@ -33,6 +33,8 @@ pub struct Weak {
     pub labels: Vec<WeakLabel>,
     /// Rules that the source refuses, by file, group and alert, with why: of them nobody knows anything.
     pub failed: Vec<(String, SourceError)>,
+    /// Rules that may work another time, with why.
+    pub unread: Vec<GatherError>,
 }
 
 /// Where somebody scraped: a sample of any target.
@@ -43,8 +45,7 @@ const ANY_TARGET: &str = "count(up)";
 /// are looked up as all others.
 ///
 /// # Errors
-/// A query failed that may work later, or the answer lacks data: what is not known to be an anomaly would be
-/// taken for normal.
+/// What tells an outage of Prometheus from one of its targets cannot be asked for now.
 pub async fn weak_labels(
     source: &Arc<dyn Source>,
     groups: &[Group],
@@ -68,7 +69,9 @@ pub async fn weak_labels(
             Err(error) if error.is_final() => {
                 weak.failed.push((name(group, &rule.alert), error));
             }
-            Err(error) => return Err(GatherError { name: name(group, &rule.alert), error }),
+            Err(error) => {
+                weak.unread.push(GatherError { name: name(group, &rule.alert), error });
+            }
         }
     }
     let scraped = scraped(source, &rules, interval).await?;
@@ -90,6 +93,7 @@ pub async fn weak_labels(
         }
     }
     weak.failed.sort_by(|a, b| a.0.cmp(&b.0));
+    weak.unread.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(weak)
 }
 

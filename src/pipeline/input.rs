@@ -18,7 +18,7 @@ pub(super) struct Input {
 impl Input {
     /// The rows of the newest point, and those after it that make no point yet.
     pub(super) fn of(watch: &Watch, rows: &Window, newest_s: i64) -> Input {
-        let newest = (0..rows.grid.len).filter(|&i| rows.grid.time(i) >= newest_s);
+        let newest = rows.grid.at_or_after(newest_s)..rows.grid.len;
         let newest: Vec<&[f64]> = newest.map(|i| rows.row(i)).collect();
         let is_there = |feature: usize| newest.iter().any(|row| !row[feature].is_nan());
         Input { present: (0..watch.features.len()).map(is_there).collect() }

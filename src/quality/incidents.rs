@@ -1,5 +1,7 @@
 //! What an on-call engineer counts: incidents found, time to detect, false pages.
 
+use std::ops::Range;
+
 use super::runs::runs;
 
 const WEEK_S: f64 = 604_800.0;
@@ -73,6 +75,11 @@ impl Found {
 }
 
 impl Incidents {
+    /// The rows of each; between parts that were merged, others.
+    pub fn runs(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.runs.iter().map(|&(first, last)| first..last + 1)
+    }
+
     /// The incidents of rows every `step_s` seconds (above 0), of which `labels` says whether something
     /// was wrong.
     pub fn new(labels: &[bool], step_s: i64, paging: Paging) -> Incidents {

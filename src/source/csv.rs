@@ -48,6 +48,13 @@ impl CsvFile {
         let start_s = self.t.first().copied().unwrap_or(0);
         Grid { start_s, step_s: self.step_s, len: self.t.len() }
     }
+
+    /// By how much the grid is before the rows' own times, in seconds: less than a step.
+    pub fn shift_s(&self) -> i64 {
+        self.rows
+            .first()
+            .map_or(0, |(time_s, place)| time_s - self.t.get(*place).copied().unwrap_or(*time_s))
+    }
 }
 
 /// Reads a file.
@@ -285,6 +292,7 @@ mod tests {
     fn a_file_off_its_step_is_shifted_as_a_whole() {
         let file = read_text("t,v\n7,1\n16,2\n18,3\n27,4\n37,5\n");
         assert_eq!(file.grid(), Grid { start_s: 0, step_s: 9, len: 4 });
+        assert_eq!(file.shift_s(), 7);
         assert_eq!(file.rows, [(7, 0), (16, 1), (18, 1), (27, 2), (37, 3)]);
         assert_eq!(file.columns[0].1, [1.0, 3.0, 4.0, 5.0]);
     }

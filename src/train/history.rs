@@ -14,6 +14,7 @@ use super::reading;
 use super::reading::Reading;
 use super::told;
 use super::told::Heard;
+use crate::detect;
 use crate::detect::Episode;
 use crate::gather;
 use crate::gather::Labelled;
@@ -30,7 +31,9 @@ use crate::verdict::Interval;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 use crate::weak;
+use crate::weak::News;
 use crate::weak::Said;
+use crate::weak::Spoken;
 use crate::weak::WeakLabel;
 
 /// Points around an incident that belong to it: rates still see it, and nobody labels to the second.
@@ -48,6 +51,7 @@ fn is_incident(own: &Interval, first_s: i64) -> bool {
 }
 
 /// Everything that a training reads.
+#[derive(Default)]
 pub(super) struct Past {
     /// What history holds; in its rows, known incidents are gaps.
     pub(super) reading: Reading,
@@ -76,35 +80,64 @@ pub(super) async fn read(
     let (again_s, unread) = complete_labels(source, store, watch, now_s).await?;
     let (known, told) = known(store, watch, start_s).await?;
     let grid = Grid::covering(start_s, end_s, watch.step_s);
-    let mut reading = reading::read(source, watch, grid, which).await?;
-    let rules = rules(source, watch, Interval { from_s: start_s, to_s: end_s }).await;
-    let (mut masked, mut weak) = (BTreeMap::new(), BTreeMap::new());
-    for (entity, window) in &mut reading.windows {
-        let said = known.overrule(entity, weak::said(&rules, &watch.entity, entity));
-        weak.insert(entity.clone(), lessons::of_rules(watch, window, &said));
-        masked.insert(entity.clone(), known.mask(watch, entity, window, &said));
-    }
-    Ok(Past { reading, masked, told, weak, again_s, unread })
+    let reading = reading::read(source, watch, grid, which).await?;
+    let rules = rules(source, store, watch, &reading).await?;
+    let (watch, past) = (watch.clone(), Past { reading, told, again_s, unread, ..Past::default() });
+    let listened = move || listened(&watch, past, &known, &rules);
+    tokio::task::spawn_blocking(listened).await.map_err(lost)
 }
 
-/// What the watch's rules say. Without them there is less to learn, and nothing else is lost.
-async fn rules(source: &Arc<dyn Source>, watch: &Watch, interval: Interval) -> Vec<WeakLabel> {
-    if watch.weak_labels.is_empty() {
-        return Vec::new();
-    }
-    let watch_name = watch.name.as_str();
-    match gather::weak_labels(source, &watch.weak_labels, interval).await {
-        Ok(Weak { labels, failed }) => {
-            for (rule, error) in failed {
-                tracing::warn!(watch = watch_name, rule, %error, "a rule that labels nothing");
-            }
-            labels
+/// History without what people and rules call an incident, which takes its time where there are many.
+fn listened(watch: &Watch, mut past: Past, known: &Known, rules: &[WeakLabel]) -> Past {
+    let rules = Spoken::new(rules, &watch.entity);
+    let wanted = watch.detectors.iter().any(detect::Config::reads_episodes);
+    for (entity, window) in &mut past.reading.windows {
+        let said = known.overrule(entity, rules.of(entity));
+        if wanted {
+            past.weak.insert(entity.clone(), lessons::of_rules(watch, window, &said));
         }
-        Err(error) => {
-            tracing::warn!(watch = watch_name, %error, "no weak labels this time");
-            Vec::new()
-        }
+        past.masked.insert(entity.clone(), known.mask(watch, entity, window, &said));
     }
+    past
+}
+
+/// What the watch's rules say of the time of which rows are known.
+///
+/// # Errors
+/// A rule cannot be asked now, and there are models that can go on: what it calls an incident would be learnt
+/// as normal. Before the first model, that is better than none.
+async fn rules(
+    source: &Arc<dyn Source>,
+    store: &Store,
+    watch: &Watch,
+    reading: &Reading,
+) -> Result<Vec<WeakLabel>, TrainError> {
+    let name = watch.name.as_str();
+    let extents = reading.windows.values().filter_map(|rows| {
+        rows.extent().map(|(first, last)| (rows.grid.time(first), rows.grid.time(last + 1)))
+    });
+    let whole = extents.reduce(|(from_s, to_s), (a, b)| (from_s.min(a), to_s.max(b)));
+    let Some((from_s, to_s)) = whole.filter(|_| !watch.weak_labels.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let interval = Interval { from_s, to_s };
+    let Weak { labels, failed, unread } =
+        gather::weak_labels(source, &watch.weak_labels, interval).await?;
+    for (rule, error) in failed {
+        tracing::warn!(watch = name, rule, %error, "a rule that labels nothing");
+    }
+    for error in unread {
+        let in_use = |store: &Store, name: &str| store.models_in_use(Some(name));
+        if !with_store(store, watch, in_use).await?.is_empty() {
+            return Err(error.into());
+        }
+        tracing::warn!(watch = name, %error, "a rule that labels nothing this time");
+    }
+    let News { labels, usual } = weak::news(labels, interval);
+    for rule in usual {
+        tracing::warn!(watch = name, rule, "holds most of the time: it labels nothing");
+    }
+    Ok(labels)
 }
 
 /// Seconds from the first row with data to the last.
@@ -114,9 +147,9 @@ pub(super) fn span_s(window: &Window) -> i64 {
 
 /// Turns an incident into gaps; what a person called normal stays.
 fn mask(window: &mut Window, incident: Interval, normal: &[Interval]) {
-    for row in 0..window.grid.len {
-        let time_s = window.grid.time(row);
-        if incident.contains(time_s) && !normal.iter().any(|i| i.contains(time_s)) {
+    let grid = window.grid;
+    for row in grid.at_or_after(incident.from_s)..grid.at_or_after(incident.to_s) {
+        if !normal.iter().any(|i| i.contains(grid.time(row))) {
             window.row_mut(row).fill(f64::NAN);
         }
     }
@@ -216,15 +249,13 @@ struct Known {
 }
 
 impl Known {
-    /// What rules say, where no person says anything. A rule that fires for longer than a day finds nothing out
-    /// of the ordinary.
-    fn overrule(&self, entity: &Entity, mut said: Said) -> Said {
+    /// What rules say, where no person says anything.
+    fn overrule(&self, entity: &Entity, said: Said) -> Said {
         let of =
             |told: &BTreeMap<Entity, Vec<Interval>>| told.get(entity).cloned().unwrap_or_default();
         let people: Vec<Interval> =
             of(&self.normal).into_iter().chain(of(&self.anomalies)).collect();
         let rest = |interval: Interval| interval.without_all(&people).into_iter();
-        said.incidents.retain(|(interval, _)| interval.to_s - interval.from_s <= NEW_NORMAL_S);
         let incidents = said.incidents.into_iter();
         let left = |(interval, class): (Interval, Option<String>)| {
             rest(interval).map(move |part| (part, class.clone()))

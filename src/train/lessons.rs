@@ -46,9 +46,7 @@ pub(super) fn of_rules(watch: &Watch, history: &Window, said: &Said) -> Vec<Epis
 /// The rows of an interval, and those before it: `before` of them, or all there are where that is 0.
 fn cut(rows: &Window, points: Interval, before: usize, class: &Class) -> Option<Episode> {
     let grid = rows.grid;
-    let first_at =
-        |time_s: i64| (0..grid.len).find(|&i| grid.time(i) >= time_s).unwrap_or(grid.len);
-    let (first, end) = (first_at(points.from_s), first_at(points.to_s));
+    let (first, end) = (grid.at_or_after(points.from_s), grid.at_or_after(points.to_s));
     let from = if before == 0 { 0 } else { first.saturating_sub(before) };
     let observed = (first..end).any(|i| rows.row(i).iter().any(|v| !v.is_nan()));
     observed.then(|| Episode {

@@ -28,7 +28,7 @@ const LIVE_S: i64 = 3_600;
 const QUIET_S: i64 = 86_400;
 
 /// What history holds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Reading {
     /// Rows of those who live and were asked for, in buckets where the watch has them.
     pub(super) windows: BTreeMap<Entity, Window>,

@@ -67,7 +67,7 @@ fn each_fault_moves_its_features_and_benign_changes_are_no_errors() {
     let rows = csv::read(&files[0]).unwrap();
     assert_eq!((rows.step_s, rows.t.len(), rows.t[0]), (2, 80, recording.start_s));
     assert_eq!(rows.columns.len(), recording.features.len());
-    let told = csv::read_verdicts(&files[1]).unwrap();
+    let told = csv::read_verdicts(&files[1], &rows).unwrap();
     let verdicts: Vec<Verdict> = told.iter().map(|told| told.verdict).collect();
     let (anomaly, normal) = (Verdict::Anomaly, Verdict::Normal);
     assert_eq!(verdicts, [anomaly, anomaly, anomaly, anomaly, anomaly, normal, normal]);

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use csv::StringRecord;
 
+use super::CsvFile;
 use super::timestamp;
 use super::unix_seconds;
 use super::unopened;
@@ -29,13 +30,18 @@ pub struct Told {
     pub class: Option<String>,
 }
 
-/// Reads a file of labels.
+/// Reads a file of labels of `rows`, whose grid may be shifted: the labels are shifted with it.
 ///
 /// # Errors
 /// The file cannot be read, or a line of it cannot be understood; the text names the line.
-pub fn read_verdicts(path: &Path) -> Result<Vec<Told>, SourceError> {
+pub fn read_verdicts(path: &Path, rows: &CsvFile) -> Result<Vec<Told>, SourceError> {
     let file = File::open(path).map_err(|error| unopened(path, &error))?;
-    parse(file).map_err(|error| error.at(&path.display().to_string()))
+    let mut told = parse(file).map_err(|error| error.at(&path.display().to_string()))?;
+    for Told { interval, .. } in &mut told {
+        interval.from_s = interval.from_s.saturating_sub(rows.shift_s());
+        interval.to_s = interval.to_s.saturating_sub(rows.shift_s());
+    }
+    Ok(told)
 }
 
 /// Where the columns are.

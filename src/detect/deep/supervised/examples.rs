@@ -102,7 +102,7 @@ pub(super) fn histories(
     let mut later: Vec<&Episode> = Vec::new();
     for episode in episodes {
         let grid = episode.rows.grid;
-        let own: Vec<usize> = (0..grid.len).filter(|&i| grid.time(i) >= episode.from_s).collect();
+        let own: Vec<usize> = (grid.at_or_after(episode.from_s)..grid.len).collect();
         let own = thin(&own, MOST_OF_ONE);
         let inside = |i: &usize| train.grid.index(grid.time(*i)).is_some();
         if episode.rows.n_features != train.n_features || grid.step_s != train.grid.step_s {
@@ -117,7 +117,7 @@ pub(super) fn histories(
         }
         later.push(episode);
         // What lies between two rows that are learnt from is part of a window all the same.
-        for i in (0..grid.len).filter(|&i| grid.time(i) >= episode.from_s) {
+        for i in grid.at_or_after(episode.from_s)..grid.len {
             let Some(at) = train.grid.index(grid.time(i)) else { continue };
             let values: Vec<f32> = live.iter().map(|&f| episode.rows.row(i)[f] as f32).collect();
             main.row_mut(at).copy_from_slice(&values);
@@ -140,9 +140,7 @@ pub(super) fn pasted(
     random: &mut Random,
 ) -> Vec<Pasted> {
     let main = History::of(train, 0, live, rows);
-    let places: Vec<usize> = (rows - 1..train.grid.len)
-        .filter(|&end| main.window(end, rows).iter().filter(|v| v.is_nan()).count() == 0)
-        .collect();
+    let places = most_whole(&main, train.grid.len, rows);
     let incidents: Vec<&&Episode> = episodes.iter().filter(|e| e.class.is_anomaly()).collect();
     if places.is_empty() || incidents.is_empty() {
         return Vec::new();
@@ -151,7 +149,7 @@ pub(super) fn pasted(
     let mut pasted = Vec::with_capacity(each * incidents.len());
     for episode in incidents {
         let grid = episode.rows.grid;
-        let first = (0..grid.len).find(|&i| grid.time(i) >= episode.from_s).unwrap_or(grid.len);
+        let first = grid.at_or_after(episode.from_s);
         let own = History::of(&episode.rows, first, live, 1);
         let longest = (grid.len - first).min(rows);
         if longest == 0 || episode.rows.n_features != train.n_features {
@@ -172,6 +170,18 @@ pub(super) fn pasted(
         }
     }
     pasted
+}
+
+/// The ends of the windows that have the fewest gaps, a tenth of all at least: some features have one in every window.
+fn most_whole(main: &History, n: usize, rows: usize) -> Vec<usize> {
+    let gaps = |end: usize| main.window(end, rows).iter().filter(|v| v.is_nan()).count();
+    let ends: Vec<(usize, usize)> = (rows - 1..n).map(|end| (gaps(end), end)).collect();
+    let mut sorted: Vec<usize> = ends.iter().map(|(gaps, _)| *gaps).collect();
+    sorted.sort_unstable();
+    // Of a window without any cell, nothing can be told.
+    let most = sorted.get(sorted.len() / 10).copied().unwrap_or(0);
+    let most = most.min((rows * main.features).saturating_sub(1));
+    ends.into_iter().filter(|(gaps, _)| *gaps <= most).map(|(_, end)| end).collect()
 }
 
 /// A window that never was.

@@ -61,7 +61,7 @@ fn typical(errors: impl Iterator<Item = f64>) -> f64 {
 #[test]
 fn a_job_that_does_not_come_is_seen() {
     for (n, share) in [(1_344, 0.0), (1_344, 1e-3), (2_688, 1e-4), (2_688, 1e-3)] {
-        let value = |i: usize| f64::from(u8::from(i % 2 == 0)) + share * noise(i);
+        let value = |i: usize| f64::from(u8::from(i.is_multiple_of(2))) + share * noise(i);
         let mut all: Vec<f64> = (0..n + 96).map(value).collect();
         let grid = quiet(n, [0.0; 2], |_| false).grid;
         let train = Window::single(grid, all[..n].to_vec());

@@ -1,0 +1,93 @@
+//! Alerts that say how things are, not that something is wrong.
+//!
+//! Owns: which these are. Does not own: who of the others has the word (`said`).
+//!
+//! A watchdog fires always, and some rule about a replica that is gone for good does: as incidents they would be
+//! all there is, and nothing would be left to call normal.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use super::WeakLabel;
+use crate::series::Entity;
+use crate::verdict::Interval;
+
+/// What lasts longer is how things are now.
+const NEW_NORMAL_S: i64 = 86_400;
+
+/// Labels that speak of something out of the ordinary, and who spoke of nothing else than what is usual.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct News {
+    /// In their order.
+    pub labels: Vec<WeakLabel>,
+    /// Files, groups and alerts without a word that counts.
+    pub usual: BTreeSet<String>,
+}
+
+/// Leaves out what lasts for longer than a day, firing or pending, and alerts that are one or the other for more
+/// than half of `history`, the time of which something is known.
+pub fn news(labels: Vec<WeakLabel>, history: Interval) -> News {
+    let mut active: BTreeMap<(String, Entity), i64> = BTreeMap::new();
+    for label in &labels {
+        *active.entry(key(label)).or_default() += lasts_s(label);
+    }
+    let most_s = (history.to_s - history.from_s) / 2;
+    let rare = |label: &WeakLabel| active.get(&key(label)).is_some_and(|&s| s <= most_s);
+    let counts = |label: &WeakLabel| lasts_s(label) <= NEW_NORMAL_S && rare(label);
+    let (labels, others): (Vec<_>, Vec<_>) = labels.into_iter().partition(counts);
+    let heard: BTreeSet<String> = labels.iter().map(name).collect();
+    let usual = others.iter().map(name).filter(|name| !heard.contains(name)).collect();
+    News { labels, usual }
+}
+
+fn key(label: &WeakLabel) -> (String, Entity) {
+    (name(label), label.labels.clone())
+}
+
+fn name(label: &WeakLabel) -> String {
+    format!("{}: group {}: alert {}", label.file, label.group, label.alert)
+}
+
+fn lasts_s(label: &WeakLabel) -> i64 {
+    label.interval.to_s - label.interval.from_s
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weak::State;
+
+    fn label(alert: &str, state: State, from_s: i64, to_s: i64) -> WeakLabel {
+        WeakLabel {
+            file: "r.yml".into(),
+            group: "g".into(),
+            alert: alert.into(),
+            class: None,
+            labels: Entity::new([("job", "dns")]),
+            state,
+            interval: Interval { from_s, to_s },
+            active_s: from_s,
+        }
+    }
+
+    #[test]
+    fn what_holds_most_of_the_time_is_no_news() {
+        let (firing, pending) = (State::Firing, State::Pending);
+        let day_s = 86_400;
+        let all = vec![
+            label("Watchdog", firing, 0, 10 * day_s),
+            label("Patient", pending, 100, 9 * day_s),
+            label("Slow", firing, 7_000, 8_000),
+            label("Slow", firing, day_s, 3 * day_s),
+            label("Gone", firing, 0, 3 * day_s),
+        ];
+        let heard = news(all.clone(), Interval { from_s: 0, to_s: 10 * day_s });
+        assert_eq!(heard.labels, [all[2].clone()]);
+        let usual: Vec<&str> = heard.usual.iter().map(String::as_str).collect();
+        let names = ["Gone", "Patient", "Watchdog"];
+        assert_eq!(usual, names.map(|alert| format!("r.yml: group g: alert {alert}")));
+        // Young history, and an alert that comes and goes.
+        let flaps = (0..10).map(|i| label("Flap", firing, i * 100, i * 100 + 60)).collect();
+        assert_eq!(news(flaps, Interval { from_s: 0, to_s: 1_000 }).labels, []);
+    }
+}
