@@ -51,6 +51,8 @@ const LOOKED_BACK_AT: usize = 1024;
 pub struct Settings {
     /// Who is judged; empty means those that suit the file ([`usual`]).
     pub detectors: Vec<detect::Config>,
+    /// Judged after them, and never the winner: what it has to be better than.
+    pub controls: Vec<detect::Config>,
     /// Rows that are learnt from, the first ones.
     pub train_rows: usize,
     /// Rows after them by which the winner is chosen; the rest says how good it is.
@@ -86,13 +88,13 @@ pub struct Evaluation {
     pub holdout_class: Option<String>,
     /// Stretches of rows in which something was wrong, and the class of each.
     pub labelled: Vec<(Range<usize>, String)>,
-    /// Per detector, in the order that was asked for.
+    /// Per detector, in the order that was asked for, and then the controls.
     pub detectors: Vec<Judged>,
     /// The place of the best in `detectors`, where there were anomalies to choose by.
     pub winner: Option<Winner>,
 }
 
-/// The detector of the highest VUS-PR on the validation part.
+/// The detector of the highest VUS-PR on the validation part, of those that are no controls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Winner {
     /// Its place among the detectors.
@@ -106,6 +108,8 @@ pub struct Winner {
 pub struct Judged {
     /// Its name.
     pub detector: &'static str,
+    /// Whether it is there for comparison only.
+    pub control: bool,
     /// How it did, or why it could not learn.
     pub outcome: Result<Outcome, FitError>,
 }
@@ -196,7 +200,10 @@ pub fn run(
         [] => usual(names.len()),
         some => some.to_vec(),
     };
-    let detectors: Vec<Judged> = detectors.iter().map(|config| hall.judge(names, config)).collect();
+    let candidates = detectors.iter().map(|config| (config, false));
+    let all = candidates.chain(settings.controls.iter().map(|config| (config, true)));
+    let judge = |(config, control)| Judged { control, ..hall.judge(names, config) };
+    let detectors: Vec<Judged> = all.map(judge).collect();
     let winner = winner(&detectors, settings.pages_per_week);
     Ok(Evaluation {
         grid: rows.grid,
@@ -265,7 +272,7 @@ impl Hall<'_> {
                 looks,
             }
         });
-        Judged { detector: config.name(), outcome }
+        Judged { detector: config.name(), control: false, outcome }
     }
 
     /// The rows after the first part, scored by models of that part, and how their losses fell.
@@ -421,7 +428,8 @@ fn winner(detectors: &[Judged], pages_per_week: f64) -> Option<Winner> {
         let winner = Winner { place, keeps_budget };
         (!quality.vus_pr.is_nan()).then_some((winner, quality.vus_pr))
     };
-    let candidates = detectors.iter().enumerate().filter_map(candidate);
+    let candidates = detectors.iter().enumerate().filter(|(_, judged)| !judged.control);
+    let candidates = candidates.filter_map(candidate);
     let better = |best: Option<(Winner, f64)>, next: (Winner, f64)| match best {
         Some(best) if (best.0.keeps_budget, best.1) >= (next.0.keeps_budget, next.1) => Some(best),
         _ => Some(next),

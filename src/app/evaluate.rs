@@ -55,6 +55,8 @@ pub struct Evaluate {
     pub split: Split,
     /// Who is judged; empty means those that suit the file.
     pub detectors: Vec<detect::Config>,
+    /// Who is judged beside them, and cannot win.
+    pub controls: Vec<detect::Config>,
     /// The coarser step of traffic.
     pub bucket_s: Option<i64>,
     /// The page budget.
@@ -151,6 +153,7 @@ pub async fn evaluate(asked: &Evaluate) -> Result<(), Error> {
     let all: Vec<usize> = (0..read.names.len()).collect();
     let settings = Settings {
         detectors: asked.detectors.clone(),
+        controls: asked.controls.clone(),
         train_rows: read.split.0,
         validation_rows: read.split.1,
         bucket_s,

@@ -115,6 +115,7 @@ fn read(asked: &Tune) -> Result<Seen, Error> {
     let end_s = rows.grid.end_s();
     let settings = evaluate::Settings {
         detectors: Vec::new(),
+        controls: Vec::new(),
         train_rows,
         validation_rows,
         bucket_s: asked.bucket_s,

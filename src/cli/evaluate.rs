@@ -49,6 +49,9 @@ pub(super) struct EvaluateArgs {
     /// Detectors, separated by commas; without it, those that suit the file
     #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = detector)]
     detectors: Vec<detect::Config>,
+    /// Detectors that are judged beside them for comparison, and cannot win
+    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = detector)]
+    controls: Vec<detect::Config>,
     /// A class whose intervals are gaps in all but the last part: how is what was never seen found?
     #[arg(long, value_name = "NAME")]
     holdout_class: Option<String>,
@@ -100,6 +103,7 @@ impl EvaluateArgs {
             subject,
             split: self.train_rows.map_or(self.split, Split::TrainRows),
             detectors: self.detectors,
+            controls: self.controls,
             bucket_s: self.bucket,
             pages_per_week: self.pages_per_week,
             consecutive: self.consecutive,

@@ -41,6 +41,7 @@ fn settings() -> Settings {
             .into_iter()
             .filter_map(detect::Config::named)
             .collect(),
+        controls: Vec::new(),
         train_rows: 1_200,
         validation_rows: 400,
         bucket_s: None,
@@ -75,6 +76,19 @@ fn who_knows_how_features_move_together_wins_and_finds_both_classes() {
     assert_eq!(of, [("even", 2), ("odd", 1)]);
     assert!(outcome(&evaluation, 1).validation.vus_pr < pca.validation.vus_pr);
     assert!(words::winner(&evaluation).starts_with("winner: pca (validation: VUS-PR "));
+}
+
+#[test]
+fn a_control_is_judged_like_all_others_and_never_wins() {
+    let [pca, usual] = ["pca", "seasonal_median"].map(|name| detect::Config::named(name).unwrap());
+    let settings = Settings { detectors: vec![usual], controls: vec![pca], ..settings() };
+    let with = evaluated(&rows(), &settings);
+    assert_eq!(with.winner.map(|winner| winner.place), Some(0));
+    assert!(outcome(&with, 1).validation.vus_pr > outcome(&with, 0).validation.vus_pr);
+    let told = words::winner(&with);
+    assert!(told.starts_with("winner: seasonal_median (validation: "), "{told}");
+    assert!(told.contains("; control: pca (validation: VUS-PR ") && !told.contains('\n'), "{told}");
+    assert_eq!(words::row(&with.detectors[1], |outcome| &outcome.test)[0], "pca (control)");
 }
 
 #[test]
@@ -159,7 +173,7 @@ fn the_winner_keeps_the_budget_where_anybody_does() {
         let (validation, test) = (quality.clone(), quality);
         let (scores, classes, curve, looks) = (vec![], vec![], vec![], vec![]);
         let outcome = Outcome { scores, validation, test, classes, curve, seconds: 0.0, looks };
-        Judged { detector: "x", outcome: Ok(outcome) }
+        Judged { detector: "x", control: false, outcome: Ok(outcome) }
     };
     let of = |judged: &[Judged]| winner(judged, 1.0).map(|w| (w.place, w.keeps_budget));
     let all = [judged(0.5, 0), judged(0.9, 9), judged(0.7, 1), judged(f64::NAN, 0), judged(0.7, 0)];

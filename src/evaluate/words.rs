@@ -58,9 +58,15 @@ fn pages(quality: &Quality) -> String {
     if per_week.is_nan() { "–".to_string() } else { format!("{per_week:.2}") }
 }
 
+/// A detector's name, and whether it can win.
+fn shown(judged: &Judged) -> String {
+    let control = if judged.control { " (control)" } else { "" };
+    format!("{}{control}", judged.detector)
+}
+
 /// A detector's cells; where it could not learn, the reason in one of them.
 pub fn row(judged: &Judged, of: fn(&Outcome) -> &Quality) -> [String; HEAD.len()] {
-    let name = judged.detector.to_string();
+    let name = shown(judged);
     let mut cells = [(); HEAD.len()].map(|()| String::new());
     match &judged.outcome {
         Err(error) => cells[1] = error.to_string(),
@@ -168,7 +174,7 @@ pub fn winner(evaluation: &Evaluation) -> String {
     };
     format!(
         "winner: {} (validation: VUS-PR {}, {} false pages a week, {budget}); test: VUS-PR {}, {} \
-         incidents found, {} to detect, {} false pages a week",
+         incidents found, {} to detect, {} false pages a week{}",
         judged.detector,
         ratio(validation.vus_pr),
         pages(validation),
@@ -176,5 +182,23 @@ pub fn winner(evaluation: &Evaluation) -> String {
         found(test),
         after(test.detect_s),
         pages(test),
+        control(evaluation),
     )
+}
+
+/// The best of the controls: whether it was worth the trouble.
+fn control(evaluation: &Evaluation) -> String {
+    let controls = evaluation.detectors.iter().filter(|judged| judged.control);
+    let judged = controls.filter_map(|judged| Some((judged, judged.outcome.as_ref().ok()?)));
+    let known = judged.filter(|(_, outcome)| !outcome.validation.vus_pr.is_nan());
+    let best = known.max_by(|a, b| a.1.validation.vus_pr.total_cmp(&b.1.validation.vus_pr));
+    best.map_or(String::new(), |(judged, Outcome { validation, test, .. })| {
+        format!(
+            "; control: {} (validation: VUS-PR {}; test: VUS-PR {}, {} incidents found)",
+            judged.detector,
+            ratio(validation.vus_pr),
+            ratio(test.vus_pr),
+            found(test),
+        )
+    })
 }

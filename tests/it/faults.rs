@@ -6,6 +6,7 @@ use portent::source::csv;
 use portent::verdict::Verdict;
 
 use crate::fault_lab;
+use crate::fault_lab::experiment;
 use crate::fault_lab::record::Recording;
 use crate::fault_lab::scenario;
 use crate::lab::Lab;
@@ -73,6 +74,25 @@ fn each_fault_moves_its_features_and_benign_changes_are_no_errors() {
     assert_eq!(verdicts, [anomaly, anomaly, anomaly, anomaly, anomaly, normal, normal]);
     assert_eq!(told[0].class.as_deref(), Some("upstream_servfail"));
     assert_eq!(told[0].interval.from_s, recording.start_s + 14);
+
+    // The same thrice is an experiment: rows and labels move together, and no two recordings touch.
+    let joined = experiment::join(&[0, 0, 0].map(|i: usize| files[i].clone())).unwrap();
+    assert_eq!(joined.train_rows, 80);
+    let all = csv::read(&lab.write("joined.csv", &joined.rows)).unwrap();
+    assert_eq!((all.rows.len(), all.t.len(), all.t[0]), (240, 320, recording.start_s));
+    let moved = csv::read_verdicts(&lab.write("joined-labels.csv", &joined.labels)).unwrap();
+    assert_eq!(moved.len(), 21);
+    for (i, told) in told.iter().enumerate() {
+        let again = &moved[14 + i];
+        assert_eq!((again.verdict, &again.class), (told.verdict, &told.class));
+        assert_eq!(again.interval.from_s - told.interval.from_s, 2 * 120 * 2);
+        assert_eq!(again.interval.to_s - told.interval.to_s, 2 * 120 * 2);
+    }
+    for ((_, column), (_, once)) in all.columns.iter().zip(&rows.columns) {
+        let same = |a: f64, b: f64| a == b || a.is_nan() && b.is_nan();
+        assert!(once.iter().zip(&column[240..]).all(|(a, b)| same(*a, *b)));
+        assert!(column[80..120].iter().all(|value| value.is_nan()));
+    }
 }
 
 #[test]

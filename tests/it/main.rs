@@ -18,6 +18,7 @@ mod csv;
 mod demo;
 mod e2e;
 mod evaluate;
+mod experiment;
 mod export;
 mod faults;
 mod helm;

@@ -1,6 +1,7 @@
-//! `make lab`: scenarios in, rows and labels out.
+//! `make lab`: scenarios in, rows and labels out. `make experiment`: and a shortlisted model.
 //!
-//! Owns: arguments, several scenarios side by side, Ctrl-C. Does not own: what a scenario is (`fault_lab`).
+//! Owns: arguments, several scenarios side by side, what need not be recorded again, Ctrl-C. Does not own: what a
+//! scenario is, or an experiment (`fault_lab`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a lab that cannot start says where")]
 #![allow(clippy::print_stdout, reason = "what was recorded is what this is for")]
@@ -16,22 +17,36 @@ mod fault_lab;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
+use std::process::Command;
 use std::process::ExitCode;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::thread;
 
+use fault_lab::experiment;
+use fault_lab::experiment::Judged;
 use fault_lab::record::Recording;
 use fault_lab::scenario;
 use fault_lab::scenario::Scenario;
 
-const USAGE: &str = "lab [--out FOLDER] [--side-by-side N] SCENARIO.yml…";
+const USAGE: &str = "lab [--out FOLDER] [--side-by-side N] [--experiment FOLDER [--hold-out CLASS]] SCENARIO.yml…\n\
+    with --experiment: what was recorded before is used again; the last scenario's rows judge, those before it choose";
+
+/// The RFC's three, and what is to be had without a network.
+const CANDIDATES: &str = "autoencoder,classifier,siamese";
+const CONTROLS: &str = "pca,var";
+
+const PORTENT: &str = env!("CARGO_BIN_EXE_portent");
 
 struct Asked {
     out: PathBuf,
     side_by_side: usize,
+    /// Where the experiment goes.
+    experiment: Option<PathBuf>,
+    hold_out: Option<String>,
     files: Vec<PathBuf>,
 }
 
@@ -46,12 +61,16 @@ fn main() -> ExitCode {
 }
 
 fn asked(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
-    let mut asked = Asked { out: "target/lab".into(), side_by_side: 2, files: Vec::new() };
+    let (experiment, hold_out, files) = (None, None, Vec::new());
+    let out = "target/lab".into();
+    let mut asked = Asked { out, side_by_side: 2, experiment, hold_out, files };
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument}: no value\n{USAGE}"));
         match argument.as_str() {
             "--out" => asked.out = value()?.into(),
+            "--experiment" => asked.experiment = Some(value()?.into()),
+            "--hold-out" => asked.hold_out = Some(value()?),
             "--side-by-side" => {
                 let n = value()?.parse().ok().filter(|n| (1..=16).contains(n));
                 asked.side_by_side = n.ok_or("--side-by-side: wanted 1 to 16")?;
@@ -72,10 +91,54 @@ fn run(asked: &Asked) -> Result<(), String> {
         return Err(problems.join("\n"));
     }
     let scenarios: Vec<Scenario> = scenarios.into_iter().filter_map(Result::ok).collect();
+    let named = scenarios.iter().map(|scenario| asked.out.join(format!("{}.csv", scenario.name)));
+    let recordings: Vec<PathBuf> = named.collect();
+    let files = asked.files.iter().zip(&recordings);
+    let known: Vec<bool> =
+        files.map(|(file, rows)| asked.experiment.is_some() && is_newer(rows, file)).collect();
+    let told = scenarios.into_iter().zip(&known);
+    let scenarios: Vec<Scenario> =
+        told.filter(|(_, known)| !**known).map(|(scenario, _)| scenario).collect();
+    if !scenarios.is_empty() {
+        record(&scenarios, asked)?;
+    }
+    asked.experiment.as_ref().map_or(Ok(()), |out| judge(&recordings, out, asked.hold_out.clone()))
+}
+
+/// Whether rows were recorded after their scenario was written.
+fn is_newer(rows: &Path, scenario: &Path) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|about| about.modified());
+    matches!((changed(rows), changed(scenario)), (Ok(rows), Ok(scenario)) if rows > scenario)
+}
+
+/// The experiment on what was recorded: its commands, their tables (`tables.txt`, too) and pages.
+fn judge(recordings: &[PathBuf], out: &Path, hold_out: Option<String>) -> Result<(), String> {
+    let (detectors, controls) = (CANDIDATES.to_owned(), CONTROLS.to_owned());
+    let runs = experiment::prepare(recordings, out, &Judged { detectors, controls, hold_out })?;
+    let mut tables = String::new();
+    for arguments in runs {
+        let command = format!("$ portent {}", arguments.join(" "));
+        println!("{command}");
+        let mut run = Command::new(PORTENT);
+        let output = run.args(&arguments).stderr(Stdio::inherit()).output();
+        let output = output.map_err(|error| format!("{PORTENT}: {error}"))?;
+        let table = String::from_utf8_lossy(&output.stdout);
+        println!("{table}");
+        tables += &format!("{command}\n{table}\n");
+        if !output.status.success() {
+            return Err(format!("portent evaluate: {}", output.status));
+        }
+    }
+    let file = out.join("tables.txt");
+    std::fs::write(&file, tables).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// Runs scenarios and writes what they leave.
+fn record(scenarios: &[Scenario], asked: &Asked) -> Result<(), String> {
     std::fs::create_dir_all(&asked.out)
         .map_err(|error| format!("{}: {error}", asked.out.display()))?;
     let stop = stop_on_signals();
-    let recorded = side_by_side(&scenarios, asked, &stop);
+    let recorded = side_by_side(scenarios, asked, &stop);
     println!("\n{}", table(&recorded));
     let failed = recorded.iter().filter(|(_, outcome)| outcome.is_err()).count();
     if failed > 0 {

@@ -4,7 +4,7 @@
 //!  scenario ─► course ─► load ──► CoreDNS (1–3) ──► upstreams
 //!                │          (names)    │ kill, freeze,      ▲ faults
 //!                └─────────────────────┴─ reload ───────────┘
-//!                        Prometheus ─► record ─► NAME.csv, NAME-labels.csv, NAME.json
+//!                        Prometheus ─► record ─► NAME.csv, NAME-labels.csv, NAME.json ─► experiment
 //! ```
 //!
 //! Owns: one scenario from its file to its rows. Does not own: processes and ports (`lab`), queries and rows
@@ -15,6 +15,7 @@
 mod classes;
 mod course;
 mod dice;
+pub(crate) mod experiment;
 mod fields;
 mod load;
 mod names;
