@@ -2,6 +2,7 @@
 
 mod backtest;
 mod evaluate;
+mod models;
 mod plot;
 mod rules;
 mod tune;
@@ -22,6 +23,7 @@ use crate::app::Said;
 use crate::app::WebOptions;
 use crate::config;
 use crate::detect;
+use crate::detect::networks;
 use crate::labels::EntityText;
 use crate::labels::NewLabel;
 use crate::labels::NewWithdrawal;
@@ -72,9 +74,9 @@ enum Command {
     /// What people said: add, withdraw, list
     #[command(subcommand)]
     Labels(LabelsCommand),
-    /// What was trained: list
+    /// What was trained: list, show, promote, roll back, import, export
     #[command(subcommand)]
-    Models(ModelsCommand),
+    Models(models::ModelsCommand),
     /// Alerting rules as weak labels: lint, eval
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -176,12 +178,6 @@ enum LabelsCommand {
     List(LabelsListArgs),
 }
 
-#[derive(Debug, Subcommand)]
-enum ModelsCommand {
-    /// Show every version and its state
-    List(StoreOfArgs),
-}
-
 #[derive(Debug, Args)]
 struct StoreOfArgs {
     /// Configuration that names the store
@@ -268,7 +264,8 @@ struct LabelsListArgs {
 
 fn detector(name: &str) -> Result<detect::Config, String> {
     let wanted = || format!("wanted some of {}", detect::Config::NAMES.join(", "));
-    detect::Config::named(name).ok_or_else(wanted)
+    let why = || networks::left_out(name).unwrap_or_else(wanted);
+    detect::Config::named(name).ok_or_else(why)
 }
 
 fn bucket(text: &str) -> Result<i64, String> {
@@ -316,7 +313,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
         Command::Plot(command) => plot::plot(command),
         Command::Labels(command) => labels(command),
         Command::Rules(command) => rules::rules(command),
-        Command::Models(ModelsCommand::List(args)) => app::say(&app::list_models(&args.folder()?)?),
+        Command::Models(command) => models::models(command),
     }
 }
 

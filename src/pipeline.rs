@@ -341,7 +341,7 @@ impl Pipeline {
     }
 
     fn take_model(&mut self, fetched: Fetched) {
-        let Fetched { key, version, loaded } = fetched;
+        let Fetched { key, version, word, loaded } = fetched;
         self.state.read.insert(key.clone(), version);
         let (watch, entity) = (&self.watch.name, &key.entity);
         let loaded = match loaded {
@@ -354,7 +354,13 @@ impl Pipeline {
         let member = (key.feature.clone(), key.detector.clone());
         if self.fingerprints.get(&member).map(String::as_str) != Some(loaded.model.fingerprint()) {
             tracing::debug!(watch, %entity, version, "a model of other settings, not used");
+            if let Some(word) = word {
+                tracing::warn!(model = %key, version, word, "made with other settings, not used");
+            }
             return;
+        }
+        if let Some(word) = word {
+            tracing::info!(model = %key, version, word, "taken up");
         }
         let models = self.state.models.entry(key.entity.clone()).or_default();
         models.retain(|loaded| loaded.key != key);

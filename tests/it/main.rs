@@ -24,6 +24,7 @@ mod helm;
 mod image;
 mod layers;
 mod life;
+mod models;
 mod plot;
 mod presets;
 mod rules;
