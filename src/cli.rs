@@ -5,6 +5,7 @@ mod evaluate;
 mod models;
 mod plot;
 mod rules;
+mod score;
 mod tune;
 
 use std::path::PathBuf;
@@ -58,6 +59,8 @@ enum Command {
     Serve(ServeArgs),
     /// One training of every watch, then the end: for a CronJob
     Train(TrainArgs),
+    /// One pass of every watch, then the end: for a Job
+    Score(score::ScoreArgs),
     /// The sidecar on a simulated cluster with faults: no server needed
     Demo(DemoArgs),
     /// Is this configuration right? Every problem at once, with its path and line
@@ -297,6 +300,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
             run_async(app::serve(Options { inputs: args.inputs.inputs(), web: args.web.options() }))
         }
         Command::Train(args) => run_async(app::train(args.inputs.inputs(), args.progress)),
+        Command::Score(args) => args.run(),
         Command::Demo(args) => run_async(app::demo(args.listen)),
         Command::Check(args) => {
             let path = args.config_file.or(args.file).unwrap_or_default();

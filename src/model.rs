@@ -8,6 +8,8 @@ mod file;
 mod held_out;
 mod known;
 
+use serde::Serialize;
+
 use crate::detect;
 use crate::detect::Episode;
 use crate::detect::FitContext;
@@ -73,7 +75,7 @@ pub struct Point {
 }
 
 /// A forecast with its band, in the units of the query (per bucket where there is one).
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Band {
     /// What was measured.
     pub observed: f64,

@@ -28,6 +28,7 @@ mod models;
 mod plot;
 mod presets;
 mod rules;
+mod score;
 mod serve;
 mod source;
 mod store;
