@@ -65,6 +65,8 @@ enum Command {
     Demo(DemoArgs),
     /// Is this configuration right? Every problem at once, with its path and line
     Check(CheckArgs),
+    /// What this configuration will cost on this Prometheus: series, models, training, memory, exported series
+    Plan(score::PlanArgs),
     /// Causal replay of a CSV file: scores and bands
     Backtest(backtest::BacktestArgs),
     /// How good detectors are on a labelled CSV file, per class, and which is best
@@ -301,6 +303,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
         }
         Command::Train(args) => run_async(app::train(args.inputs.inputs(), args.progress)),
         Command::Score(args) => args.run(),
+        Command::Plan(args) => args.run(),
         Command::Demo(args) => run_async(app::demo(args.listen)),
         Command::Check(args) => {
             let path = args.config_file.or(args.file).unwrap_or_default();

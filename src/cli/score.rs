@@ -1,4 +1,4 @@
-//! The arguments of `portent score`.
+//! The arguments of `portent score` and `portent plan`.
 
 use clap::Args;
 use clap::ValueEnum;
@@ -36,3 +36,23 @@ impl ScoreArgs {
     }
 }
 
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// table or json
+    #[arg(long = "format", value_enum, default_value = "table", value_name = "FORMAT")]
+    shape: PlanShape, // not `format`: that is the log's
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PlanShape {
+    Table,
+    Json,
+}
+
+impl PlanArgs {
+    pub(super) fn run(self) -> Result<(), Error> {
+        run_async(app::plan(self.inputs.inputs(), self.shape == PlanShape::Json))
+    }
+}

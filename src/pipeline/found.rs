@@ -1,5 +1,7 @@
 //! What a pass found, for a person or a program that asks once instead of scraping.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::State;
@@ -54,6 +56,9 @@ pub struct Findings {
     pub scores: Vec<Found>,
     /// What lacks one, and why.
     pub missing: Vec<Missing>,
+    /// Series that a scrape sees of each entity's results.
+    #[serde(skip)]
+    pub n_series: BTreeMap<Entity, usize>,
 }
 
 impl Findings {
@@ -74,6 +79,8 @@ impl Findings {
         }
         for (entity, judged) in judged {
             findings.scores.extend(judge::found(watch, entity, judged));
+            let n_series = judge::samples(watch, entity, judged).len();
+            findings.n_series.insert(entity.clone(), n_series);
             let problems = judged.problems(entity);
             findings
                 .missing

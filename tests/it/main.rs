@@ -25,6 +25,7 @@ mod image;
 mod layers;
 mod life;
 mod models;
+mod plan;
 mod plot;
 mod presets;
 mod rules;
