@@ -2,8 +2,10 @@
 
 mod backtest;
 mod evaluate;
+mod models;
 mod plot;
 mod rules;
+mod score;
 mod tune;
 
 use std::path::PathBuf;
@@ -22,6 +24,7 @@ use crate::app::Said;
 use crate::app::WebOptions;
 use crate::config;
 use crate::detect;
+use crate::detect::networks;
 use crate::labels::EntityText;
 use crate::labels::NewLabel;
 use crate::labels::NewWithdrawal;
@@ -56,10 +59,14 @@ enum Command {
     Serve(ServeArgs),
     /// One training of every watch, then the end: for a CronJob
     Train(TrainArgs),
+    /// One pass of every watch, then the end: for a Job
+    Score(score::ScoreArgs),
     /// The sidecar on a simulated cluster with faults: no server needed
     Demo(DemoArgs),
     /// Is this configuration right? Every problem at once, with its path and line
     Check(CheckArgs),
+    /// What this configuration will cost on this Prometheus: series, models, training, memory, exported series
+    Plan(score::PlanArgs),
     /// Causal replay of a CSV file: scores and bands
     Backtest(backtest::BacktestArgs),
     /// How good detectors are on a labelled CSV file, per class, and which is best
@@ -72,9 +79,9 @@ enum Command {
     /// What people said: add, withdraw, list
     #[command(subcommand)]
     Labels(LabelsCommand),
-    /// What was trained: list
+    /// What was trained: list, show, promote, roll back, import, export
     #[command(subcommand)]
-    Models(ModelsCommand),
+    Models(models::ModelsCommand),
     /// Alerting rules as weak labels: lint, eval
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -176,12 +183,6 @@ enum LabelsCommand {
     List(LabelsListArgs),
 }
 
-#[derive(Debug, Subcommand)]
-enum ModelsCommand {
-    /// Show every version and its state
-    List(StoreOfArgs),
-}
-
 #[derive(Debug, Args)]
 struct StoreOfArgs {
     /// Configuration that names the store
@@ -268,7 +269,8 @@ struct LabelsListArgs {
 
 fn detector(name: &str) -> Result<detect::Config, String> {
     let wanted = || format!("wanted some of {}", detect::Config::NAMES.join(", "));
-    detect::Config::named(name).ok_or_else(wanted)
+    let why = || networks::left_out(name).unwrap_or_else(wanted);
+    detect::Config::named(name).ok_or_else(why)
 }
 
 fn bucket(text: &str) -> Result<i64, String> {
@@ -300,6 +302,8 @@ fn dispatch(command: Command) -> Result<(), Error> {
             run_async(app::serve(Options { inputs: args.inputs.inputs(), web: args.web.options() }))
         }
         Command::Train(args) => run_async(app::train(args.inputs.inputs(), args.progress)),
+        Command::Score(args) => args.run(),
+        Command::Plan(args) => args.run(),
         Command::Demo(args) => run_async(app::demo(args.listen)),
         Command::Check(args) => {
             let path = args.config_file.or(args.file).unwrap_or_default();
@@ -316,7 +320,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
         Command::Plot(command) => plot::plot(command),
         Command::Labels(command) => labels(command),
         Command::Rules(command) => rules::rules(command),
-        Command::Models(ModelsCommand::List(args)) => app::say(&app::list_models(&args.folder()?)?),
+        Command::Models(command) => models::models(command),
     }
 }
 

@@ -8,6 +8,8 @@ mod file;
 mod held_out;
 mod known;
 
+use serde::Serialize;
+
 use crate::detect;
 use crate::detect::Episode;
 use crate::detect::FitContext;
@@ -48,6 +50,9 @@ pub struct Recipe {
     pub fingerprint: String,
 }
 
+/// More rows than anybody holds in memory: thirty years of seconds.
+const MOST_ROWS: usize = 1_000_000_000;
+
 /// A fitted model.
 pub struct Model {
     head: Head,
@@ -70,7 +75,7 @@ pub struct Point {
 }
 
 /// A forecast with its band, in the units of the query (per bucket where there is one).
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Band {
     /// What was measured.
     pub observed: f64,
@@ -230,6 +235,17 @@ impl Model {
     pub fn reads(&self, feature: &str) -> bool {
         let column = self.head.features.iter().position(|name| name == feature);
         column.is_some_and(|column| self.fitted.reads(column))
+    }
+
+    /// Whether it could have been made by this recipe: of its columns, detector, preprocessing and step, and
+    /// under its fingerprint. A file that people hand around says of itself what it likes; what it says here
+    /// decides how much is read and held for it.
+    pub fn made_by(&self, recipe: &Recipe) -> bool {
+        let Head { fingerprint, features, detector, preprocess, step_s, n_rows, .. } = &self.head;
+        (fingerprint, features) == (&recipe.fingerprint, &recipe.features)
+            && (detector, *step_s) == (&recipe.detector, recipe.step_s)
+            && preprocess.is_fit_of(&recipe.preprocess, features.len())
+            && *n_rows <= MOST_ROWS
     }
 
     /// The detector's name.

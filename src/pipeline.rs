@@ -7,6 +7,7 @@
 //! Does not own: when a pass is due (`schedule`), how a model came to be (`train`).
 
 mod complaints;
+mod found;
 mod input;
 mod judge;
 mod news;
@@ -39,6 +40,10 @@ use judge::Judged;
 use judge::Tracked;
 use news::Fetched;
 use news::News;
+
+pub use found::Findings;
+pub use found::Found;
+pub use found::Missing;
 
 /// What every pass needs.
 pub struct Pipeline {
@@ -163,6 +168,23 @@ impl Pipeline {
     /// Nothing could be judged, or what was judged and published could not be saved; the next pass
     /// tries that again.
     pub async fn pass(&mut self, now_s: i64) -> Result<Summary, PassError> {
+        let judged = self.judge(now_s).await?;
+        self.persist(&judged).await?;
+        Ok(self.summary(&judged))
+    }
+
+    /// One pass, and all that it found: for who asks once.
+    ///
+    /// # Errors
+    /// As [`Pipeline::pass`].
+    pub async fn find(&mut self, now_s: i64) -> Result<Findings, PassError> {
+        let judged = self.judge(now_s).await?;
+        self.persist(&judged).await?;
+        Ok(Findings::of(&self.watch, &self.state, judged.iter()))
+    }
+
+    /// Everything of a pass but what the store must know of it.
+    async fn judge(&mut self, now_s: i64) -> Result<BTreeMap<Entity, Judged>, PassError> {
         self.notice_clock(now_s);
         if let Err(error) = self.refresh_models().await {
             // Nobody has a model yet: all would be told as lacking one, and their streaks were lost.
@@ -184,8 +206,7 @@ impl Pipeline {
         let panicked = |_| PassError::Panicked { watch: self.watch.name.clone() };
         let (state, judged) = judging.await.map_err(panicked)?;
         self.state = state;
-        self.persist(&judged).await?;
-        Ok(self.summary(&judged))
+        Ok(judged)
     }
 
     /// A clock that was set back by more than a point: rows of a time to come would hide the new ones,
@@ -341,7 +362,7 @@ impl Pipeline {
     }
 
     fn take_model(&mut self, fetched: Fetched) {
-        let Fetched { key, version, loaded } = fetched;
+        let Fetched { key, version, word, loaded } = fetched;
         self.state.read.insert(key.clone(), version);
         let (watch, entity) = (&self.watch.name, &key.entity);
         let loaded = match loaded {
@@ -354,7 +375,13 @@ impl Pipeline {
         let member = (key.feature.clone(), key.detector.clone());
         if self.fingerprints.get(&member).map(String::as_str) != Some(loaded.model.fingerprint()) {
             tracing::debug!(watch, %entity, version, "a model of other settings, not used");
+            if let Some(word) = word {
+                tracing::warn!(model = %key, version, word, "made with other settings, not used");
+            }
             return;
+        }
+        if let Some(word) = word {
+            tracing::info!(model = %key, version, word, "taken up");
         }
         let models = self.state.models.entry(key.entity.clone()).or_default();
         models.retain(|loaded| loaded.key != key);

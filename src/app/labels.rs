@@ -227,7 +227,7 @@ fn by(withdrawal: &Withdrawal) -> String {
 }
 
 /// Who speaks on the command line, where nobody is named.
-fn from_command_line(author: Option<String>) -> Origin {
+pub(super) fn from_command_line(author: Option<String>) -> Origin {
     let author = author.or_else(|| std::env::var("USER").ok());
     Origin { author, source: "cli" }
 }

@@ -96,8 +96,9 @@ pub fn list_models(store: &Path) -> Result<String, Error> {
     ];
     for row in existing(store)?.models(None)? {
         let state = row.state.as_str().to_string();
-        let reason = match row.state {
-            ModelState::Rejected { reason } => reason,
+        let reason = match (row.state, &row.word) {
+            (ModelState::Rejected { reason }, _) => reason,
+            (_, Some(word)) => word.describe(),
             _ => String::new(),
         };
         table.push([

@@ -58,6 +58,9 @@ const LOCK_PATIENCE_S: u64 = 30;
 /// The configuration, the store or an address cannot be used.
 pub async fn serve(options: Options) -> Result<(), Error> {
     let config = options.inputs.load()?;
+    if !cfg!(feature = "deep") {
+        tracing::info!("built without the networks: where a preset has one, pca and var judge");
+    }
     let board = Board::new();
     board.own().reload(true, now_s());
     let listeners = web::bind(&options.web.listen).await?;
@@ -73,7 +76,8 @@ pub async fn serve(options: Options) -> Result<(), Error> {
     let workers = Workers::new(cores());
     let shown = Arc::default();
     let (changes, changed) = mpsc::channel::<()>(1);
-    let mut sidecar = Sidecar { options, board, store, folder, workers, shown, changes };
+    let mut sidecar =
+        Sidecar { options, board, store, folder, workers, shown, changes, heard: None };
     sidecar.run(config, listeners, terminations, hangups, changed).await
 }
 
@@ -89,6 +93,8 @@ struct Sidecar {
     shown: Arc<Mutex<Option<(String, Register)>>>,
     /// Told when a file changed.
     changes: mpsc::Sender<()>,
+    /// The newest word of a person on a model that was heard.
+    heard: Option<i64>,
 }
 
 /// What a configuration brought to life; dropping it ends it.
@@ -224,16 +230,21 @@ impl Sidecar {
         }
     }
 
-    /// What may have appeared since the last look: requests for a training.
-    async fn look(&self, running: &mut Running) {
-        let store = self.store.clone();
+    /// What may have appeared since the last look: requests for a training, models that people put in use.
+    async fn look(&mut self, running: &mut Running) {
+        let (store, heard) = (self.store.clone(), self.heard);
         let asked = tokio::task::spawn_blocking(move || {
-            Ok::<_, StoreError>((store.training_requests()?, store.label_counts()?))
+            let (requests, counts) = (store.training_requests()?, store.label_counts()?);
+            // At first all of them are old, and a pass reads what is in use anyway.
+            let (newest, changed) = store.watches_changed_since(heard.unwrap_or(i64::MAX))?;
+            Ok::<_, StoreError>((requests, counts, newest, changed))
         });
         match asked.await {
-            Ok(Ok((requests, counts))) => {
+            Ok(Ok((requests, counts, newest, changed))) => {
+                self.heard = Some(newest);
                 self.board.own().labels(&counts);
                 running.watching.deliver(requests);
+                running.watching.take_over(&changed);
             }
             Ok(Err(error)) => tracing::warn!(%error, "store not read"),
             Err(error) => tracing::error!(%error, "store not read"),

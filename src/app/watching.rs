@@ -39,6 +39,8 @@ pub(super) struct Watching {
 pub(super) struct Running {
     pub(super) watch: Watch,
     pub(super) asked: Arc<Asked>,
+    /// Told of new models, so that scoring does not wait until it is due.
+    pub(super) promoted: Arc<Notify>,
 }
 
 /// The running watches by name, for whoever has to find one.
@@ -76,7 +78,8 @@ impl Watching {
         let pipeline =
             Pipeline::new(watch.clone(), Arc::clone(&self.source), store, board, workers);
         let (asked, promoted) = (Arc::new(Asked::default()), Arc::new(Notify::new()));
-        let running = Running { watch: watch.clone(), asked: Arc::clone(&asked) };
+        let (of, asking, telling) = (watch.clone(), Arc::clone(&asked), Arc::clone(&promoted));
+        let running = Running { watch: of, asked: asking, promoted: telling };
         let name = watch.name.clone();
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).insert(name, running);
         let (lacks, lacking) = watch::channel(BTreeSet::new());
@@ -97,6 +100,17 @@ impl Watching {
                     tracing::warn!(watch, "a training is asked for, but no such watch runs yet");
                 }
                 None => {}
+            }
+        }
+    }
+
+    /// People put other models of these watches in use: a pass takes them up now.
+    pub(super) fn take_over(&self, changed: &[String]) {
+        let register = self.register();
+        for watch in changed {
+            match register.get(watch) {
+                Some(running) => running.promoted.notify_one(),
+                None => tracing::warn!(watch, "models were put in use, but no such watch runs"),
             }
         }
     }

@@ -7,12 +7,15 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::Deserializer;
 use serde::de;
+use serde::de::DeserializeSeed;
+use serde::de::IntoDeserializer;
 use serde::de::value::MapAccessDeserializer;
 
 use super::calendar::CalendarSection;
 use super::steps::DespikeSection;
 use super::steps::StepSection;
 use crate::detect;
+use crate::detect::networks;
 use crate::math::duration::parse_duration_s;
 use crate::preprocess;
 use crate::source;
@@ -206,16 +209,46 @@ impl<'de> Deserialize<'de> for Detector {
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Detector, E> {
                 let config = detect::Config::named(name);
-                config
-                    .map(Detector)
-                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(name), &self))
+                config.map(Detector).ok_or_else(|| match networks::left_out(name) {
+                    Some(why) => E::custom(why),
+                    None => E::invalid_value(de::Unexpected::Str(name), &self),
+                })
             }
 
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Detector, A::Error> {
-                detect::Config::deserialize(MapAccessDeserializer::new(map)).map(Detector)
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Detector, A::Error> {
+                let first: Option<String> = map.next_key()?;
+                if let Some(why) = first.as_deref().and_then(networks::left_out) {
+                    return Err(de::Error::custom(why));
+                }
+                let map = MapAccessDeserializer::new(Opened { first, map });
+                detect::Config::deserialize(map).map(Detector)
             }
         }
         deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// A map whose first key was looked at.
+struct Opened<A> {
+    first: Option<String>,
+    map: A,
+}
+
+impl<'de, A: de::MapAccess<'de>> de::MapAccess<'de> for Opened<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        match self.first.take() {
+            Some(first) => seed.deserialize(first.into_deserializer()).map(Some),
+            None => self.map.next_key_seed(seed),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.map.next_value_seed(seed)
     }
 }
 

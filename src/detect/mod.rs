@@ -12,6 +12,7 @@ mod episode;
 pub mod frame;
 pub mod isolation_forest;
 mod linear;
+pub mod networks;
 pub mod one_class_svm;
 mod parts;
 pub mod pca;

@@ -178,6 +178,11 @@ impl Board {
         Scrape { content_type: format.content_type(), gzip, parts }
     }
 
+    /// How many series tell of ourselves now.
+    pub fn n_own_series(&self) -> usize {
+        self.inner.own.render(Format::Text).lines().filter(|line| !line.starts_with('#')).count()
+    }
+
     fn replace(&self, watch: &str, kind: Kind, samples: Vec<Sample>, fresh_until_s: i64) {
         let families = render(watch, samples);
         let key = (watch.to_string(), kind);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use super::Loaded;
+use super::found::Found;
 use super::input::Input;
 use crate::detect::Opinion;
 use crate::detect::Similar;
@@ -281,6 +282,27 @@ pub(super) fn anomalies(
     judged.iter().filter_map(of).collect()
 }
 
+/// What is said of one entity.
+pub(super) fn found(watch: &Watch, entity: &Entity, judged: &Judged) -> Vec<Found> {
+    let found = |verdict: &Verdict| Found {
+        watch: watch.name.clone(),
+        entity: entity.clone(),
+        feature: verdict.member.feature.clone(),
+        detector: verdict.member.detector.clone(),
+        time_s: newest_row_s(watch, judged),
+        score: verdict.score,
+        streak_points: verdict.streak.points,
+        anomaly: verdict.streak.anomaly(watch.consecutive),
+        band: verdict.band,
+    };
+    judged.verdicts.iter().map(found).collect()
+}
+
+/// The time of the newest row of the newest point.
+fn newest_row_s(watch: &Watch, judged: &Judged) -> i64 {
+    judged.time_s.unwrap_or_default() + watch.point_s() - watch.step_s
+}
+
 /// What a scrape sees of one entity.
 pub(super) fn samples(watch: &Watch, entity: &Entity, judged: &Judged) -> Vec<Sample> {
     let mut samples = Vec::new();
@@ -295,9 +317,7 @@ pub(super) fn samples(watch: &Watch, entity: &Entity, judged: &Judged) -> Vec<Sa
         add(Metric::Anomaly, &own, f64::from(u8::from(anomaly)));
         add(Metric::StreakPoints, &own, f64::from(verdict.streak.points));
         if verdict.member.detector == COMBINED {
-            let newest_row_s = watch.point_s() - watch.step_s;
-            let end_s = judged.time_s.unwrap_or_default() + newest_row_s;
-            add(Metric::ScoreTimestamp, &own, end_s as f64);
+            add(Metric::ScoreTimestamp, &own, newest_row_s(watch, judged) as f64);
         }
         if let Some(band) = verdict.band {
             add(Metric::Expected, &own, band.expected);

@@ -29,6 +29,8 @@ pub(super) struct News {
 pub(super) struct Fetched {
     pub(super) key: ModelKey,
     pub(super) version: i64,
+    /// What the person said who put it in use, where that is how it got there.
+    pub(super) word: Option<String>,
     /// The model, or why it is of no use.
     pub(super) loaded: Result<Loaded, RestoreError>,
 }
@@ -55,9 +57,10 @@ impl News {
 }
 
 fn fetched(row: ModelRow, bytes: &[u8]) -> Fetched {
-    let ModelRow { key, version, sha256, trained_s, .. } = row;
+    let ModelRow { key, version, sha256, trained_s, word, .. } = row;
+    let word = word.map(|word| word.describe());
     let read = Model::from_stored(bytes, &sha256);
     let loaded =
         |model| Loaded { key: key.clone(), version, sha256, trained_s, model: Arc::new(model) };
-    Fetched { loaded: read.map(loaded), version, key }
+    Fetched { loaded: read.map(loaded), version, word, key }
 }

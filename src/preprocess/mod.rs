@@ -219,6 +219,12 @@ impl Fitted {
         }
     }
 
+    /// Whether it was fitted by this configuration, to rows of so many features.
+    pub fn is_fit_of(&self, config: &Config, n_features: usize) -> bool {
+        let of_each = |n: usize| n == 0 || n == n_features;
+        self.config == *config && of_each(self.columns.len()) && of_each(self.limits.len())
+    }
+
     /// The step of preprocessed rows, for raw rows every `step_s` seconds.
     pub fn coarse_step_s(&self, step_s: i64) -> i64 {
         self.config.bucket_s().map_or(step_s, |bucket_s| resample::rows(step_s, bucket_s) * step_s)

@@ -8,6 +8,7 @@ use rusqlite::params;
 use super::Store;
 use super::StoreError;
 use super::entity_text;
+use super::models::NOBODY_SPOKE;
 use crate::series::Entity;
 
 /// The keys of an entity's models.
@@ -30,13 +31,16 @@ impl Store {
         })
     }
 
-    /// Removes all models of these entities, in one transaction. Returns how many versions there were.
+    /// Removes all models of these entities but those that a person brought or put in use, in one
+    /// transaction. Returns how many versions were removed.
     ///
     /// # Errors
     /// The write failed; then none was removed.
     pub fn forget_models(&self, watch: &str, entities: &[Entity]) -> Result<usize, StoreError> {
-        let versions = format!("DELETE FROM model WHERE key_id IN ({KEYS})");
-        let keys = "DELETE FROM model_key WHERE watch = ?1 AND entity = ?2";
+        let versions = format!("DELETE FROM model WHERE key_id IN ({KEYS}) AND {NOBODY_SPOKE}");
+        let keys = "
+            DELETE FROM model_key WHERE watch = ?1 AND entity = ?2
+              AND id NOT IN (SELECT key_id FROM model_word)";
         self.write("forget models", |transaction| {
             entities.iter().try_fold(0, |n, entity| {
                 let removed = run(transaction, &versions, watch, entity)?;

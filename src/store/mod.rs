@@ -13,6 +13,7 @@ mod lock;
 mod models;
 mod schema;
 mod state;
+mod words;
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -41,6 +42,9 @@ pub use models::NewModel;
 pub use models::StoredModel;
 pub use state::SavedStreak;
 pub use state::TrainingRequest;
+pub use words::Change;
+pub use words::Deed;
+pub use words::ModelWord;
 
 /// The file in the store's directory.
 pub const FILE_NAME: &str = "portent.db";

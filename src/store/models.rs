@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::Row;
 use rusqlite::params;
+use rusqlite::types::ValueRef;
 use serde::Serialize;
 
 use super::Store;
@@ -18,6 +19,8 @@ use super::entity_text;
 use super::json_column;
 use super::json_text;
 use super::unreadable;
+use super::words::ModelWord;
+use super::words::word_of;
 use crate::series::Entity;
 
 /// What a model is trained for; versions count per key.
@@ -123,7 +126,15 @@ pub struct ModelRow {
     pub fingerprint: Option<String>,
     /// Points with data that it learnt from, as its card says.
     pub n_rows: Option<i64>,
+    /// Of the version in use: the word of the person who put it there, where that is how it got there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub word: Option<ModelWord>,
 }
+
+/// Narrows a selection of versions to those that no person brought or put in use.
+pub(super) const NOBODY_SPOKE: &str = "NOT EXISTS (
+  SELECT 1 FROM model_word AS word
+  WHERE word.key_id = model.key_id AND word.version = model.version)";
 
 const WHOLE: &str = "
 SELECT watch, entity, feature, detector, version, sha256, trained_s, card, bytes
@@ -179,34 +190,44 @@ impl Store {
 
     fn list(&self, watch: Option<&str>, and: &str) -> Result<Vec<ModelRow>, StoreError> {
         let sql = format!(
-            "SELECT watch, entity, feature, detector, version, state, reason, sha256, trained_s,
+            "SELECT watch, entity, feature, detector, model.version, state, reason, sha256, trained_s,
                CASE WHEN json_valid(card) THEN json_extract(card, '$.fingerprint') END,
-               CASE WHEN json_valid(card) THEN json_extract(card, '$.n_rows') END
-             FROM model JOIN model_key ON id = key_id WHERE (?1 IS NULL OR watch = ?1) {and}
-             ORDER BY watch, entity, feature, detector, version"
+               CASE WHEN json_valid(card) THEN json_extract(card, '$.n_rows') END,
+               deed, before, hold_until_s, author, note, created_s
+             FROM model JOIN model_key ON model_key.id = model.key_id
+             LEFT JOIN model_word AS word ON state = 'promoted' AND word.version = model.version
+               AND word.id = (SELECT max(id) FROM model_word AS last
+                 WHERE last.key_id = model.key_id AND deed <> 'import')
+             WHERE (?1 IS NULL OR watch = ?1) {and}
+             ORDER BY watch, entity, feature, detector, model.version"
         );
         self.read("read models", |connection| {
             connection.prepare_cached(&sql)?.query_map([watch], listed)?.collect()
         })
     }
 
-    /// Removes a watch's versions but, of each key, the promoted one and the newest `keep_n`; returns
-    /// how many.
+    /// Removes a watch's versions but, of each key, the promoted one, the newest `keep_n`, and those that a
+    /// person brought or put in use; returns how many.
     ///
     /// # Errors
     /// The write failed; then none was removed.
     pub fn prune_models(&self, watch: &str, keep_n: usize) -> Result<usize, StoreError> {
-        let sql = "
-            DELETE FROM model
+        let sql = format!(
+            "DELETE FROM model
             WHERE key_id IN (SELECT id FROM model_key WHERE watch = ?1) AND state <> 'promoted'
-              AND ?2 <= (
+              AND {NOBODY_SPOKE} AND ?2 <= (
                 SELECT count(*) FROM model AS newer
-                WHERE newer.key_id = model.key_id AND newer.version > model.version)";
-        self.write("prune models", |transaction| transaction.execute(sql, params![watch, keep_n]))
+                WHERE newer.key_id = model.key_id AND newer.version > model.version)"
+        );
+        self.write("prune models", |transaction| transaction.execute(&sql, params![watch, keep_n]))
     }
 }
 
-fn insert(connection: &Connection, model: &NewModel, state: &ModelState) -> rusqlite::Result<i64> {
+pub(super) fn insert(
+    connection: &Connection,
+    model: &NewModel,
+    state: &ModelState,
+) -> rusqlite::Result<i64> {
     let next = "
         INSERT INTO model_key (watch, entity, feature, detector, last_version)
         VALUES (?1, ?2, ?3, ?4, 1)
@@ -248,7 +269,7 @@ fn retire(connection: &Connection, key_id: i64) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([key_id]).map(drop)
 }
 
-fn key_id(connection: &Connection, key: &ModelKey) -> rusqlite::Result<Option<i64>> {
+pub(super) fn key_id(connection: &Connection, key: &ModelKey) -> rusqlite::Result<Option<i64>> {
     let sql = "
         SELECT id FROM model_key
         WHERE watch = ?1 AND entity = ?2 AND feature = ?3 AND detector = ?4";
@@ -301,5 +322,9 @@ fn listed(row: &Row<'_>) -> rusqlite::Result<ModelRow> {
         trained_s: row.get(8)?,
         fingerprint: row.get(9)?,
         n_rows: row.get(10)?,
+        word: match row.get_ref(11)? {
+            ValueRef::Null => None,
+            _ => Some(word_of(row, 11)?),
+        },
     })
 }

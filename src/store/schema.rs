@@ -16,7 +16,7 @@ use super::StoreError;
 const APPLICATION_ID: i64 = 0x506f_7274;
 
 /// Step `i` leads from `user_version` `i` to `i + 1`.
-const STEPS: &[&str] = &[FIRST, SECOND];
+const STEPS: &[&str] = &[FIRST, SECOND, THIRD];
 
 const FIRST: &str = "
 -- What people said, in the order in which they said it. Never changed, never removed.
@@ -112,6 +112,29 @@ CREATE TRIGGER label_withdrawal_stays_said BEFORE UPDATE ON label_withdrawal
   BEGIN SELECT RAISE(ABORT, 'labels are append-only'); END;
 CREATE TRIGGER label_withdrawal_stays BEFORE DELETE ON label_withdrawal
   BEGIN SELECT RAISE(ABORT, 'labels are append-only'); END;
+";
+
+const THIRD: &str = "
+-- Which versions people brought or put in use, and why. Never changed, never removed, nor are those versions.
+CREATE TABLE model_word (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  key_id INTEGER NOT NULL REFERENCES model_key (id),
+  version INTEGER NOT NULL,
+  deed TEXT NOT NULL CHECK (deed IN ('import', 'promote', 'rollback')),
+  before INTEGER, -- the version that was in use
+  hold_until_s INTEGER, -- until then no training puts another one in use
+  author TEXT,
+  note TEXT,
+  created_s INTEGER NOT NULL
+) STRICT;
+CREATE INDEX model_word_about ON model_word (key_id, id);
+CREATE TRIGGER model_word_stays_said BEFORE UPDATE ON model_word
+  BEGIN SELECT RAISE(ABORT, 'what people said of models is append-only'); END;
+CREATE TRIGGER model_word_stays BEFORE DELETE ON model_word
+  BEGIN SELECT RAISE(ABORT, 'what people said of models is append-only'); END;
+CREATE TRIGGER model_of_a_person_stays BEFORE DELETE ON model
+  WHEN EXISTS (SELECT 1 FROM model_word WHERE key_id = OLD.key_id AND version = OLD.version)
+  BEGIN SELECT RAISE(ABORT, 'a model that a person brought or put in use stays'); END;
 ";
 
 /// Refuses a file that is newer or not ours, before anything is written to it.

@@ -457,7 +457,7 @@ fn a_newer_schema_is_left_untouched() {
         let error = Store::open(copy.path()).unwrap_err();
         assert!(matches!(error, StoreError::NewerSchema { .. }), "{error}");
         let text = error.to_string();
-        assert!(text.contains("has schema 99, written by a newer Portent; this one knows up to 2"));
+        assert!(text.contains("has schema 99, written by a newer Portent; this one knows up to 3"));
         for name in &files {
             let (was, is) = (fs::read(dir.path().join(name)), fs::read(copy.path().join(name)));
             assert!(was.unwrap() == is.unwrap(), "{name} of {} changed", path.display());

@@ -34,7 +34,15 @@ pub(super) fn retire(
     if !leaving.forgotten.is_empty() {
         let versions = store.forget_models(name, &leaving.forgotten)?;
         let entities = leaving.forgotten.len();
-        tracing::info!(watch = name, entities, versions, "models of what has left are forgotten");
+        // What people brought or put in use stays, training after training.
+        if versions > 0 {
+            tracing::info!(
+                watch = name,
+                entities,
+                versions,
+                "models of what has left are forgotten"
+            );
+        }
     }
     Ok(())
 }
@@ -85,7 +93,8 @@ mod tests {
         let (watch, detector) = ("ports".into(), "stl".into());
         let key = ModelKey { watch, entity, feature: Some("in".into()), detector };
         let (sha256, trained_s) = (String::new(), trained_day * DAY_S);
-        ModelRow { key, version: 1, state, sha256, trained_s, fingerprint: None, n_rows: None }
+        let (fingerprint, n_rows, word) = (None, None, None);
+        ModelRow { key, version: 1, state, sha256, trained_s, fingerprint, n_rows, word }
     }
 
     #[test]

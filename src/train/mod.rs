@@ -11,6 +11,7 @@ mod lessons;
 mod progress;
 mod quality;
 mod reading;
+mod recipes;
 mod succession;
 mod told;
 
@@ -27,7 +28,6 @@ use crate::detect::FitError;
 use crate::export::Board;
 use crate::gather::GatherError;
 use crate::model::Model;
-use crate::model::Recipe;
 use crate::model::sha256;
 use crate::series::Entity;
 use crate::series::Window;
@@ -53,6 +53,7 @@ use told::Told;
 pub use gate::Decision;
 pub use progress::Listener;
 pub use progress::Progress;
+pub use recipes::recipe;
 
 /// Versions kept per model, besides the promoted one.
 const KEEP_VERSIONS: usize = 5;
@@ -329,7 +330,7 @@ impl Trainer {
             true => ModelState::Promoted,
             false => ModelState::Rejected { reason: decision.reason() },
         };
-        with_store(&self.store, watch, move |store, _| {
+        let held = with_store(&self.store, watch, move |store, _| {
             let stored = |(key, model): (ModelKey, Model)| {
                 let bytes = model.to_bytes();
                 let (sha256, card) = (sha256(&bytes), model.card());
@@ -337,9 +338,13 @@ impl Trainer {
             };
             let models: Vec<NewModel> = members.into_iter().map(stored).collect();
             // All at once: half a set of new models is a set that nobody judged.
-            store.add_models(&models, &state)
+            store.add_models_unless_held(&models, &state)
         })
         .await?;
+        if let Some(held) = held {
+            self.board.own().promotion(&watch.name, "held");
+            return Ok(Ended::Rejected(held));
+        }
         let result = if promote { "promoted" } else { "rejected" };
         self.board.own().promotion(&watch.name, result);
         Ok(if promote { Ended::Promoted } else { Ended::Rejected(decision.reason()) })
@@ -444,22 +449,13 @@ fn fit_entity(
     let mut refused = String::from("no detector");
     for (detector, feature) in watch.members() {
         let columns = watch.columns(&detector, feature);
-        let name = |f: usize| watch.features[f].name.clone();
         let key = ModelKey {
             watch: watch.name.clone(),
             entity: entity.clone(),
-            feature: feature.map(name),
+            feature: feature.map(|f| watch.features[f].name.clone()),
             detector: detector.name().to_string(),
         };
-        let recipe = Recipe {
-            features: columns.iter().map(|&f| name(f)).collect(),
-            fingerprint: watch.fingerprint(&detector, feature),
-            detector,
-            preprocess: watch.preprocess(&columns),
-            step_s: watch.step_s,
-            block_s: watch.block_s(),
-            pages_per_week: watch.pages_per_week,
-        };
+        let recipe = recipe(watch, detector, feature);
         // Of the same settings: what a model of others learnt is no place to start from.
         let yesterday = champions.members.get(&key).map(Model::parts);
         let context = FitContext {

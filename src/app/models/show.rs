@@ -1,0 +1,112 @@
+//! A version, as people want to know it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::Error;
+use super::Which;
+use super::meant;
+use super::select;
+use crate::app::offline::existing;
+use crate::math::duration::format_duration;
+use crate::model::Model;
+use crate::store::ModelRow;
+use crate::store::ModelState;
+use crate::store::ModelWord;
+use crate::store::Store;
+use crate::verdict::rfc3339;
+
+/// What is known of one version.
+struct Known {
+    row: ModelRow,
+    card: Value,
+    n_bytes: usize,
+    words: Vec<ModelWord>,
+    /// Why a pass would refuse it.
+    problem: Option<String>,
+}
+
+/// The versions that are meant, one after the other, as text or as a JSON list.
+///
+/// # Errors
+/// There is no such version, or no store.
+pub fn show_models(folder: &Path, which: &Which, as_json: bool) -> Result<String, Error> {
+    let store = existing(folder)?;
+    let mut known = Vec::new();
+    for rows in select(&store, which)?.values() {
+        if let Some(row) = meant(rows, which) {
+            known.extend(of(&store, row)?);
+        }
+    }
+    if known.is_empty() {
+        return Err("no such version; `portent models list` shows what there is".into());
+    }
+    match as_json {
+        true => {
+            let list: Vec<Value> = known.iter().map(Known::json).collect();
+            Ok(format!("{}\n", serde_json::to_string_pretty(&list)?))
+        }
+        false => Ok(known.iter().map(Known::text).collect::<Vec<_>>().join("\n")),
+    }
+}
+
+/// `None` where it was pruned a moment ago.
+fn of(store: &Store, row: &ModelRow) -> Result<Option<Known>, Error> {
+    let Some(stored) = store.model(&row.key, row.version)? else { return Ok(None) };
+    let words = store.model_words(&row.key, row.version)?;
+    let read = Model::from_stored(&stored.bytes, &stored.sha256);
+    let problem = read.err().map(|error| error.to_string());
+    let n_bytes = stored.bytes.len();
+    Ok(Some(Known { row: row.clone(), card: stored.card, n_bytes, words, problem }))
+}
+
+impl Known {
+    fn json(&self) -> Value {
+        let mut json = json!(self.row);
+        json["card"] = self.card.clone();
+        json["n_bytes"] = self.n_bytes.into();
+        json["words"] = json!(self.words);
+        json["problem"] = json!(self.problem);
+        json
+    }
+
+    fn text(&self) -> String {
+        let Known { row, card, .. } = self;
+        let mut text = format!("{} version {}\n", row.key, row.version);
+        let mut line = |name: &str, value: String| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "  {name:10} {value}");
+        };
+        line("state", self.state());
+        line("trained", rfc3339(row.trained_s));
+        let number = |name: &str| card.get(name).and_then(Value::as_i64);
+        if let Some((n_rows, step_s)) = number("n_rows").zip(number("step_s")) {
+            line("learnt", format!("{n_rows} points, of rows every {}", format_duration(step_s)));
+        }
+        let features = card.get("features").and_then(Value::as_array);
+        let names = features.into_iter().flatten().filter_map(Value::as_str);
+        line("features", names.collect::<Vec<_>>().join(", "));
+        line("detector", card.get("detector").map(Value::to_string).unwrap_or_default());
+        line("settings", row.fingerprint.clone().unwrap_or_default());
+        line("sha256", row.sha256.clone());
+        let sound = self.problem.clone().unwrap_or_else(|| "as they were stored".into());
+        line("bytes", format!("{}, {sound}", self.n_bytes));
+        for word in &self.words {
+            line("said", format!("{} {}", rfc3339(word.created_s), word.describe()));
+        }
+        text
+    }
+
+    fn state(&self) -> String {
+        let state = self.row.state.as_str();
+        let held = self.row.word.as_ref().and_then(|word| word.hold_until_s);
+        match (&self.row.state, held) {
+            (ModelState::Rejected { reason }, _) => format!("{state}: {reason}"),
+            (_, Some(until_s)) => format!("{state}, held until {}", rfc3339(until_s)),
+            _ => state.to_string(),
+        }
+    }
+}
