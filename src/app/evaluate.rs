@@ -59,10 +59,10 @@ pub struct Evaluate {
     pub controls: Vec<detect::Config>,
     /// The coarser step of traffic.
     pub bucket_s: Option<i64>,
-    /// The page budget.
-    pub pages_per_week: f64,
-    /// Points above the threshold in a row that make an alarm.
-    pub consecutive: u32,
+    /// The page budget; without it the watch's, or 1.
+    pub pages_per_week: Option<f64>,
+    /// Points above the threshold in a row that make an alarm; without it as many as the watch wants, or 1.
+    pub consecutive: Option<u32>,
     /// Labels and alarms closer than this are one incident, and one page.
     pub apart_s: i64,
     /// A class that is neither learnt from nor chosen by.
@@ -72,6 +72,9 @@ pub struct Evaluate {
     /// Where TensorBoard finds how the losses fell.
     pub tensorboard_dir: Option<PathBuf>,
 }
+
+/// The page budget of a file.
+const USUAL_PAGES: f64 = 1.0;
 
 /// Rows, and what is known of them.
 #[derive(Debug, Clone)]
@@ -149,21 +152,7 @@ pub async fn evaluate(asked: &Evaluate) -> Result<(), Error> {
             of_watch(asked, inputs, watch.as_deref(), entity.as_deref()).await?
         }
     };
-    let bucket_s = read.watch.as_ref().map_or(asked.bucket_s, |watch| watch.bucket_s);
-    let all: Vec<usize> = (0..read.names.len()).collect();
-    let settings = Settings {
-        detectors: asked.detectors.clone(),
-        controls: asked.controls.clone(),
-        train_rows: read.split.0,
-        validation_rows: read.split.1,
-        bucket_s,
-        preprocess: read.watch.as_ref().map(|watch| watch.preprocess(&all)),
-        calendar: read.watch.as_ref().map(|watch| watch.calendar.clone()).unwrap_or_default(),
-        pages_per_week: asked.pages_per_week,
-        consecutive: asked.consecutive,
-        paging: Paging::within(asked.apart_s),
-        holdout_class: asked.holdout_class.clone(),
-    };
+    let settings = settings(asked, &read);
     let evaluation = evaluate::run(&read.names, &read.rows, &read.told, &settings)
         .map_err(|error| format!("{}: {error}", read.name))?;
     if let Some(output) = &asked.report {
@@ -180,6 +169,40 @@ pub async fn evaluate(asked: &Evaluate) -> Result<(), Error> {
         }
     }
     say(&told_on_a_terminal(&evaluation))
+}
+
+/// What a watch's configuration says counts where nothing else was asked for.
+fn settings(asked: &Evaluate, read: &Read) -> Settings {
+    let watch = read.watch.as_ref();
+    let all: Vec<usize> = (0..read.names.len()).collect();
+    let own = watch.map(|watch| watch.detectors.as_slice()).unwrap_or_default();
+    let as_configured = |config: &detect::Config| {
+        own.iter().find(|known| known.name() == config.name()).unwrap_or(config).clone()
+    };
+    let detectors = match (asked.detectors.as_slice(), own) {
+        ([], []) => Vec::new(),
+        // Beside the watch's own, what else could be there.
+        ([], own) => {
+            let others = evaluate::usual(all.len()).into_iter();
+            let others = others.filter(|other| own.iter().all(|own| own.name() != other.name()));
+            own.iter().cloned().chain(others).collect()
+        }
+        (asked, _) => asked.iter().map(as_configured).collect(),
+    };
+    let pages_per_week = watch.map_or(USUAL_PAGES, |watch| watch.pages_per_week);
+    Settings {
+        detectors,
+        controls: asked.controls.iter().map(as_configured).collect(),
+        train_rows: read.split.0,
+        validation_rows: read.split.1,
+        bucket_s: watch.map_or(asked.bucket_s, |watch| watch.bucket_s),
+        preprocess: watch.map(|watch| watch.preprocess(&all)),
+        calendar: watch.map(|watch| watch.calendar.clone()).unwrap_or_default(),
+        pages_per_week: asked.pages_per_week.unwrap_or(pages_per_week),
+        consecutive: asked.consecutive.unwrap_or(watch.map_or(1, |watch| watch.consecutive)),
+        paging: Paging::within(asked.apart_s),
+        holdout_class: asked.holdout_class.clone(),
+    }
 }
 
 /// How the losses fell, and what came of it.

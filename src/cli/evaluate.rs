@@ -46,7 +46,8 @@ pub(super) struct EvaluateArgs {
     /// Instead: rows to learn from; one half of the others to choose by, the other half to judge by
     #[arg(long, value_name = "N", conflicts_with = "split")]
     train_rows: Option<usize>,
-    /// Detectors, separated by commas; without it, those that suit the file
+    /// Detectors, separated by commas; without it, the watch's own and those that suit the rows. Of a watch, with
+    /// its settings
     #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = detector)]
     detectors: Vec<detect::Config>,
     /// Detectors that are judged beside them for comparison, and cannot win
@@ -58,12 +59,12 @@ pub(super) struct EvaluateArgs {
     /// The coarser step of traffic: sums of so much time are scored
     #[arg(long, value_name = "DURATION", value_parser = bucket)]
     bucket: Option<i64>,
-    /// False pages per week that are accepted
-    #[arg(long, value_name = "PAGES", value_parser = pages, default_value = "1")]
-    pages_per_week: f64,
-    /// Points above the threshold in a row that make an alarm
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    consecutive: u32,
+    /// False pages per week that are accepted; by default as many as the watch does, or 1
+    #[arg(long, value_name = "PAGES", value_parser = pages)]
+    pages_per_week: Option<f64>,
+    /// Points above the threshold in a row that make an alarm; by default as many as the watch wants, or 1
+    #[arg(long, value_name = "N")]
+    consecutive: Option<u32>,
     /// Labels that are closer are one incident, and alarms one page; an alarm a third of it after the end
     /// of an incident has still found it
     #[arg(long, value_name = "DURATION", value_parser = bucket, default_value = "30m")]

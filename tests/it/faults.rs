@@ -80,7 +80,7 @@ fn each_fault_moves_its_features_and_benign_changes_are_no_errors() {
     assert_eq!(joined.train_rows, 80);
     let all = csv::read(&lab.write("joined.csv", &joined.rows)).unwrap();
     assert_eq!((all.rows.len(), all.t.len(), all.t[0]), (240, 320, recording.start_s));
-    let moved = csv::read_verdicts(&lab.write("joined-labels.csv", &joined.labels)).unwrap();
+    let moved = csv::read_verdicts(&lab.write("joined-labels.csv", &joined.labels), &all).unwrap();
     assert_eq!(moved.len(), 21);
     for (i, told) in told.iter().enumerate() {
         let again = &moved[14 + i];

@@ -83,7 +83,7 @@ pub(crate) fn join(recordings: &[PathBuf]) -> Result<Joined, String> {
 fn read(path: &Path) -> Result<Heard, String> {
     let labels = path.with_file_name(format!("{}-labels.csv", stem(path)));
     let file = csv::read(path).map_err(|error| error.to_string())?;
-    let told = csv::read_verdicts(&labels).map_err(|error| error.to_string())?;
+    let told = csv::read_verdicts(&labels, &file).map_err(|error| error.to_string())?;
     Ok(Heard { file, told })
 }
 
