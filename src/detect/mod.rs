@@ -465,6 +465,9 @@ pub enum FitError {
     /// A supervised detector needs incidents.
     #[error("no labelled incident to learn from")]
     NoIncidents,
+    /// What it was given does not suit it.
+    #[error("{0}")]
+    Refused(String),
     /// The arithmetic went out of range.
     #[error("training diverged: the loss is not finite")]
     Diverged,

@@ -34,6 +34,8 @@ pub(super) struct Head {
 
 /// The only format there is yet.
 pub(super) const FORMAT: u32 = 1;
+/// Rows that one score may need: a day's horizon in rows of a second, with room.
+const MOST_ROWS: usize = 10_000_000;
 
 impl Model {
     /// The file.
@@ -71,11 +73,54 @@ impl Model {
         let tensors = frame::tensors(std::mem::take(&mut head.tensors), numbers).map_err(fail)?;
         // The fitted half can say it again: a kilobyte in each of thousands of models.
         let fitted = head.detector.restore(Parts { meta: head.meta.take(), tensors })?;
-        Ok(Model { head, fitted })
+        if head.step_s <= 0 {
+            return Err(fail(&format!("rows every {} s", head.step_s)));
+        }
+        let model = Model { head, fitted };
+        match model.n_raw_rows() {
+            0..=MOST_ROWS => Ok(model),
+            n => Err(fail(&format!("it reads {n} rows for one score, wanted at most {MOST_ROWS}"))),
+        }
     }
 }
 
 /// The name of a file's bytes: their SHA-256 in hex.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::FitContext;
+    use crate::model::Recipe;
+    use crate::series::Grid;
+    use crate::series::Window;
+
+    #[test]
+    fn a_header_that_asks_for_all_the_rows_in_the_world_is_refused() {
+        let grid = Grid { start_s: 0, step_s: 300, len: 8 * 288 };
+        let value = |i: usize| (i as f64 / 288.0 * 6.3).sin() + (i * 7919 % 101) as f64 / 100.0;
+        let rows = Window::single(grid, (0..grid.len).map(value).collect());
+        let recipe = Recipe {
+            features: vec!["traffic".into()],
+            fingerprint: String::new(),
+            detector: detect::Config::named("seasonal_median").unwrap(),
+            preprocess: preprocess::Config::default(),
+            step_s: 300,
+            block_s: 8 * 3_600,
+            pages_per_week: 1.0,
+        };
+        let mut model = Model::train(&recipe, &rows, &FitContext::new(0, &|| true)).unwrap();
+        let error = |model: &Model| Model::from_bytes(&model.to_bytes()).err().map(|e| e.0);
+        assert_eq!(error(&model), None);
+        let mut wide = serde_json::to_value(&model.head.preprocess).unwrap();
+        wide["config"]["bucket_s"] = (1_i64 << 62).into();
+        let sound =
+            std::mem::replace(&mut model.head.preprocess, serde_json::from_value(wide).unwrap());
+        let said = error(&model).unwrap();
+        assert!(said.contains("wanted at most 10000000"), "{said}");
+        (model.head.preprocess, model.head.step_s) = (sound, 0);
+        assert_eq!(error(&model).unwrap(), "not a portent model: rows every 0 s");
+    }
 }

@@ -334,9 +334,9 @@ fn told(training: &Training, context: &FitContext<'_>) {
 fn refused(error: NetworkError) -> FitError {
     match error {
         NetworkError::Stopped => FitError::Stopped,
-        NetworkError::TooFew { have, want, .. } => FitError::TooFewRows { have, want },
-        // Windows and settings are right by construction: what is left is a loss that ran away.
-        _ => FitError::Diverged,
+        NetworkError::Diverged => FitError::Diverged,
+        // Such as more classes than it can tell apart.
+        other => FitError::Refused(other.to_string()),
     }
 }
 

@@ -105,6 +105,7 @@ impl From<FitError> for NetworkError {
             FitError::NoIncidents => {
                 NetworkError::TooFew { have: 0, what: "anomalous windows", want: 1 }
             }
+            FitError::Refused(what) => NetworkError::Setting(what),
             FitError::Diverged => NetworkError::Diverged,
             FitError::Stopped => NetworkError::Stopped,
         }
