@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(Grid::covering(60, 121, 30).len, 3);
         assert_eq!(Grid::covering(60, 60, 30).len, 0);
         let rows = [i64::MIN, 90, 91, 120, 121, i64::MAX].map(|time_s| grid.at_or_after(time_s));
-        assert_eq!(rows, [0, 0, 1, 1, 1, 1], "{grid:?}");
+        assert_eq!(rows, [0, 0, 1, 1, 2, 2], "{grid:?}");
         assert_eq!((grid.index(120), grid.index(121), grid.index(150)), (Some(1), None, None));
     }
 }
