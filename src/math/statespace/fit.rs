@@ -31,6 +31,9 @@ const FEW_REGRESSORS: usize = 4;
 /// How far from zero a free number may go: first as far as a partial autocorrelation is not one, and less far where
 /// rounding would have the last word. Within the last there is enough news in a row for any order.
 const WALLS: [f64; 8] = [8.3, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0];
+/// Where a free number is further from zero, rounding may spoil the fast way to a likelihood: good enough to find a
+/// point, not to say how large innovations are.
+const NEAR: f64 = 3.5;
 
 /// Where a search begins.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,8 +110,16 @@ pub fn fit(
     keep_going: &dyn Fn() -> bool,
 ) -> Option<Fit> {
     let mut search = Search::new(rows, columns, order, warm);
-    let best = search.begin(warm, keep_going)?;
-    let mut best = search.turns(best, keep_going)?;
+    let few = !search.few.is_empty();
+    let mut best = search.begin(warm, keep_going)?;
+    if few && search.few.is_empty() {
+        best = search.begin(warm, keep_going)?;
+    }
+    best = search.turns(best, keep_going)?;
+    if warm.is_some() && search.is_beaten(&best) {
+        best = search.begin(None, keep_going)?;
+        best = search.turns(best, keep_going)?;
+    }
     for wall in WALLS.into_iter().skip(1) {
         if is_sound(order, &order.constrained(&best.point, squash)) {
             break;
@@ -150,13 +161,12 @@ impl<'a> Search<'a> {
     /// Regresses on errors of no memory first, and goes down from the most promising starts.
     fn begin(&mut self, warm: Option<&Start>, keep_going: &dyn Fn() -> bool) -> Option<Lowest> {
         let free = warm.and_then(|start| self.order.free(&start.parameters));
-        if let Some(start) = free.map(|point| self.at(point)).filter(|at| at.value.is_finite()) {
+        let inside = free.filter(|point| point.iter().all(|x| x.abs() <= self.wall));
+        if let Some(start) = inside.map(|point| self.at(point)).filter(|at| at.value.is_finite()) {
             return self.follow(start, TOLERANCE, keep_going);
         }
         if self.columns.n() > 0 {
-            let none = Order::default();
-            let delta = self.columns.correction(&Arma::new(&none, &[]), &self.left);
-            self.correct(&delta);
+            self.regress_without_memory();
         }
         let mut near = self.valleys(keep_going)?;
         near.sort_by(|a, b| a.value.total_cmp(&b.value));
@@ -214,6 +224,21 @@ impl<'a> Search<'a> {
         Some(best)
     }
 
+    /// Whether some start is better than where a warm one led to: what the series was like yesterday need not be what it
+    /// is like today. Then the regressors are what they are without a memory.
+    fn is_beaten(&mut self, end: &Lowest) -> bool {
+        let before = self.beta.clone();
+        if self.few.is_empty() && self.columns.n() > 0 {
+            self.regress_without_memory();
+        }
+        let beaten = self.values(&starts::starts(self.order)).into_iter().any(|v| v < end.value);
+        if !beaten && self.beta != before {
+            self.beta = before;
+            self.left = Rows::new(left(self.rows, self.columns, &self.beta));
+        }
+        beaten
+    }
+
     /// The search again in a smaller box, from the point in it that is nearest.
     fn within(&mut self, wall: f64, best: Lowest, keep_going: &dyn Fn() -> bool) -> Option<Lowest> {
         self.wall = wall;
@@ -255,7 +280,7 @@ impl<'a> Search<'a> {
             let best = if self.few.is_empty() {
                 self.left.errors(&arma).best(self.left.n()).0
             } else {
-                self.regressed(&arma, points)
+                self.regressed(&arma)
             };
             let value = |&best: &f64| if best.is_finite() { -best } else { f64::INFINITY };
             values.extend(best.iter().take(points.len()).map(value));
@@ -263,24 +288,28 @@ impl<'a> Search<'a> {
         values
     }
 
-    /// Log-likelihoods with the best β each, side by side; where too few digits are left that way, one by one.
-    fn regressed(&mut self, arma: &Arma<Lanes>, points: &[Vec<f64>]) -> [f64; LANES] {
+    /// Log-likelihoods with the best β each. Where too few digits are left that way, from then on with the β that
+    /// there is: rows without noise would else be filtered point by point, β and all.
+    fn regressed(&mut self, arma: &Arma<Lanes>) -> [f64; LANES] {
         let whitened = self.left.whitened(arma, &self.few);
-        let left = whitened.left;
-        let mut best = whitened.errors().best(self.left.n()).0;
-        for (i, point) in points.iter().enumerate().filter(|(i, _)| !has_digits(left.0[*i])) {
-            let arma = Arma::new(self.order, &self.order.constrained(point, squash));
-            let delta = self.columns.correction(&arma, &self.left);
-            let left = Rows::new(self::left(self.left.values(), self.columns, &delta));
-            best[i] = left.errors(&arma).best(left.n());
+        if whitened.left.0.iter().all(|left| has_digits(*left)) {
+            return whitened.errors().best(self.left.n()).0;
         }
-        best
+        self.few.clear();
+        self.left.errors(arma).best(self.left.n()).0
     }
 
     /// The best β for these parameters.
     fn regress(&mut self, point: &[f64]) {
         let arma = Arma::new(self.order, &self.order.constrained(point, squash));
         let delta = self.columns.correction(&arma, &self.left);
+        self.correct(&delta);
+    }
+
+    /// The best β if each error were by itself.
+    fn regress_without_memory(&mut self) {
+        let none = Order::default();
+        let delta = self.columns.correction(&Arma::new(&none, &[]), &self.left);
         self.correct(&delta);
     }
 
@@ -292,7 +321,9 @@ impl<'a> Search<'a> {
     fn fit(self, best: &Lowest) -> Fit {
         let parameters = self.order.constrained(&best.point, squash);
         let arma = Arma::new(self.order, &parameters);
-        let (errors, n) = (self.left.errors(&arma), self.left.n());
+        let near = best.point.iter().all(|x| x.abs() <= NEAR);
+        let errors = if near { self.left.errors(&arma) } else { self.left.filtered(&arma) };
+        let n = self.left.n();
         Fit {
             parameters,
             beta: self.beta,

@@ -80,6 +80,11 @@ impl Rows {
                 return whitened.errors();
             }
         }
+        self.filtered(arma)
+    }
+
+    /// The same, by the filter: slow where the memory is long, and right where rounding spoils the other way.
+    pub(super) fn filtered<T: Real>(&self, arma: &Arma<T>) -> Errors<T> {
         simd::widest(Filter { arma, rows: &self.values })
     }
 }
