@@ -4,10 +4,13 @@
 //! (`history`).
 
 use super::told::Told;
+use crate::detect;
 use crate::detect::Episode;
 use crate::gather;
 use crate::series::Window;
 use crate::store::LabelRows;
+use crate::store::ModelKey;
+use crate::store::ModelRow;
 use crate::verdict::Class;
 use crate::verdict::Interval;
 use crate::verdict::Verdict;
@@ -41,6 +44,27 @@ pub(super) fn of_rules(watch: &Watch, history: &Window, said: &Said) -> Vec<Epis
         cut(history, points, before, &Class::Anomaly(class.clone()))
     };
     incidents.filter_map(episode).collect()
+}
+
+/// Models in use that learnt from incidents none of which is known any more: they are out of history, or were taken
+/// back.
+pub(super) fn baseless(
+    watch: &Watch,
+    in_use: &[ModelRow],
+    told: &[Told],
+    weak: &[Episode],
+) -> Vec<ModelKey> {
+    let supervised = |row: &&ModelRow| {
+        let mut of = watch.detectors.iter().filter(|known| known.name() == row.key.detector);
+        of.any(detect::Config::supervised)
+    };
+    let learnt: Vec<ModelKey> =
+        in_use.iter().filter(supervised).map(|row| row.key.clone()).collect();
+    let is_known = |episodes: &[Episode]| episodes.iter().any(|episode| episode.class.is_anomaly());
+    match learnt.is_empty() || is_known(weak) || is_known(&of_people(watch, told)) {
+        true => Vec::new(),
+        false => learnt,
+    }
 }
 
 /// The rows of an interval, and those before it: `before` of them, or all there are where that is 0.
