@@ -259,7 +259,8 @@ impl Trainer {
         let Subject { rows, told, weak, mut in_use } = subject;
         let baseless = lessons::baseless(watch, &in_use, &told, &weak);
         if !baseless.is_empty() {
-            tracing::info!(watch = watch.name, %entity, "no incident is known any more: what learnt from some goes out of use");
+            let why = "no incident is known any more";
+            tracing::info!(watch = watch.name, %entity, why, "what learnt from some goes out of use");
             in_use.retain(|row| !baseless.contains(&row.key));
             with_store(&self.store, watch, move |store, _| store.retire_keys(&baseless)).await?;
         }
@@ -448,7 +449,10 @@ fn fit_entity(
     episodes.extend_from_slice(weak);
     let mut members = Members::new();
     let mut refused = String::from("no detector");
-    for (detector, feature) in watch.members() {
+    let early = !lessons::may_begin(watch, rows);
+    for (detector, feature) in
+        watch.members().into_iter().filter(|(d, _)| !(early && d.supervised()))
+    {
         let columns = watch.columns(&detector, feature);
         let name = |f: usize| watch.features[f].name.clone();
         let key = ModelKey {
