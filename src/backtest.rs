@@ -20,7 +20,7 @@ use crate::preprocess;
 use crate::preprocess::Transform;
 use crate::score;
 use crate::score::Streak;
-use crate::score::combine;
+use crate::score::Witnesses;
 use crate::series::Window;
 
 /// How a file is replayed.
@@ -159,7 +159,7 @@ impl Default for Scored {
 }
 
 /// Members' scores and the first band, by time.
-type ByTime = BTreeMap<i64, (Vec<f64>, Option<Band>)>;
+type ByTime = BTreeMap<i64, (Witnesses, Option<Band>)>;
 
 /// A detector and the columns that it reads; one that is not joint judges the first.
 type Member = (detect::Config, Vec<usize>);
@@ -282,7 +282,7 @@ fn score_stretch(
                 }
             }
             let (scores, band) = scored.entry(point.time_s + model.delay_s()).or_default();
-            scores.push(point.score);
+            scores.hear(point.score, model.names_classes());
             *band = band.or(point.band);
         }
     }
@@ -290,7 +290,7 @@ fn score_stretch(
     for (time_s, (scores, band)) in by_feature.into_values().flatten() {
         let known =
             highest.entry(time_s).or_insert((f64::NAN, band.filter(|_| models[0].n_judged == 1)));
-        known.0 = known.0.max(combine(&scores));
+        known.0 = known.0.max(scores.score());
     }
     let point_of = |i: &usize| highest.range(..=rows.grid.time(*i)).next_back();
     let fresh = |i: &usize, time_s: i64| rows.grid.time(*i) - time_s < models[0].model.point_s();

@@ -13,11 +13,14 @@ use tokio::sync::watch::Receiver;
 
 use super::due::Due;
 use super::now_s;
+use crate::detect;
 use crate::series::Entity;
 use crate::store::Store;
+use crate::store::StoreError;
 use crate::train::Outcome;
 use crate::train::TrainError;
 use crate::train::Trainer;
+use crate::verdict::Verdict;
 use crate::watch::Watch;
 
 /// The clock may be set forward, and a machine sleep: what is due is looked at again after so long.
@@ -133,13 +136,23 @@ async fn finish(store: &Store, requests: Vec<i64>) {
 /// then has to be.
 async fn first_due(store: &Store, watch: &Watch) -> Due {
     let (store, name) = (store.clone(), watch.name.clone());
-    let read = tokio::task::spawn_blocking(move || store.models_in_use(Some(&name))).await;
-    let stored = read.ok().and_then(Result::ok).unwrap_or_default();
+    let read = move || {
+        let labels = store.labels(Some(&name))?;
+        let told = labels.iter().any(|stored| stored.label.verdict == Verdict::Anomaly);
+        Ok::<_, StoreError>((store.models_in_use(Some(&name))?, told))
+    };
+    let read = tokio::task::spawn_blocking(read).await;
+    let (stored, told) = read.ok().and_then(Result::ok).unwrap_or_default();
+    // Who learns from incidents has no model while there are none: that is nothing to train all for again.
+    let idle = |detector: &String| {
+        let mut of = watch.detectors.iter().filter(|known| known.name() == detector);
+        !told && of.any(detect::Config::supervised)
+    };
     let fits = |(feature, detector): &(Option<String>, String), fingerprint: &String| {
-        stored.iter().any(|model| {
-            (&model.key.feature, &model.key.detector) == (feature, detector)
-                && model.fingerprint.as_ref() == Some(fingerprint)
-        })
+        let own = (feature, detector);
+        let own = || stored.iter().filter(|m| (&m.key.feature, &m.key.detector) == own);
+        own().any(|model| model.fingerprint.as_ref() == Some(fingerprint))
+            || idle(detector) && own().next().is_none()
     };
     if !watch.fingerprints().iter().all(|(member, fingerprint)| fits(member, fingerprint)) {
         return Due::new(watch, 0);
@@ -192,6 +205,35 @@ fn tell(watch: &Watch, trained: &Result<Outcome, TrainError>, known: &mut Known)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "deep")]
+    #[tokio::test]
+    async fn a_restart_trains_nothing_again_for_want_of_incidents() {
+        use crate::config::Preset;
+        use crate::store::ModelKey;
+        use crate::store::ModelState;
+        use crate::store::NewModel;
+        let watch = Preset::named("coredns").and_then(|preset| preset.watch()).unwrap();
+        let (store, trained_s) = (Store::in_memory().unwrap(), 1_800_000_000);
+        let add = |detector: &str, fingerprint: &str| {
+            let (watch, entity) = (watch.name.clone(), Entity::new([("job", "dns")]));
+            let key = ModelKey { watch, entity, feature: None, detector: detector.into() };
+            let card = serde_json::json!({"fingerprint": fingerprint});
+            let (bytes, sha256) = (Vec::new(), String::new());
+            let model = NewModel { key, card, bytes, sha256, trained_s };
+            store.add_models(&[model], &ModelState::Promoted).unwrap();
+        };
+        let next_s = async || first_due(&store, &watch).await.next_s();
+        let fingerprints = watch.fingerprints();
+        let fingerprint = |detector: &str| fingerprints[&(None, detector.to_string())].as_str();
+        assert_eq!(next_s().await, 0);
+        add("autoencoder", fingerprint("autoencoder"));
+        assert_eq!(next_s().await, trained_s + watch.train.every_s);
+        add("siamese", "of other settings");
+        assert_eq!(next_s().await, 0);
+        add("siamese", fingerprint("siamese"));
+        assert_eq!(next_s().await, trained_s + watch.train.every_s);
+    }
 
     #[test]
     fn a_request_is_heard_once_however_often_it_is_delivered() {

@@ -16,7 +16,7 @@ use crate::gather::Problem;
 use crate::model::Band;
 use crate::model::Point;
 use crate::score::Streak;
-use crate::score::combine;
+use crate::score::Witnesses;
 use crate::series::Entity;
 use crate::series::Window;
 use crate::store::SavedStreak;
@@ -187,7 +187,7 @@ fn one(watch: &Watch, tracked: &mut Tracked, models: &[Loaded]) -> Judged {
         return Judged { lacks_model, ..tracked.last.clone() };
     }
     let mut judged = Judged { time_s: Some(newest_s), lacks_model, versions, ..Judged::default() };
-    let mut scored: BTreeMap<Option<String>, Vec<(String, Vec<Point>)>> = BTreeMap::new();
+    let mut scored: BTreeMap<Option<String>, Vec<Scored>> = BTreeMap::new();
     for loaded in models {
         let names = watch.features.iter().map(|feature| feature.name.as_str());
         let rows = loaded.model.columns(names, tracked.fifo.window());
@@ -211,11 +211,13 @@ fn one(watch: &Watch, tracked: &mut Tracked, models: &[Loaded]) -> Judged {
                 (loaded.key.detector.clone(), opinion)
             }));
         }
-        scored.entry(feature).or_default().push((member.detector, points));
+        let supervised = loaded.model.names_classes();
+        let scores = Scored { detector: member.detector, supervised, points };
+        scored.entry(feature).or_default().push(scores);
     }
     for (feature, mut members) in scored {
-        members.push((COMBINED.to_string(), combined(&members)));
-        for (detector, points) in members {
+        members.push(combined(&members));
+        for Scored { detector, points, .. } in members {
             let member = Member { feature: feature.clone(), detector };
             let held = tracked.held.entry(member.clone()).or_default();
             judged.verdicts.extend(advance(held, member, &points, newest_s));
@@ -226,18 +228,29 @@ fn one(watch: &Watch, tracked: &mut Tracked, models: &[Loaded]) -> Judged {
     judged
 }
 
+/// The points of one member.
+struct Scored {
+    detector: String,
+    /// Whether it learnt from incidents.
+    supervised: bool,
+    points: Vec<Point>,
+}
+
 /// Scores of all members together, for each time that any of them scored.
-fn combined(members: &[(String, Vec<Point>)]) -> Vec<Point> {
-    let mut scores: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
-    for point in members.iter().flat_map(|(_, points)| points) {
-        scores.entry(point.time_s).or_default().push(point.score);
+fn combined(members: &[Scored]) -> Scored {
+    let mut scores: BTreeMap<i64, Witnesses> = BTreeMap::new();
+    for Scored { supervised, points, .. } in members {
+        for point in points {
+            scores.entry(point.time_s).or_default().hear(point.score, *supervised);
+        }
     }
     let unknown = f64::NAN;
-    let point = |(time_s, scores): (i64, Vec<f64>)| {
-        let score = combine(&scores);
+    let point = |(time_s, scores): (i64, Witnesses)| {
+        let score = scores.score();
         Point { time_s, raw: unknown, surprise: unknown, score, band: None }
     };
-    scores.into_iter().map(point).collect()
+    let points = scores.into_iter().map(point).collect();
+    Scored { detector: COMBINED.to_string(), supervised: false, points }
 }
 
 /// Holds the streak over the new points; the verdict is on the newest one, if it could be scored.

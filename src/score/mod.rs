@@ -8,6 +8,7 @@ mod calibrator;
 mod scale;
 mod streak;
 mod tail;
+mod witnesses;
 
 pub use calibration::Calibration;
 pub use calibrator::Calibrator;
@@ -15,6 +16,7 @@ pub use calibrator::default_block_s;
 pub use scale::Scale;
 pub use scale::combine;
 pub use streak::Streak;
+pub use witnesses::Witnesses;
 
 #[cfg(test)]
 mod tests;

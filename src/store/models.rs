@@ -160,6 +160,19 @@ impl Store {
         })
     }
 
+    /// Takes what is in use of these keys out of use, all or none; it is kept.
+    ///
+    /// # Errors
+    /// The write failed; then all are as they were.
+    pub fn retire_keys(&self, keys: &[ModelKey]) -> Result<(), StoreError> {
+        self.write("retire models", |transaction| {
+            keys.iter().try_for_each(|key| match key_id(transaction, key)? {
+                Some(id) => retire(transaction, id),
+                None => Ok(()),
+            })
+        })
+    }
+
     /// One version, whole.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::Told;
 use crate::math::calendar::DAY_S;
 use crate::model::Model;
 use crate::score::Streak;
-use crate::score::combine;
+use crate::score::Witnesses;
 use crate::series::Window;
 use crate::store::ModelKey;
 use crate::watch::Watch;
@@ -68,18 +68,19 @@ impl<'a> Jury<'a> {
 
     /// The highest combined score of any feature, by time, of the points from `from_s` on.
     fn scores(&self, names: &[String], rows: &Window, from_s: i64) -> BTreeMap<i64, f64> {
-        let mut by_feature: BTreeMap<_, BTreeMap<i64, Vec<f64>>> = BTreeMap::new();
+        let mut by_feature: BTreeMap<_, BTreeMap<i64, Witnesses>> = BTreeMap::new();
         for (key, model) in &self.members {
             let feature = by_feature.entry(key.feature.clone()).or_default();
             let rows = model.columns(names.iter().map(String::as_str), rows);
             let points = model.score_while(&rows, from_s, self.keep_going);
             for point in points.unwrap_or_default() {
-                feature.entry(point.time_s).or_default().push(point.score);
+                let heard = feature.entry(point.time_s).or_default();
+                heard.hear(point.score, model.names_classes());
             }
         }
         let mut highest = BTreeMap::new();
         for (time_s, members) in by_feature.into_values().flatten() {
-            let score = combine(&members);
+            let score = members.score();
             let known = highest.entry(time_s).or_insert(f64::NAN);
             *known = f64::max(*known, score);
         }

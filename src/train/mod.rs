@@ -257,7 +257,14 @@ impl Trainer {
         refused: &[GatherError],
         now_s: i64,
     ) -> Result<Ended, TrainError> {
-        let Subject { rows, told, weak, in_use } = subject;
+        let Subject { rows, told, weak, mut in_use } = subject;
+        let baseless = lessons::baseless(watch, &in_use, &told, &weak);
+        if !baseless.is_empty() {
+            let why = "no incident is known any more";
+            tracing::info!(watch = watch.name, %entity, why, "what learnt from some goes out of use");
+            in_use.retain(|row| !baseless.contains(&row.key));
+            with_store(&self.store, watch, move |store, _| store.retire_keys(&baseless)).await?;
+        }
         let champions = Champions {
             protected: succession::is_protected(watch, &in_use, &told, now_s),
             members: self.champions(watch, in_use).await?,
@@ -447,7 +454,10 @@ fn fit_entity(
     episodes.extend_from_slice(weak);
     let mut members = Members::new();
     let mut refused = String::from("no detector");
-    for (detector, feature) in watch.members() {
+    let early = !lessons::may_begin(watch, rows);
+    for (detector, feature) in
+        watch.members().into_iter().filter(|(d, _)| !(early && d.supervised()))
+    {
         let columns = watch.columns(&detector, feature);
         let key = ModelKey {
             watch: watch.name.clone(),
@@ -468,6 +478,8 @@ fn fit_entity(
         match Model::train(&recipe, &rows.select(&columns), &context) {
             Ok(model) => drop(members.insert(key, model)),
             Err(FitError::Stopped) => return Err(TrainError::Stopped),
+            // As long as there is none to learn from, the others judge.
+            Err(FitError::NoIncidents) if watch.detectors.len() > 1 => {}
             // A feature that this entity never had: its other features are judged all the same.
             Err(error) => refused = format!("{}: {error}", recipe.features.join(",")),
         }

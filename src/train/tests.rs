@@ -311,3 +311,28 @@ async fn a_model_reads_the_regressors_beside_its_feature() {
     rows.row_mut(n - 1)[0] += 8.0;
     assert!(score(&rows) < 1.0, "{}", score(&rows));
 }
+
+#[cfg(feature = "deep")]
+#[tokio::test]
+async fn who_learns_from_incidents_comes_with_the_first_and_goes_with_the_last() {
+    let trainer = trainer();
+    let siamese = serde_json::from_str(r#"{"siamese": {"window": 8, "max_steps": 30}}"#).unwrap();
+    let mut watch = watch();
+    watch.detectors.push(siamese);
+    let trained = async |wanted: &[&str]| {
+        let outcome = trainer.train(&watch, &Which::All, NOW_S).await.unwrap();
+        assert_eq!(outcome.n_promoted, 1, "{outcome:?}");
+        assert!(outcome.failed.is_empty() && outcome.waiting.is_empty(), "{outcome:?}");
+        let in_use = trainer.store.models_in_use(Some("w")).unwrap();
+        let in_use: Vec<String> = in_use.into_iter().map(|row| row.key.detector).collect();
+        assert_eq!(in_use, wanted);
+    };
+    trained(&["seasonal_median"]).await;
+    let id = say(&trainer, Verdict::Anomaly, LARGE).await;
+    trained(&["siamese", "seasonal_median"]).await;
+    let withdrawal =
+        Withdrawal { author: None, note: None, source: "cli".into(), created_s: NOW_S };
+    trainer.store.withdraw_label(id, &withdrawal).unwrap();
+    trained(&["seasonal_median"]).await;
+    trained(&["seasonal_median"]).await;
+}
