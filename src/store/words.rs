@@ -68,8 +68,12 @@ impl ModelWord {
             Deed::Promote => "put in use",
             Deed::Rollback => "put back in use",
         };
-        let by = self.author.as_ref().map_or(String::new(), |author| format!(" by {author}"));
-        let why = self.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
+        // Free text, which may hold what a terminal obeys.
+        let text = |before: &str, text: &Option<String>, after: &str| {
+            let shown = text.as_ref().map(|text| format!("{before}{}{after}", text.escape_debug()));
+            shown.unwrap_or_default()
+        };
+        let (by, why) = (text(" by ", &self.author, ""), text(" (", &self.note, ")"));
         format!("{deed}{by}{why}")
     }
 }

@@ -55,11 +55,13 @@ struct Leaving {
 
 impl Leaving {
     fn of(models: &[ModelRow], seen: &BTreeSet<Entity>, history_s: i64, now_s: i64) -> Leaving {
-        // Also a version that was turned down says that its entity was there.
+        // Also a version that was turned down says that its entity was there, and who puts one in use knows
+        // of the entity, though the version may be old.
         let mut newest: BTreeMap<&Entity, (i64, bool)> = BTreeMap::new();
-        for ModelRow { key, trained_s, state, .. } in models {
+        for ModelRow { key, trained_s, state, word, .. } in models {
             let (newest_s, in_use) = newest.entry(&key.entity).or_insert((i64::MIN, false));
-            *newest_s = (*newest_s).max(*trained_s);
+            let spoken_s = word.as_ref().map_or(*trained_s, |word| word.created_s);
+            *newest_s = (*newest_s).max(*trained_s).max(spoken_s);
             *in_use |= *state == ModelState::Promoted;
         }
         let mut leaving = Leaving::default();
@@ -83,7 +85,9 @@ impl Leaving {
 mod tests {
     use super::*;
     use crate::math::calendar::DAY_S;
+    use crate::store::Deed;
     use crate::store::ModelKey;
+    use crate::store::ModelWord;
 
     fn port(name: &str) -> Entity {
         Entity::new([("port", name)])
@@ -95,6 +99,25 @@ mod tests {
         let (sha256, trained_s) = (String::new(), trained_day * DAY_S);
         let (fingerprint, n_rows, word) = (None, None, None);
         ModelRow { key, version: 1, state, sha256, trained_s, fingerprint, n_rows, word }
+    }
+
+    #[test]
+    fn an_old_version_that_a_person_puts_in_use_before_its_entity_comes_stays() {
+        let word = |day: i64| ModelWord {
+            deed: Deed::Promote,
+            before: None,
+            hold_until_s: None,
+            author: None,
+            note: None,
+            created_s: day * DAY_S,
+        };
+        let of = |name: &str, day: i64| {
+            let word = Some(word(day));
+            ModelRow { word, ..row(port(name), 0, ModelState::Promoted) }
+        };
+        let models = [of("of today", 99), of("of long ago", 40)];
+        let leaving = Leaving::of(&models, &BTreeSet::new(), 14 * DAY_S, 100 * DAY_S);
+        assert_eq!(leaving.retired, [port("of long ago")]);
     }
 
     #[test]

@@ -10,8 +10,17 @@ use crate::math::duration::format_duration;
 /// A line per watch, all together, and what the numbers rest on.
 pub(super) fn table(plan: &Plan) -> String {
     let heads = [
-        "WATCH", "ENTITIES", "SERIES", "MODELS", "TRAINING", "EVERY", "PASS", "EVERY", "MODELS'",
-        "HISTORY", "EXPORTED",
+        "WATCH",
+        "ENTITIES",
+        "SERIES",
+        "MODELS",
+        "TRAINING",
+        "EVERY",
+        "PASS",
+        "EVERY",
+        "MODEL SIZE",
+        "HISTORY",
+        "EXPORTED",
     ];
     let mut lines = vec![heads.map(String::from)];
     lines.extend(plan.watches.iter().map(line));
@@ -32,8 +41,11 @@ pub(super) fn table(plan: &Plan) -> String {
         ));
     }
     say(format!("series: {} more tell of Portent itself", plan.own_series));
-    let threads = if plan.threads == 1 { "one thread" } else { "threads" };
-    say(format!("training: on {} {threads}; a pass and a scrape go before it", plan.threads));
+    let threads = match plan.threads {
+        1 => "one thread".to_string(),
+        n => format!("{n} threads"),
+    };
+    say(format!("training: on {threads}; a pass and a scrape go before it"));
     for watch in &plan.watches {
         if watch.measured < watch.entities {
             let WatchPlan { watch: name, measured, entities, .. } = watch;

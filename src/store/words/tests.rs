@@ -147,6 +147,15 @@ fn what_people_brought_or_used_is_never_removed() {
 }
 
 #[test]
+fn what_people_write_is_shown_and_not_obeyed() {
+    let mut said = word(Deed::Import, 40, None);
+    said.note = Some("\u{1b}[2J gone".into());
+    assert_eq!(said.describe(), "imported by ann (\\u{1b}[2J gone)");
+    let (author, note) = (None, None);
+    assert_eq!(ModelWord { author, note, ..said }.describe(), "imported");
+}
+
+#[test]
 fn a_sidecar_hears_of_each_change_once() {
     let store = trained();
     store.import_models(&[model(7, "a")], &word(Deed::Import, 40, None)).unwrap();
