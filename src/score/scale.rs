@@ -5,8 +5,9 @@ use serde::Serialize;
 
 /// Smallest distance of threshold and floor, in nats.
 const MARGIN: f64 = 0.1;
-/// Part of a week's pages that may come while a young history grows by its own length.
-const GROWING: f64 = 0.1;
+/// Part of a week's pages that may come while a young history grows by its own length. A tail that is extrapolated from
+/// minutes knows nothing of what drifts, so it is less than the budget would bear.
+const GROWING: f64 = 0.03;
 /// How far above 1 a surprise scores to which the threshold was lowered.
 const ABOVE: f64 = 1e-6;
 
@@ -29,9 +30,9 @@ impl Scale {
     /// is the surprise of its strangest row, which is never called anomalous for this.
     ///
     /// A young model is in use until its history has doubled: nine times from twenty minutes to a week. With
-    /// [`GROWING`] of the budget's page each time, growing up costs about as many pages as another week. The budget's
-    /// own threshold is where the tail of some thirty blocks says 1 in 30,000: far above all that a detector says of
-    /// most faults. From a tenth of a week on, the two are one.
+    /// [`GROWING`] of the budget's page each time, growing up costs a quarter of a week's pages. The budget's own
+    /// threshold is where the tail of some thirty blocks says 1 in 30,000: far above all that a detector says of most
+    /// faults. From some hours on, the two are one.
     #[must_use]
     pub fn while_young(self, pages_per_week: f64, weeks: f64, highest: f64) -> Scale {
         let growing = pages_per_week.min(1.0) * GROWING / weeks.max(f64::MIN_POSITIVE);
@@ -93,14 +94,14 @@ mod tests {
     }
 
     #[test]
-    fn a_young_history_has_a_budget_of_its_own_until_it_is_a_tenth_of_a_week() {
+    fn a_young_history_has_a_threshold_of_its_own_for_some_hours() {
         let threshold = |budget: f64, weeks, highest| {
             Scale::new(floor(), budget).while_young(budget, weeks, highest).threshold
         };
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} for {b}");
-        near(threshold(1.0, 1.0 / 1000.0, -9.0), -100f64.ln());
-        near(threshold(0.1, 1.0 / 1000.0, f64::NAN), -10f64.ln());
-        near(threshold(7.0, 1.0 / 1000.0, -9.0), -100f64.ln());
+        near(threshold(1.0, 1.0 / 1000.0, -9.0), -30f64.ln());
+        near(threshold(0.1, 1.0 / 1000.0, f64::NAN), -3f64.ln());
+        near(threshold(7.0, 1.0 / 1000.0, -9.0), -30f64.ln());
         near(threshold(7.0, 1.0 / 50.0, -9.0), -7f64.ln());
         near(threshold(1.0, 0.11, -9.0), 0.0);
         near(threshold(1.0, 1.0 / 1000.0, -2.0), -2.0);
