@@ -31,6 +31,9 @@ use held_out::in_pieces;
 pub use enough::min_history_s;
 pub use file::sha256;
 
+/// Seconds in a week.
+const WEEK_S: f64 = 604_800.0;
+
 /// What a model is made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
@@ -117,7 +120,14 @@ impl Model {
         let held_out = held_out(&recipe.detector, &rows, &like)?;
         held_out.iter().for_each(|raw| calibrator.observe(*raw));
         let calibration = calibrator.calibration().clone();
-        let mut scale = Scale::new(calibration.floor(), recipe.pages_per_week);
+        let n_rows = (0..rows.grid.len).filter(|&i| has_data(rows.row(i), n_judged)).count();
+        let weeks = n_rows as f64 * rows.grid.step_s as f64 / WEEK_S;
+        let highest = held_out.iter().copied().fold(f64::NAN, f64::max);
+        let mut scale = Scale::new(calibration.floor(), recipe.pages_per_week).while_young(
+            recipe.pages_per_week,
+            weeks,
+            calibration.surprise(highest),
+        );
         if recipe.detector.supervised() && calibration.ready() {
             let (fitted, episodes) = (fitted.as_ref(), context.episodes);
             scale = known::lowered(scale, &calibration, fitted, episodes, &held_out);
@@ -131,7 +141,7 @@ impl Model {
             step_s: recipe.step_s,
             calibration,
             scale,
-            n_rows: (0..rows.grid.len).filter(|&i| has_data(rows.row(i), n_judged)).count(),
+            n_rows,
             meta: serde_json::Value::Null,
             tensors: Vec::new(),
         };

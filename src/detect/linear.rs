@@ -126,13 +126,27 @@ pub(in crate::detect) fn squares(residuals: Vec<f64>, scales: &[f64]) -> Squares
     residuals.into_iter().zip(scales).map(square).collect()
 }
 
-/// How strange each column was in the newest rows: ln(1 + mean square ⁄ [`MILD`]), `None` of gaps alone.
+/// How strange one feature was, whose mean square in its usual ones is this: ln(1 + mean square ⁄ [`MILD`]).
+pub(in crate::detect) fn strangeness(mean_square: f64) -> f64 {
+    (mean_square / MILD).ln_1p()
+}
+
+/// The raw score of features that were so strange, in the units of one residual; NaN of none. A mean over all, so that
+/// what many say a little of counts, too.
+pub(in crate::detect) fn together(strange: impl Iterator<Item = f64> + Clone) -> f64 {
+    let mean = strange.clone().sum::<f64>() / strange.count() as f64;
+    let value = (MILD * mean.exp_m1()).sqrt();
+    // Not min alone, which takes NaN for a number.
+    if value.is_infinite() { f64::MAX } else { value }
+}
+
+/// How strange each column was in the newest rows; `None` of gaps alone.
 fn strange(tail: &[Squares]) -> Vec<Option<f64>> {
     let n_columns = tail.iter().map(Vec::len).max().unwrap_or(0);
     let column = |j: usize| {
         let known = || tail.iter().filter_map(move |squares| squares.get(j).copied().flatten());
         let n = known().count();
-        (n > 0).then(|| (known().sum::<f64>().min(f64::MAX) / n as f64 / MILD).ln_1p())
+        (n > 0).then(|| strangeness(known().sum::<f64>().min(f64::MAX) / n as f64))
     };
     (0..n_columns).map(column).collect()
 }
@@ -156,12 +170,7 @@ pub(in crate::detect) fn raws(
         if newest.last().is_none_or(|own| own.iter().flatten().next().is_none()) {
             return Raw::UNKNOWN;
         }
-        let strange = strange(newest);
-        let known = strange.iter().flatten();
-        let mean = known.clone().sum::<f64>() / known.count() as f64;
-        let value = (MILD * mean.exp_m1()).sqrt();
-        // Not min alone, which takes NaN for a number.
-        let value = if value.is_infinite() { f64::MAX } else { value };
+        let value = together(strange(newest).iter().flatten().copied());
         Raw { value, forecast: None }
     };
     (first..n).map(raw).collect()

@@ -5,6 +5,9 @@ use serde::Serialize;
 
 /// Smallest distance of threshold and floor, in nats.
 const MARGIN: f64 = 0.1;
+/// Part of a week's pages that may come while a young history grows by its own length. A tail that is extrapolated from
+/// minutes knows nothing of what drifts, so it is less than the budget would bear.
+const GROWING: f64 = 0.03;
 /// How far above 1 a surprise scores to which the threshold was lowered.
 const ABOVE: f64 = 1e-6;
 
@@ -21,6 +24,21 @@ impl Scale {
     /// The scale whose score 1 is expected `pages_per_week` times a week; above zero.
     pub fn new(floor: f64, pages_per_week: f64) -> Scale {
         Scale { floor, threshold: (-pages_per_week.ln()).max(floor + MARGIN) }
+    }
+
+    /// The scale for a history of so many `weeks`, too short to have seen what is as rare as the budget wants; `highest`
+    /// is the surprise of its strangest row, which is never called anomalous for this.
+    ///
+    /// A young model is in use until its history has doubled: nine times from twenty minutes to a week. With
+    /// [`GROWING`] of the budget's page each time, growing up costs a quarter of a week's pages. The budget's own
+    /// threshold is where the tail of some thirty blocks says 1 in 30,000: far above all that a detector says of most
+    /// faults. From some hours on, the two are one.
+    #[must_use]
+    pub fn while_young(self, pages_per_week: f64, weeks: f64, highest: f64) -> Scale {
+        let growing = pages_per_week.min(1.0) * GROWING / weeks.max(f64::MIN_POSITIVE);
+        // `max` ignores NaN.
+        let wanted = Scale::new(self.floor, growing).threshold.max(highest);
+        Scale { threshold: self.threshold.min(wanted), ..self }
     }
 
     /// The scale on which this surprise (of a labelled anomaly) is just anomalous.
@@ -73,6 +91,22 @@ mod tests {
         assert_eq!(scale.score(floor()), 0.0);
         assert_eq!(scale.score(floor() - 1.0), 0.0);
         assert!(scale.score(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn a_young_history_has_a_threshold_of_its_own_for_some_hours() {
+        let threshold = |budget: f64, weeks, highest| {
+            Scale::new(floor(), budget).while_young(budget, weeks, highest).threshold
+        };
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} for {b}");
+        near(threshold(1.0, 1.0 / 1000.0, -9.0), -30f64.ln());
+        near(threshold(0.1, 1.0 / 1000.0, f64::NAN), -3f64.ln());
+        near(threshold(7.0, 1.0 / 1000.0, -9.0), -30f64.ln());
+        near(threshold(7.0, 1.0 / 50.0, -9.0), -7f64.ln());
+        near(threshold(1.0, 0.11, -9.0), 0.0);
+        near(threshold(1.0, 1.0 / 1000.0, -2.0), -2.0);
+        near(threshold(1.0, 1.0 / 1000.0, 3.0), 0.0);
+        assert!(threshold(1.0, 0.0, f64::NAN).is_finite());
     }
 
     #[test]

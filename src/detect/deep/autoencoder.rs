@@ -18,6 +18,7 @@ use crate::detect::Model;
 use crate::detect::Parts;
 use crate::detect::Raw;
 use crate::detect::RestoreError;
+use crate::detect::linear;
 use crate::series::Window;
 
 use super::device::Backend;
@@ -32,10 +33,6 @@ use super::stored;
 use super::train;
 use crate::math::random::Random;
 use measure::Measure;
-
-/// Features whose errors make up a raw score: the largest ones, so that one exploding feature
-/// among fifty is not diluted, and many mild ones still add up.
-const WORST: usize = 5;
 
 /// Smallest scale of a feature's error, in preprocessed units: a feature that was dead flat in
 /// training neither explodes on a rounding error nor is blind.
@@ -155,6 +152,8 @@ pub struct Autoencoder {
     pub(super) n_features: usize,
     /// The columns that training saw, ascending; the others cannot be judged and are left out.
     pub(super) live: Vec<usize>,
+    /// How far each live feature reached in training; all that is read is in units of it.
+    pub(super) reach: Vec<f32>,
     /// How far each live feature's reconstruction is believed, from 0, where the error is taken
     /// from the centre of the training rows, to 1.
     pub(super) trust: Vec<f32>,
@@ -183,7 +182,11 @@ impl Autoencoder {
         let count = |f: usize| window.column(f).iter().filter(|v| !v.is_nan()).count();
         let live: Vec<usize> =
             (0..window.n_features).filter(|&f| count(f) >= length).take(stored::MAX_LIVE).collect();
-        let frames = Frames::new(window, &live, length);
+        let reach: Vec<f32> = linear::reaches(window, &live)
+            .into_iter()
+            .map(|reach| reach.min(1e30) as f32)
+            .collect();
+        let frames = Frames::new(window, &live, &reach, length);
         let few = |have| FitError::TooFewRows { have, want: 2 * length };
         let have = frames.observed_rows();
         if have < 2 * length {
@@ -202,32 +205,38 @@ impl Autoencoder {
             rate: config.learning_rate,
         };
         let net = train::train(net, &frames, &ends, &plan, &mut random, context)?;
-        Autoencoder::measured(net.forward(), window.n_features, live, &frames, &ends, context)
+        let blank = Autoencoder::blank(net.forward(), window.n_features, live, reach);
+        blank.measured(&frames, &ends, context)
     }
 
-    /// Adds the scales of errors and of the latent vector to a trained network.
+    /// A trained network before anything is known of what it makes of rows.
+    fn blank(net: Forward, n_features: usize, live: Vec<usize>, reach: Vec<f32>) -> Autoencoder {
+        Autoencoder {
+            net,
+            n_features,
+            trust: vec![1.0; live.len()],
+            scales: vec![1.0; live.len()],
+            live,
+            reach,
+            latent_mean: vec![],
+            latent_scale: 1.0,
+            measure: Measure::Error,
+        }
+    }
+
+    /// Adds the scales of errors and of the latent vector.
     fn measured(
-        net: Forward,
-        n_features: usize,
-        live: Vec<usize>,
+        self,
         frames: &Frames,
         ends: &[usize],
         context: &FitContext<'_>,
     ) -> Result<Autoencoder, FitError> {
-        let shape = net.shape();
-        let trust = trust(&net, frames, train::split(ends).1);
-        let mut errors: Vec<Vec<f32>> = vec![Vec::new(); live.len()];
-        let mut latents = Vec::new();
-        let mut model = Autoencoder {
-            net,
-            n_features,
-            trust,
-            scales: vec![1.0; live.len()],
-            live,
-            latent_mean: vec![],
-            latent_scale: 1.0,
-            measure: Measure::Error,
-        };
+        let shape = self.net.shape();
+        let (learnt_from, held_out) = train::split(ends);
+        let trust = trust(&self.net, frames, held_out);
+        let mut model = Autoencoder { trust, ..self };
+        let mut errors: Vec<Vec<f32>> = vec![Vec::new(); model.live.len()];
+        let (mut latents, mut learnt) = (Vec::new(), 0);
         let mut room = model.room();
         for (i, end) in train::thin(ends, MAX_SCALED).into_iter().enumerate() {
             if i % 256 == 0 && !(context.keep_going)() {
@@ -238,6 +247,7 @@ impl Autoencoder {
                 errors.extend((!error.is_nan()).then_some(*error));
             }
             latents.extend(judged.latent);
+            learnt += usize::from(learnt_from.last().is_some_and(|last| end <= *last));
         }
         model.scales = errors.into_iter().map(usual).collect();
         let count = (latents.len() / shape.latent).max(1) as f32;
@@ -245,8 +255,7 @@ impl Autoencoder {
         model.latent_mean = (0..shape.latent).map(mean).collect();
         let squares = latents.chunks(shape.latent).map(|z| model.latent_square(z)).sum::<f32>();
         model.latent_scale = (squares / count).sqrt().max(f32::MIN_POSITIVE);
-        let held_out = train::split(ends).1;
-        model.measure = measure::choose(&model, &latents, (frames, held_out), context)?;
+        model.measure = measure::choose(&model, (&latents, learnt), (frames, held_out), context)?;
         let finite = model
             .scales
             .iter()
@@ -296,7 +305,8 @@ impl Autoencoder {
             return;
         }
         let from = first.saturating_sub(self.lookback());
-        let frames = Frames::since(window, from, &self.live, self.net.shape().window);
+        let length = self.net.shape().window;
+        let frames = Frames::since(window, from, &self.live, &self.reach, length);
         let mut room = self.room();
         for end in frames.scorable(first - from) {
             each(end + from - first, self.judge(&frames, end, &mut room));
@@ -351,16 +361,6 @@ fn usual(mut errors: Vec<f32>) -> f32 {
     (quantile(0.5) / 0.8876).max(quantile(0.95) / 1.6140).max(SCALE_FLOOR)
 }
 
-/// Root mean square of the largest errors; NaN if there are none.
-fn worst(errors: &[f32]) -> f64 {
-    let mut squares: Vec<f32> = errors.iter().filter(|e| !e.is_nan()).map(|e| e * e).collect();
-    let n = squares.len().min(WORST);
-    if squares.len() > n {
-        squares.select_nth_unstable_by(n - 1, |a, b| b.total_cmp(a));
-    }
-    (squares[..n].iter().map(|&s| f64::from(s)).sum::<f64>() / n as f64).sqrt()
-}
-
 impl Model for Autoencoder {
     fn lookback(&self) -> usize {
         self.net.shape().window - 1
@@ -383,7 +383,7 @@ impl Model for Autoencoder {
         let mut shares = vec![0.0; self.n_features];
         self.each(window, window.grid.len.checked_sub(1)?, |_, judged| {
             for (&f, e) in self.live.iter().zip(&judged.errors) {
-                shares[f] = if e.is_nan() { 0.0 } else { f64::from(e * e) };
+                shares[f] = if e.is_nan() { 0.0 } else { measure::strangeness(*e) };
             }
         });
         let total: f64 = shares.iter().sum();

@@ -47,18 +47,25 @@ pub struct Batch {
 }
 
 impl Frames {
-    /// The columns `live` of `window`, read through windows of `length` rows.
-    pub(super) fn new(window: &Window, live: &[usize], length: usize) -> Frames {
-        Frames::since(window, 0, live, length)
+    /// The columns `live` of `window` in units of their `reach`, read through windows of `length` rows.
+    pub(super) fn new(window: &Window, live: &[usize], reach: &[f32], length: usize) -> Frames {
+        Frames::since(window, 0, live, reach, length)
     }
 
     /// The same, from row `from` on.
-    pub(super) fn since(window: &Window, from: usize, live: &[usize], length: usize) -> Frames {
+    pub(super) fn since(
+        window: &Window,
+        from: usize,
+        live: &[usize],
+        reach: &[f32],
+        length: usize,
+    ) -> Frames {
         let rows = window.grid.len - from;
-        let cell = |row: &[f64], f: usize| (row[f] as f32).clamp(-FAR, FAR);
+        let cell =
+            |row: &[f64], (&f, reach): (&usize, &f32)| (row[f] as f32 / reach).clamp(-FAR, FAR);
         let mut values = Vec::with_capacity(rows * live.len());
         for row in (from..window.grid.len).map(|i| window.row(i)) {
-            values.extend(live.iter().map(|&f| cell(row, f)));
+            values.extend(live.iter().zip(reach).map(|cells| cell(row, cells)));
         }
         Frames { values, rows, features: live.len(), length }
     }

@@ -54,6 +54,7 @@ pub(super) fn parts(model: &Autoencoder) -> Parts {
     let mut add = |name: &str, values: &[f32]| {
         tensors.push(Tensor::flat(name, values.to_vec()));
     };
+    add("reach", &model.reach);
     add("rebuilt.trust", &model.trust);
     add("error.scale", &model.scales);
     add("latent.mean", &model.latent_mean);
@@ -76,19 +77,30 @@ pub(super) fn restore(parts: Parts) -> Result<Autoencoder, RestoreError> {
     let mut tensors = Tensors::new(parts.tensors)?;
     let Meta { n_features, live, shape, measure } = meta;
     let net = Forward::new(shape, &mut tensors)?;
+    let reach: Vec<f32> = tensors.take("reach", &[live.len()])?;
     let trust: Vec<f32> = tensors.take("rebuilt.trust", &[live.len()])?;
     let scales = tensors.take("error.scale", &[live.len()])?;
     let latent_mean = tensors.take("latent.mean", &[shape.latent])?;
     let latent_scale: f32 = tensors.take("latent.scale", &[1])?[0];
     let measure = restore_measure(&measure, shape.latent, &mut tensors)?;
     tensors.end("an autoencoder")?;
-    if !scales.iter().chain([&latent_scale]).all(|&s: &f32| s > 0.0) {
+    if !scales.iter().chain(&reach).chain([&latent_scale]).all(|&s: &f32| s > 0.0) {
         return Err(RestoreError("a scale is not above 0".to_string()));
     }
     if !trust.iter().all(|t| (0.0..=1.0).contains(t)) {
         return Err(RestoreError("a trust is not between 0 and 1".to_string()));
     }
-    Ok(Autoencoder { net, trust, n_features, live, scales, latent_mean, latent_scale, measure })
+    Ok(Autoencoder {
+        net,
+        trust,
+        n_features,
+        live,
+        reach,
+        scales,
+        latent_mean,
+        latent_scale,
+        measure,
+    })
 }
 
 fn restore_measure(

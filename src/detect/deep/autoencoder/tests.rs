@@ -114,11 +114,12 @@ fn one_fault_among_many_features_stands_out_after_three_minutes() {
     let count = || steps.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < usize::MAX;
     let context = FitContext::new(1, &count);
     let model = Autoencoder::fit(&Config::default(), &all.slice(0, 180), &context).unwrap();
-    let normal = largest(&raw(&model, &all, 180));
+    // A rare count that three minutes never saw is as strange as the fault.
+    let normal = quantile(&raw(&model, &all, 180), 0.9);
     let mut bad = all.clone();
     (240..246).for_each(|i| bad.row_mut(i)[8] += 10.0);
     let faulty = largest(&raw(&model, &bad, 240)[..6]);
-    assert!(faulty > 1.2 * normal, "{faulty} against {normal}");
+    assert!(faulty > 1.1 * normal, "{faulty} against {normal}");
     // A step takes 2 to 3 ms of one core; counted, since other tests' load must not fail this one.
     let steps = steps.into_inner();
     assert!(steps < 1000, "{steps} steps");
@@ -186,6 +187,34 @@ fn contributions_point_at_the_fault_and_add_up() {
     let shares = model().contributions(&window).unwrap();
     assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
     assert!(shares[4] > 0.5, "{shares:?}");
+}
+
+#[test]
+fn a_feature_that_explodes_does_not_drown_the_others() {
+    let mut errors = [1.0f32; 8];
+    errors[7] = 40.0;
+    let one = measure::together(&errors);
+    errors[..2].fill(5.0);
+    let three = measure::together(&errors);
+    assert!(three > 1.2 * one, "{three} after {one}");
+    assert!((measure::together(&[1.0, f32::NAN, 1.0]) - 1.0).abs() < 1e-9);
+    assert!(measure::together(&[f32::NAN]).is_nan());
+}
+
+#[test]
+fn bursts_as_in_training_are_usual_though_the_feature_is_mostly_flat() {
+    let bursts = |rows: usize| {
+        let mut window = waves(rows);
+        (0..rows).filter(|i| i % 37 < 2).for_each(|i| window.row_mut(i)[7] = 300.0);
+        window
+    };
+    let model = Autoencoder::fit(&short(), &bursts(TRAINED), &context()).unwrap();
+    assert!(model.reach[7] > 40.0 && model.reach[..7].iter().all(|reach| *reach == 1.0));
+    let usual = largest(&raw(&model, &bursts(TRAINED + 80), TRAINED));
+    let mut window = bursts(TRAINED + 80);
+    (340..342).for_each(|i| window.row_mut(i)[7] = 6_000.0);
+    let wild = largest(&raw(&model, &window, TRAINED));
+    assert!(wild > 1.3 * usual, "{wild} after {usual}");
 }
 
 #[test]
@@ -337,31 +366,29 @@ fn lull(from: usize) -> detect::Episode {
 }
 
 #[test]
-fn labelled_incidents_choose_the_measure_and_blind_fits_follow() {
-    let train = server(1200, 8, 5);
-    let short = Config { max_epochs: 30, ..Config::default() };
-    let plain = Autoencoder::fit(&short, &train, &context()).unwrap();
-    assert_eq!(plain.measure.name(), "error");
-    let episodes = [300, 400, 500, 600, 700].map(lull);
-    let context = FitContext { episodes: &episodes, ..context() };
-    let chosen = Autoencoder::fit(&short, &train, &context).unwrap();
-    let share = |model: &Autoencoder, episode: &detect::Episode| {
-        let normal = raw(model, &train, 1020);
-        let first = episode.rows.grid.index(episode.from_s).unwrap();
-        let peak = largest(&raw(model, &episode.rows, first));
-        normal.iter().filter(|v| **v >= peak).count() as f64 / normal.len() as f64
-    };
-    let sum = |model: &Autoencoder| episodes.iter().map(|e| share(model, e)).sum::<f64>();
-    assert_eq!(chosen.measure.name(), "deviation");
-    let (before, after) = (sum(&plain), sum(&chosen));
-    assert!(after < before / 2.0, "{after} for {before} by the error");
+fn blind_fits_have_the_measure_of_the_one_they_are_compared_with() {
+    let train = server(900, 8, 5);
+    let mut chosen = Autoencoder::fit(&short(), &train, &context()).unwrap();
+    assert_eq!(chosen.measure.name(), "error");
+    let latents = vec![0.5; chosen.net.shape().latent];
+    let whitening = crate::math::whitening::Whitening::of(&latents, latents.len()).unwrap();
+    chosen.measure = Measure::Deviation(whitening);
     let parts = chosen.parts();
-    let like = FitContext { like: Some(&parts), ..super::tests::context() };
-    let blind = Autoencoder::fit(&short, &server(1100, 8, 6), &like).unwrap();
-    assert_eq!(blind.measure.name(), chosen.measure.name());
-    let restored = restore(chosen.parts()).unwrap();
+    let like = FitContext { like: Some(&parts), ..context() };
+    let blind = Autoencoder::fit(&short(), &server(800, 8, 6), &like).unwrap();
+    assert_eq!(blind.measure.name(), "deviation");
+    let restored = restore(parts).unwrap();
     let bits = |scores: Vec<detect::Raw>| -> Vec<u64> {
         scores.iter().map(|r| r.value.to_bits()).collect()
     };
-    assert_eq!(bits(restored.score(&train, 1100)), bits(chosen.score(&train, 1100)));
+    assert_eq!(bits(restored.score(&train, 800)), bits(chosen.score(&train, 800)));
+}
+
+#[test]
+fn labels_choose_no_measure_by_a_handful_of_held_out_windows() {
+    let train = server(800, 8, 5);
+    let episodes = [300, 400, 500, 600, 700].map(lull);
+    let context = FitContext { episodes: &episodes, ..context() };
+    let young = Autoencoder::fit(&short(), &train, &context).unwrap();
+    assert_eq!(young.measure.name(), "error");
 }
