@@ -156,7 +156,7 @@ impl Model {
         keep_going: &dyn Fn() -> bool,
     ) -> Option<Vec<Point>> {
         let rows = self.head.preprocess.apply(raw);
-        let which = since(rows.grid, from_s)..rows.grid.len;
+        let which = rows.grid.at_or_after(from_s)..rows.grid.len;
         let scored = in_pieces(self.fitted.as_ref(), &rows, which.clone(), keep_going)?;
         Some(
             which
@@ -170,7 +170,7 @@ impl Model {
     pub fn score(&self, raw: &Window, from_s: i64) -> Vec<Point> {
         let rows = self.head.preprocess.apply(raw);
         let grid = rows.grid;
-        let first = since(grid, from_s);
+        let first = grid.at_or_after(from_s);
         let scored = self.fitted.score(&rows, first);
         let point =
             |(i, raw): (usize, &Raw)| self.point(grid.time(first + i), rows.row(first + i), raw);
@@ -326,11 +326,6 @@ fn has_data(row: &[f64], n_judged: usize) -> bool {
 fn block_s(usual_s: i64, rows: Grid) -> i64 {
     let twentieth = rows.len as i64 / 20 * rows.step_s;
     usual_s.min(twentieth.max(10 * rows.step_s))
-}
-
-/// The first row at `from_s` or later.
-fn since(grid: Grid, from_s: i64) -> usize {
-    (0..grid.len).find(|&i| grid.time(i) >= from_s).unwrap_or(grid.len)
 }
 
 #[cfg(test)]

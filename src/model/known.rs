@@ -1,6 +1,5 @@
 //! Where the threshold of a supervised detector may lie, by the incidents that it was shown.
 
-use super::since;
 use crate::detect;
 use crate::detect::Episode;
 use crate::math::stats;
@@ -22,7 +21,7 @@ pub(super) fn lowered(
     held_out: &[f64],
 ) -> Scale {
     let peak = |episode: &Episode| {
-        let first = since(episode.rows.grid, episode.from_s);
+        let first = episode.rows.grid.at_or_after(episode.from_s);
         let scores = fitted.score(&episode.rows, first);
         scores.iter().map(|raw| raw.value).fold(f64::NAN, f64::max)
     };

@@ -480,8 +480,15 @@ fn fit_entity(
             Err(FitError::Stopped) => return Err(TrainError::Stopped),
             // As long as there is none to learn from, the others judge.
             Err(FitError::NoIncidents) if watch.detectors.len() > 1 => {}
-            // A feature that this entity never had: its other features are judged all the same.
-            Err(error) => refused = format!("{}: {error}", recipe.features.join(",")),
+            // A feature that this entity never had: its other features are judged all the same. So they are where a
+            // detector of all of them cannot learn, but that is no usual thing.
+            Err(error) => {
+                if recipe.detector.joint() && watch.detectors.len() > 1 {
+                    let (watch, detector) = (&watch.name, &key.detector);
+                    tracing::warn!(watch, %entity, detector, %error, "not trained");
+                }
+                refused = format!("{}: {error}", recipe.features.join(","));
+            }
         }
     }
     if members.is_empty() {

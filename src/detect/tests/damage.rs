@@ -80,7 +80,10 @@ fn cut_and_foreign_tensors_are_refused_or_no_panic() {
                 damaged
             };
             let missing = with(&|p| drop(p.tensors.remove(t)));
-            assert!(config.restore(missing).is_err(), "{}: without {name}", config.name());
+            // Models of before it was stored are restored.
+            let later = (config.name(), name.as_str()) == ("sarimax", "reach");
+            let refused = config.restore(missing).is_err();
+            assert_eq!(refused, !later, "{}: without {name}", config.name());
             let renamed = with(&|p| p.tensors[t].name = "other".into());
             assert!(config.restore(renamed).is_err(), "{}: {name} renamed", config.name());
             let twice = with(&|p| p.tensors.push(p.tensors[t].clone()));

@@ -111,8 +111,7 @@ pub(super) fn choose(
             continue;
         }
         let frames = Frames::new(rows, &model.live, &model.reach, window);
-        let first = (0..rows.grid.len).find(|&i| rows.grid.time(i) >= episode.from_s);
-        let ends = frames.scorable(first.unwrap_or(rows.grid.len));
+        let ends = frames.scorable(rows.grid.at_or_after(episode.from_s));
         let inside = readings(model, &measures, &frames, &ends);
         for (peaks, inside) in peaks.iter_mut().zip(&inside) {
             peaks.push(inside.iter().copied().fold(0.0, f64::max));
