@@ -30,7 +30,7 @@ impl Scale {
     /// is the surprise of its strangest row, which is never called anomalous for this.
     ///
     /// A young model is in use until its history has doubled: nine times from twenty minutes to a week. With
-    /// [`GROWING`] of the budget's page each time, growing up costs a quarter of a week's pages. The budget's own
+    /// three hundredths of the budget's page each time, growing up costs a quarter of a week's pages. The budget's own
     /// threshold is where the tail of some thirty blocks says 1 in 30,000: far above all that a detector says of most
     /// faults. From some hours on, the two are one.
     #[must_use]
