@@ -9,6 +9,7 @@ use portent::simulate::Cluster;
 
 use crate::fault_lab::experiment;
 use crate::fault_lab::experiment::Judged;
+use crate::fault_lab::rotation;
 use crate::lab::Lab;
 #[cfg(feature = "deep")]
 use crate::lab::portent::portent;
@@ -82,6 +83,26 @@ fn recordings_become_a_table_a_page_and_a_shortlisted_network() {
         let events = std::fs::read_dir(out.join("tensorboard").join(network)).unwrap();
         assert_eq!(events.count(), 1, "{network}");
     }
+}
+
+#[test]
+fn each_recording_of_all_classes_judges_once() {
+    let lab = Lab::new("experiment_rotation");
+    let recordings = recordings(&lab, 4);
+    // Nothing was wrong in the first: it is only learnt from.
+    lab.write("r0-labels.csv", "from,to,class,verdict\n");
+    let asked = judged("pca", "var", None);
+    let table = rotation::rotate(&recordings, &lab.folder("out"), &asked).unwrap();
+    println!("{table}");
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[1].starts_with("pca ") && lines[1].contains(" of 18 "), "three turns of six");
+    assert!(lines[2].starts_with("var (control) "));
+    let [last, ""] = [lines[lines.len() - 1], lines[3]] else { panic!("{lines:?}") };
+    assert!(last.starts_with("shortlisted, mean of 3 turns: pca (validation 0."), "{last}");
+    assert!(last.contains("; best control: var (validation 0."), "{last}");
+    let (_, vus) = last.split_once("test ").unwrap();
+    let vus: f64 = vus.split(')').next().unwrap().parse().unwrap();
+    assert!(vus > 0.5, "{last}");
 }
 
 #[test]

@@ -336,8 +336,6 @@ fn a_header_is_taken_at_its_word_in_nothing_that_costs() {
     let hostile = Hostile::new(&lab);
     let before = versions(&lab, "elsewhere");
     let lies = [
-        ("step_s", 0.into()),
-        ("step_s", (-60).into()),
         ("step_s", i64::MAX.into()),
         ("n_rows", u64::MAX.into()),
         ("n_rows", 2_000_000_000_u64.into()),
@@ -348,11 +346,13 @@ fn a_header_is_taken_at_its_word_in_nothing_that_costs() {
     for (name, value) in lies {
         hostile.model_refused(&hostile.saying(name, value), "it would not score");
     }
+    hostile.model_refused(&hostile.saying("step_s", 0.into()), "rows every 0 s");
+    hostile.model_refused(&hostile.saying("step_s", (-60).into()), "rows every -60 s");
     hostile.model_refused(&hostile.saying("format", 9.into()), "wanted 1");
     let other = hostile.saying("detector", serde_json::json!({"stl": {}}));
     hostile.model_refused(&other, "error: ");
     let mut preprocess = hostile.parts().0["preprocess"].clone();
     preprocess["config"]["bucket_s"] = i64::MAX.into();
-    hostile.model_refused(&hostile.saying("preprocess", preprocess), "it would not score");
+    hostile.model_refused(&hostile.saying("preprocess", preprocess), "rows for one score, wanted");
     assert_eq!(versions(&lab, "elsewhere"), before);
 }

@@ -91,12 +91,25 @@ fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// Those of the recordings that have every class of any of them.
+///
+/// # Errors
+/// A file cannot be read.
+pub(crate) fn with_all_classes(recordings: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let heard = recordings.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+    let of: Vec<BTreeSet<String>> =
+        heard.iter().map(|heard| classes(std::slice::from_ref(heard))).collect();
+    let n_all = classes(&heard).len();
+    let whole = recordings.iter().zip(&of).filter(|(_, classes)| classes.len() == n_all);
+    Ok(whole.map(|(path, _)| path.clone()).collect())
+}
+
+fn classes(part: &[Heard]) -> BTreeSet<String> {
+    part.iter().flat_map(|heard| &heard.told).filter_map(|told| told.class.clone()).collect()
+}
+
 /// A class that is nowhere learnt, or nowhere chosen by, says nothing where it is judged.
 fn every_class_in(parts: &[&[Heard]; 3]) -> Result<(), String> {
-    let classes = |part: &[Heard]| -> BTreeSet<String> {
-        let told = part.iter().flat_map(|heard| &heard.told);
-        told.filter_map(|told| told.class.clone()).collect()
-    };
     let of = parts.map(classes);
     let all: BTreeSet<&String> = of.iter().flatten().collect();
     for (part, known) in PARTS.into_iter().zip(&of) {
@@ -107,7 +120,8 @@ fn every_class_in(parts: &[&[Heard]; 3]) -> Result<(), String> {
     Ok(())
 }
 
-fn window(file: &CsvFile, shift_s: i64) -> Window {
+/// The rows of a file, so much later.
+pub(super) fn window(file: &CsvFile, shift_s: i64) -> Window {
     let mut grid = file.grid();
     grid.start_s += shift_s;
     let mut window = Window::gaps(grid, file.columns.len());

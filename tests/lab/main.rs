@@ -29,6 +29,7 @@ use std::thread;
 use fault_lab::experiment;
 use fault_lab::experiment::Judged;
 use fault_lab::record::Recording;
+use fault_lab::rotation;
 use fault_lab::scenario;
 use fault_lab::scenario::Scenario;
 
@@ -114,7 +115,8 @@ fn is_newer(rows: &Path, scenario: &Path) -> bool {
 /// The experiment on what was recorded: its commands, their tables (`tables.txt`, too) and pages.
 fn judge(recordings: &[PathBuf], out: &Path, hold_out: Option<String>) -> Result<(), String> {
     let (detectors, controls) = (CANDIDATES.to_owned(), CONTROLS.to_owned());
-    let runs = experiment::prepare(recordings, out, &Judged { detectors, controls, hold_out })?;
+    let judged = Judged { detectors, controls, hold_out };
+    let runs = experiment::prepare(recordings, out, &judged)?;
     let mut tables = String::new();
     for arguments in runs {
         let command = format!("$ portent {}", arguments.join(" "));
@@ -129,6 +131,10 @@ fn judge(recordings: &[PathBuf], out: &Path, hold_out: Option<String>) -> Result
             return Err(format!("portent evaluate: {}", output.status));
         }
     }
+    // The last word: no single recording chooses.
+    let table = rotation::rotate(recordings, out, &judged)?;
+    println!("{table}");
+    tables += &table;
     let file = out.join("tables.txt");
     std::fs::write(&file, tables).map_err(|error| format!("{}: {error}", file.display()))
 }

@@ -21,6 +21,7 @@ mod load;
 mod names;
 pub(crate) mod record;
 mod replica;
+pub(crate) mod rotation;
 pub(crate) mod scenario;
 mod upstream;
 mod wire;

@@ -1,0 +1,164 @@
+//! Each recording judges once: which network is shortlisted does not hang on one half hour.
+//!
+//! Owns: who is learnt from, chosen by and judged on in each turn, and what comes of all of them. Does not own: how
+//! recordings are joined (`experiment`), how they are judged (Portent's own).
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use portent::detect;
+use portent::evaluate;
+use portent::evaluate::Outcome;
+use portent::evaluate::Settings;
+use portent::math::calendar::Calendar;
+use portent::quality::Paging;
+use portent::source::csv;
+
+use super::experiment;
+use super::experiment::Judged;
+
+/// Labels and alarms closer than this are one incident, and one page.
+const APART_S: i64 = 10;
+
+/// What a detector made of all turns.
+#[derive(Debug, Clone, Default)]
+struct Sum {
+    name: &'static str,
+    control: bool,
+    /// VUS-PR of each turn, where it was chosen by and where it was judged on.
+    chosen_by: Vec<f64>,
+    judged_on: Vec<f64>,
+    found: usize,
+    incidents: usize,
+    false_rows: usize,
+    normal_rows: usize,
+}
+
+/// Judges every detector once on each recording that has all classes, and says who is best on average where it is
+/// chosen. The last line names the shortlisted.
+///
+/// # Errors
+/// Recordings cannot be joined or judged, or a detector cannot learn from them.
+pub(crate) fn rotate(
+    recordings: &[PathBuf],
+    out: &Path,
+    judged: &Judged,
+) -> Result<String, String> {
+    let folder = out.join("rotation");
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let turns = turns(&experiment::with_all_classes(recordings)?, recordings);
+    let mut sums: Vec<Sum> = Vec::new();
+    for turn in &turns {
+        one(turn, &folder, judged, &mut sums)?;
+    }
+    Ok(table(&sums, turns.len()))
+}
+
+/// Recordings in the order of their parts: those that are learnt from, one to choose by, one to judge on.
+fn turns(whole: &[PathBuf], all: &[PathBuf]) -> Vec<Vec<PathBuf>> {
+    if whole.len() < 3 {
+        return vec![all.to_vec()];
+    }
+    let before = whole.iter().cycle().skip(whole.len() - 1);
+    let turn = |(judge, chooser): (&PathBuf, &PathBuf)| {
+        let learnt = all.iter().filter(|path| *path != judge && *path != chooser);
+        learnt.chain([chooser, judge]).cloned().collect()
+    };
+    whole.iter().zip(before).map(turn).collect()
+}
+
+fn one(
+    turn: &[PathBuf],
+    folder: &Path,
+    judged: &Judged,
+    sums: &mut Vec<Sum>,
+) -> Result<(), String> {
+    let joined = experiment::join(turn)?;
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        fs::write(&path, text).map(|()| path).map_err(|error| format!("{name}: {error}"))
+    };
+    let file = csv::read(&write("rows.csv", &joined.rows)?).map_err(|error| error.to_string())?;
+    let labels = write("rows-labels.csv", &joined.labels)?;
+    let told = csv::read_verdicts(&labels, &file).map_err(|error| error.to_string())?;
+    let place = |row: usize| file.rows.get(row).map_or(file.t.len(), |(_, place)| *place);
+    let train_rows = place(joined.train_rows);
+    let names: Vec<String> = file.columns.iter().map(|(name, _)| name.clone()).collect();
+    let settings = Settings {
+        detectors: named(&judged.detectors)?,
+        controls: named(&judged.controls)?,
+        train_rows,
+        validation_rows: (file.t.len() - train_rows) / 2,
+        bucket_s: None,
+        preprocess: None,
+        calendar: Calendar::default(),
+        pages_per_week: 1.0,
+        consecutive: 1,
+        paging: Paging::within(APART_S),
+        holdout_class: None,
+    };
+    let rows = experiment::window(&file, 0);
+    let evaluation = evaluate::run(&names, &rows, &told, &settings)
+        .map_err(|error| format!("{}: {error}", turn[turn.len() - 1].display()))?;
+    sums.resize(evaluation.detectors.len(), Sum::default());
+    for (sum, detector) in sums.iter_mut().zip(evaluation.detectors) {
+        let outcome =
+            detector.outcome.map_err(|error| format!("{}: {error}", detector.detector))?;
+        (sum.name, sum.control) = (detector.detector, detector.control);
+        sum.add(&outcome);
+    }
+    Ok(())
+}
+
+fn named(list: &str) -> Result<Vec<detect::Config>, String> {
+    let names = list.split(',').filter(|name| !name.is_empty());
+    names.map(|name| detect::Config::named(name).ok_or(format!("no detector {name}"))).collect()
+}
+
+impl Sum {
+    fn add(&mut self, Outcome { validation, test, .. }: &Outcome) {
+        self.chosen_by.push(validation.vus_pr);
+        self.judged_on.push(test.vus_pr);
+        self.found += test.n_found;
+        self.incidents += test.n_incidents;
+        self.false_rows += test.rows.false_positives;
+        self.normal_rows += test.rows.false_positives + test.rows.true_negatives;
+    }
+
+    fn chosen(&self) -> f64 {
+        mean(&self.chosen_by)
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn best<'a>(sums: impl Iterator<Item = &'a Sum>) -> Option<&'a Sum> {
+    sums.max_by(|a, b| a.chosen().total_cmp(&b.chosen()))
+}
+
+fn table(sums: &[Sum], n_turns: usize) -> String {
+    let mut text = format!(
+        "{:<18} {:>19} {:>11} {:>10} {:>14}\n",
+        "DETECTOR", "VALIDATION VUS-PR", "TEST VUS-PR", "FOUND", "FALSE ROWS"
+    );
+    for sum in sums {
+        let name = if sum.control { format!("{} (control)", sum.name) } else { sum.name.into() };
+        let found = format!("{} of {}", sum.found, sum.incidents);
+        let wrong = format!("{} of {}", sum.false_rows, sum.normal_rows);
+        let (chosen, judged) = (sum.chosen(), mean(&sum.judged_on));
+        let _ = writeln!(text, "{name:<18} {chosen:>19.3} {judged:>11.3} {found:>10} {wrong:>14}");
+    }
+    let shown = |sum: &Sum| {
+        let judged = mean(&sum.judged_on);
+        format!("{} (validation {:.3}, test {judged:.3})", sum.name, sum.chosen())
+    };
+    let winner = best(sums.iter().filter(|sum| !sum.control)).map_or("nobody".into(), shown);
+    let control = best(sums.iter().filter(|sum| sum.control)).map(shown);
+    let control = control.map_or(String::new(), |control| format!("; best control: {control}"));
+    let _ = writeln!(text, "\nshortlisted, mean of {n_turns} turns: {winner}{control}");
+    text
+}
