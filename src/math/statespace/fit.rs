@@ -140,6 +140,8 @@ struct Search<'a> {
     left: Rows,
     /// The regressors, where every likelihood has the best β; else none.
     few: Vec<Vec<f64>>,
+    /// Whether the fast way leaves enough digits of rows that it regresses.
+    has_digits: bool,
     /// How far from zero a free number may go.
     wall: f64,
 }
@@ -155,7 +157,7 @@ impl<'a> Search<'a> {
         let left = Rows::new(left(rows, columns, &beta));
         let few = columns.n() <= FEW_REGRESSORS && left.directly(order.n_states(), columns.n() + 1);
         let few = if few { columns.by_column() } else { Vec::new() };
-        Search { rows, columns, order, beta, left, few, wall: WALLS[0] }
+        Search { rows, columns, order, beta, left, few, has_digits: true, wall: WALLS[0] }
     }
 
     /// Regresses on errors of no memory first, and goes down from the most promising starts.
@@ -277,10 +279,10 @@ impl<'a> Search<'a> {
                 .collect();
             let parameters = self.order.constrained(&free, |x| Lanes(x.0.map(squash)));
             let arma = Arma::new(self.order, &parameters);
-            let best = if self.few.is_empty() {
-                self.left.errors(&arma).best(self.left.n()).0
-            } else {
-                self.regressed(&arma)
+            let best = match (self.has_digits, self.few.is_empty()) {
+                (true, true) => self.left.errors(&arma).best(self.left.n()).0,
+                (true, false) => self.regressed(&arma),
+                (false, _) => self.left.stepwise(&arma).best(self.left.n()).0,
             };
             let value = |&best: &f64| if best.is_finite() { -best } else { f64::INFINITY };
             values.extend(best.iter().take(points.len()).map(value));
@@ -295,8 +297,8 @@ impl<'a> Search<'a> {
         if whitened.left.0.iter().all(|left| has_digits(*left)) {
             return whitened.errors().best(self.left.n()).0;
         }
-        self.few.clear();
-        self.left.errors(arma).best(self.left.n()).0
+        (self.has_digits, self.few) = (false, Vec::new());
+        self.left.stepwise(arma).best(self.left.n()).0
     }
 
     /// The best β for these parameters.

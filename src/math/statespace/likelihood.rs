@@ -44,6 +44,9 @@ impl Errors<f64> {
 pub(super) struct Filter<'a, T> {
     pub(super) arma: &'a Arma<T>,
     pub(super) rows: &'a [f64],
+    /// Whether the whole covariance is kept up, which is slow, also where its change alone would do, which loses digits
+    /// near the unit circle.
+    pub(super) whole: bool,
 }
 
 impl<T: Real> Kernel for Filter<'_, T> {
@@ -60,7 +63,7 @@ impl<T: Real> Kernel for Filter<'_, T> {
         }
         let zero = T::splat(0.0);
         let mut pass = Pass {
-            gains: Gains::new(self.arma, self.rows.iter().any(|y| y.is_nan())),
+            gains: Gains::new(self.arma, self.whole || self.rows.iter().any(|y| y.is_nan())),
             arma: self.arma,
             state: vec![zero; self.arma.n_states() + 1],
             errors: Errors { squares: zero, log_variance: zero },

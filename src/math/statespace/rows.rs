@@ -80,12 +80,17 @@ impl Rows {
                 return whitened.errors();
             }
         }
-        self.filtered(arma)
+        self.stepwise(arma)
     }
 
-    /// The same, by the filter: slow where the memory is long, and right where rounding spoils the other way.
+    /// The same, by the filter.
+    pub(super) fn stepwise<T: Real>(&self, arma: &Arma<T>) -> Errors<T> {
+        simd::widest(Filter { arma, rows: &self.values, whole: false })
+    }
+
+    /// The same, by the whole filter: slow where the memory is long, and right where rounding spoils the other ways.
     pub(super) fn filtered<T: Real>(&self, arma: &Arma<T>) -> Errors<T> {
-        simd::widest(Filter { arma, rows: &self.values })
+        simd::widest(Filter { arma, rows: &self.values, whole: true })
     }
 }
 
@@ -162,7 +167,7 @@ mod tests {
             let arma = Arma::new(&order, &parameters);
             for gaps in [false, true] {
                 let rows = rows(600, gaps);
-                let slow = simd::widest(Filter { arma: &arma, rows: &rows.values });
+                let slow = simd::widest(Filter { arma: &arma, rows: &rows.values, whole: false });
                 let fast = rows.whitened(&arma, &[]);
                 let off =
                     [fast.products[0] / slow.squares - 1.0, fast.log_variance - slow.log_variance];
