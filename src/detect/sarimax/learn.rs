@@ -13,6 +13,7 @@ use crate::detect::sarimax::belief;
 use crate::detect::sarimax::belief::Belief;
 use crate::math::statespace;
 use crate::math::statespace::Arima;
+use crate::math::statespace::Begin;
 use crate::math::statespace::Columns;
 use crate::math::statespace::Fit;
 use crate::math::statespace::Order;
@@ -52,7 +53,8 @@ pub(super) fn learn(
         let enough =
             |start: &&Start| start.parameters.len() == order.n_parameters() && orders.len() == 1;
         let warm = previous.filter(enough).filter(|start| start.beta.len() == columns.n());
-        let fit = most_likely(rows, columns, order, warm, context)?;
+        let from = warm.map_or(Begin::Anywhere, Begin::Earlier);
+        let fit = most_likely(rows, columns, order, from, context)?;
         if best.as_ref().is_none_or(|(_, best)| fit.aicc() < best.aicc()) {
             best = Some((*order, fit));
         }
@@ -63,7 +65,7 @@ pub(super) fn learn(
         return Ok(learnt(order, first, left));
     };
     let warm = Start { parameters: first.parameters.clone(), beta: first.beta.clone() };
-    let fit = match most_likely(&believed, columns, &order, Some(&warm), context) {
+    let fit = match most_likely(&believed, columns, &order, Begin::Here(&warm), context) {
         // Differences refer to rows that are now left out, too.
         Err(FitError::TooFewRows { .. }) => first,
         fit => fit?,
@@ -83,11 +85,11 @@ fn most_likely(
     rows: &[f64],
     columns: &mut Columns,
     order: &Order,
-    warm: Option<&Start>,
+    from: Begin<'_>,
     context: &FitContext<'_>,
 ) -> Result<Fit, FitError> {
     if order.n_lost() == 0 {
-        let fit = statespace::fit(rows, columns, order, warm, context.keep_going);
+        let fit = statespace::fit(rows, columns, order, from, context.keep_going);
         return fit.ok_or(FitError::Stopped);
     }
     let (differences, mut less) = statespace::differenced(rows, columns, order);
@@ -96,7 +98,7 @@ fn most_likely(
     if have < want {
         return Err(FitError::TooFewRows { have, want });
     }
-    let fit = statespace::fit(&differences, &mut less, order, warm, context.keep_going);
+    let fit = statespace::fit(&differences, &mut less, order, from, context.keep_going);
     let mut fit = fit.ok_or(FitError::Stopped)?;
     if let Some(constant) = fit.beta.first_mut() {
         *constant = 0.0;

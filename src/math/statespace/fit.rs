@@ -44,6 +44,26 @@ pub struct Start {
     pub beta: Vec<f64>,
 }
 
+/// How much a start is worth.
+#[derive(Debug, Clone, Copy)]
+pub enum Begin<'a> {
+    /// There is none.
+    Anywhere,
+    /// Where these rows led to, or nearly these.
+    Here(&'a Start),
+    /// Where other rows of the series led to: what it was like then need not be what it is like now.
+    Earlier(&'a Start),
+}
+
+impl<'a> Begin<'a> {
+    fn start(self) -> Option<&'a Start> {
+        match self {
+            Begin::Anywhere => None,
+            Begin::Here(start) | Begin::Earlier(start) => Some(start),
+        }
+    }
+}
+
 /// The most likely parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit {
@@ -106,9 +126,10 @@ pub fn fit(
     rows: &[f64],
     columns: &mut Columns,
     order: &Order,
-    warm: Option<&Start>,
+    from: Begin<'_>,
     keep_going: &dyn Fn() -> bool,
 ) -> Option<Fit> {
+    let warm = from.start();
     let mut search = Search::new(rows, columns, order, warm);
     let few = !search.few.is_empty();
     let mut best = search.begin(warm, keep_going)?;
@@ -116,7 +137,7 @@ pub fn fit(
         best = search.begin(warm, keep_going)?;
     }
     best = search.turns(best, keep_going)?;
-    if warm.is_some() && search.is_beaten(&best) {
+    if matches!(from, Begin::Earlier(_)) && search.is_beaten(&best) {
         best = search.begin(None, keep_going)?;
         best = search.turns(best, keep_going)?;
     }
@@ -226,8 +247,7 @@ impl<'a> Search<'a> {
         Some(best)
     }
 
-    /// Whether some start is better than where a warm one led to: what the series was like yesterday need not be what it
-    /// is like today. Then the regressors are what they are without a memory.
+    /// Whether some start is better than where an earlier one led to. Then the regressors are what they are without a memory.
     fn is_beaten(&mut self, end: &Lowest) -> bool {
         let before = self.beta.clone();
         if self.few.is_empty() && self.columns.n() > 0 {

@@ -32,6 +32,7 @@ pub use arima::Ahead;
 pub use arima::Arima;
 pub use arma::Arma;
 pub use arma::Order;
+pub use fit::Begin;
 pub use fit::Fit;
 pub use fit::Start;
 pub use fit::differenced;

@@ -81,7 +81,8 @@ fn likelihood_is_statsmodels() {
 #[test]
 fn the_optimum_is_no_worse_than_statsmodels() {
     for mut pair in pairs() {
-        let fit = fit(&pair.rows, &mut pair.columns, &pair.order, None, &|| true).unwrap();
+        let fit =
+            fit(&pair.rows, &mut pair.columns, &pair.order, Begin::Anywhere, &|| true).unwrap();
         let better = fit.log_likelihood - pair.optimum;
         assert!(better > -1e-5, "{}: {better}, {fit:?}", pair.name);
         // It is the likelihood at the parameters that it says.
@@ -89,7 +90,8 @@ fn the_optimum_is_no_worse_than_statsmodels() {
         let again = log_likelihood(&pair.rows, &pair.columns, &pair.order, &at, fit.variance);
         assert!((again - fit.log_likelihood).abs() < 1e-7);
         // Where it ended there is nothing left to find.
-        let warm = super::fit(&pair.rows, &mut pair.columns, &pair.order, Some(&at), &|| true);
+        let warm =
+            super::fit(&pair.rows, &mut pair.columns, &pair.order, Begin::Earlier(&at), &|| true);
         assert!(warm.unwrap().log_likelihood < fit.log_likelihood + 1e-4);
     }
 }
@@ -97,5 +99,5 @@ fn the_optimum_is_no_worse_than_statsmodels() {
 #[test]
 fn a_search_can_be_stopped() {
     let mut pair = pairs().remove(1);
-    assert_eq!(fit(&pair.rows, &mut pair.columns, &pair.order, None, &|| false), None);
+    assert_eq!(fit(&pair.rows, &mut pair.columns, &pair.order, Begin::Anywhere, &|| false), None);
 }
