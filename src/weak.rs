@@ -110,6 +110,11 @@ impl Rule {
     }
 }
 
+/// How an alert is named to people.
+pub fn alert_name(file: &str, group: &str, alert: &str) -> String {
+    format!("{file}: group {group}: alert {alert}")
+}
+
 fn is_template(value: &str) -> bool {
     value.contains("{{")
 }

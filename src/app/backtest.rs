@@ -17,7 +17,6 @@ use crate::config;
 use crate::config::Config;
 use crate::detect;
 use crate::math::duration::format_duration;
-use crate::series::Window;
 use crate::source;
 use crate::source::csv::CsvFile;
 use crate::watch::Feature;
@@ -62,10 +61,7 @@ pub fn backtest(asked: &Backtest) -> Result<usize, Error> {
     };
     let settings = settings(asked, watch, &file).map_err(|error| in_input(&error))?;
     check_settings(input, &file, &settings)?;
-    let mut rows = Window::gaps(file.grid(), columns.len());
-    for (c, (_, column)) in columns.iter().enumerate() {
-        column.iter().enumerate().for_each(|(i, value)| rows.row_mut(i)[c] = *value);
-    }
+    let rows = file.beside(columns.iter().map(|(_, column)| *column));
     let names: Vec<String> = columns.into_iter().map(|(name, _)| name).collect();
     let wanted = file.rows.get(settings.train_rows..).unwrap_or_default();
     let first = wanted.first().map_or(0, |(_, place)| *place);

@@ -15,7 +15,6 @@ use super::offline::columns;
 use super::offline::write_whole;
 use super::plot::file_name;
 use super::say;
-use super::tune::window;
 use crate::detect;
 use crate::evaluate;
 use crate::evaluate::Evaluation;
@@ -229,7 +228,7 @@ fn of_file(asked: &Evaluate, input: &Path, labels: &Path) -> Result<Read, Error>
     check_bucket(&file, asked.bucket_s)?;
     let split = asked.split.of(&file);
     let names: Vec<String> = file.columns.iter().map(|(name, _)| name.clone()).collect();
-    let rows = window(&file);
+    let rows = file.window();
     Ok(Read { name: file_name(input), names, rows, told, split, watch: None })
 }
 

@@ -29,7 +29,6 @@ use crate::plot::Losses;
 use crate::quality::Paging;
 use crate::series::Window;
 use crate::source;
-use crate::source::csv::CsvFile;
 use crate::source::csv::Told;
 use crate::tune;
 use crate::tune::Journal;
@@ -111,7 +110,7 @@ fn read(asked: &Tune) -> Result<Seen, Error> {
     check_bucket(&file, asked.bucket_s)?;
     let (train_rows, validation_rows) = asked.split.of(&file);
     let names: Vec<String> = file.columns.iter().map(|(name, _)| name.clone()).collect();
-    let rows = window(&file).slice(0, train_rows + validation_rows);
+    let rows = file.window().slice(0, train_rows + validation_rows);
     let end_s = rows.grid.end_s();
     let settings = evaluate::Settings {
         detectors: Vec::new(),
@@ -128,15 +127,6 @@ fn read(asked: &Tune) -> Result<Seen, Error> {
     };
     let told = told.into_iter().filter(|told| told.interval.from_s < end_s).collect();
     Ok(Seen { names, rows, told, settings })
-}
-
-/// A file's columns beside each other.
-pub(super) fn window(file: &CsvFile) -> Window {
-    let mut rows = Window::gaps(file.grid(), file.columns.len());
-    for (c, (_, column)) in file.columns.iter().enumerate() {
-        column.iter().enumerate().for_each(|(i, value)| rows.row_mut(i)[c] = *value);
-    }
-    rows
 }
 
 /// All that a training comes to by, except its settings. Rows that nobody looks at may change.

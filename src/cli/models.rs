@@ -23,7 +23,7 @@ pub(super) enum ModelsCommand {
     /// Put a version in use; a running sidecar takes it up within seconds
     Promote(PromoteArgs),
     /// Go back to the version that was in use before; the one in use is rejected from then on
-    Rollback(RollbackArgs),
+    Rollback(ChangeArgs),
     /// Take models from files: versions of their own, which are kept for ever
     Import(ImportArgs),
     /// Write versions to files, by default those in use: a card and a model each
@@ -106,22 +106,16 @@ enum Shape {
 
 #[derive(Debug, Args)]
 pub(super) struct PromoteArgs {
-    #[command(flatten)]
-    which: WhichArgs,
     /// The version, as `models list` shows it
     #[arg(long)]
     version: i64,
-    /// Of all entities of the watch
-    #[arg(long, conflicts_with = "entity")]
-    all: bool,
     #[command(flatten)]
-    word: WordArgs,
-    #[command(flatten)]
-    store: StoreOfArgs,
+    change: ChangeArgs,
 }
 
+/// Whose models change, and who says so.
 #[derive(Debug, Args)]
-pub(super) struct RollbackArgs {
+pub(super) struct ChangeArgs {
     #[command(flatten)]
     which: WhichArgs,
     /// Of all entities of the watch
@@ -174,12 +168,14 @@ pub(super) fn models(command: ModelsCommand) -> Result<(), Error> {
             let (which, as_json) = (which.which(version), shape == Shape::Json);
             app::say(&app::show_models(&store.folder()?, &which, as_json)?)
         }
-        ModelsCommand::Promote(PromoteArgs { which, version, all, word, store }) => {
+        ModelsCommand::Promote(PromoteArgs { version, change }) => {
+            let ChangeArgs { which, all, word, store } = change;
             which.of_somebody(all)?;
             let (which, file) = (which.which(Some(version)), store.config_file.as_deref());
             tell(&app::promote_models(&store.folder()?, file, &which, word.word())?)
         }
-        ModelsCommand::Rollback(RollbackArgs { which, all, word, store }) => {
+        ModelsCommand::Rollback(change) => {
+            let ChangeArgs { which, all, word, store } = change;
             which.of_somebody(all)?;
             let (which, file) = (which.which(None), store.config_file.as_deref());
             tell(&app::roll_back_models(&store.folder()?, file, &which, word.word())?)

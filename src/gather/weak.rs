@@ -143,9 +143,8 @@ fn whole(
     }
 }
 
-/// How a rule is named to people.
-pub(super) fn name(group: &Group, alert: &str) -> String {
-    format!("{}: group {}: alert {alert}", group.file, group.name)
+fn name(group: &Group, alert: &str) -> String {
+    weak::alert_name(&group.file, &group.name, alert)
 }
 
 /// When each series has a sample: an alert is active whatever its value, be it NaN.

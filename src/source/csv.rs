@@ -19,6 +19,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::series::Grid;
+use crate::series::Window;
 use crate::source::SourceError;
 
 pub use live::Config;
@@ -47,6 +48,20 @@ impl CsvFile {
     pub fn grid(&self) -> Grid {
         let start_s = self.t.first().copied().unwrap_or(0);
         Grid { start_s, step_s: self.step_s, len: self.t.len() }
+    }
+
+    /// All columns beside each other.
+    pub fn window(&self) -> Window {
+        self.beside(self.columns.iter().map(|(_, column)| column.as_slice()))
+    }
+
+    /// These columns of the file beside each other.
+    pub fn beside<'a>(&self, columns: impl ExactSizeIterator<Item = &'a [f64]>) -> Window {
+        let mut rows = Window::gaps(self.grid(), columns.len());
+        for (c, column) in columns.enumerate() {
+            column.iter().enumerate().for_each(|(i, value)| rows.row_mut(i)[c] = *value);
+        }
+        rows
     }
 
     /// By how much the grid is before the rows' own times, in seconds: less than a step.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use super::WeakLabel;
+use super::alert_name;
 use crate::series::Entity;
 use crate::verdict::Interval;
 
@@ -45,7 +46,7 @@ fn key(label: &WeakLabel) -> (String, Entity) {
 }
 
 fn name(label: &WeakLabel) -> String {
-    format!("{}: group {}: alert {}", label.file, label.group, label.alert)
+    alert_name(&label.file, &label.group, &label.alert)
 }
 
 fn lasts_s(label: &WeakLabel) -> i64 {

@@ -10,7 +10,6 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
-use portent::series::Window;
 use portent::source::csv;
 use portent::source::csv::CsvFile;
 use portent::source::csv::Told;
@@ -37,6 +36,9 @@ struct Heard {
     file: CsvFile,
     told: Vec<Told>,
 }
+
+/// Labels and alarms closer than this are one incident, and one page; in seconds.
+pub(super) const APART_S: i64 = 10;
 
 /// What the parts of an experiment are called.
 const PARTS: [&str; 3] = ["training", "validation", "test"];
@@ -70,7 +72,9 @@ pub(crate) fn join(recordings: &[PathBuf]) -> Result<Joined, String> {
             return Err(format!("{}: other features, or another step", path.display()));
         }
         let shift_s = start_s - file.t[0];
-        let text = record::csv(&names, &window(file, shift_s));
+        let mut window = file.window();
+        window.grid.start_s += shift_s;
+        let text = record::csv(&names, &window);
         let head = if i == 0 { 0 } else { text.find('\n').map_or(0, |end| end + 1) };
         rows.push_str(&text[head..]);
         told.iter().for_each(|told| label(&mut labels, told, shift_s));
@@ -120,17 +124,6 @@ fn every_class_in(parts: &[&[Heard]; 3]) -> Result<(), String> {
     Ok(())
 }
 
-/// The rows of a file, so much later.
-pub(super) fn window(file: &CsvFile, shift_s: i64) -> Window {
-    let mut grid = file.grid();
-    grid.start_s += shift_s;
-    let mut window = Window::gaps(grid, file.columns.len());
-    for (c, (_, column)) in file.columns.iter().enumerate() {
-        column.iter().enumerate().for_each(|(i, value)| window.row_mut(i)[c] = *value);
-    }
-    window
-}
-
 fn label(text: &mut String, told: &Told, shift_s: i64) {
     let verdict = match told.verdict {
         Verdict::Anomaly => "anomaly",
@@ -178,7 +171,7 @@ pub(crate) fn prepare(
             input.clone(),
             format!("--labels={labels}"),
             format!("--train-rows={train_rows}"),
-            "--apart=10s".to_owned(),
+            format!("--apart={APART_S}s"),
             format!("--detectors={}", judged.detectors),
             format!("--controls={}", judged.controls),
             format!("--report={}", at(page)),

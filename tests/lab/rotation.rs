@@ -19,9 +19,6 @@ use portent::source::csv;
 use super::experiment;
 use super::experiment::Judged;
 
-/// Labels and alarms closer than this are one incident, and one page.
-const APART_S: i64 = 10;
-
 /// What a detector made of all turns.
 #[derive(Debug, Clone, Default)]
 struct Sum {
@@ -96,11 +93,10 @@ fn one(
         calendar: Calendar::default(),
         pages_per_week: 1.0,
         consecutive: 1,
-        paging: Paging::within(APART_S),
+        paging: Paging::within(experiment::APART_S),
         holdout_class: None,
     };
-    let rows = experiment::window(&file, 0);
-    let evaluation = evaluate::run(&names, &rows, &told, &settings)
+    let evaluation = evaluate::run(&names, &file.window(), &told, &settings)
         .map_err(|error| format!("{}: {error}", turn[turn.len() - 1].display()))?;
     sums.resize(evaluation.detectors.len(), Sum::default());
     for (sum, detector) in sums.iter_mut().zip(evaluation.detectors) {

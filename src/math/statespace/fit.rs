@@ -131,9 +131,8 @@ pub fn fit(
 ) -> Option<Fit> {
     let warm = from.start();
     let mut search = Search::new(rows, columns, order, warm);
-    let few = !search.few.is_empty();
     let mut best = search.begin(warm, keep_going)?;
-    if few && search.few.is_empty() {
+    if !search.has_digits {
         best = search.begin(warm, keep_going)?;
     }
     best = search.turns(best, keep_going)?;
@@ -255,8 +254,7 @@ impl<'a> Search<'a> {
         }
         let beaten = self.values(&starts::starts(self.order)).into_iter().any(|v| v < end.value);
         if !beaten && self.beta != before {
-            self.beta = before;
-            self.left = Rows::new(left(self.rows, self.columns, &self.beta));
+            self.explain(before);
         }
         beaten
     }
@@ -336,8 +334,12 @@ impl<'a> Search<'a> {
     }
 
     fn correct(&mut self, delta: &[f64]) {
-        self.beta.iter_mut().zip(delta).for_each(|(beta, delta)| *beta += delta);
-        self.left = Rows::new(left(self.rows, self.columns, &self.beta));
+        self.explain(self.beta.iter().zip(delta).map(|(beta, delta)| beta + delta).collect());
+    }
+
+    fn explain(&mut self, beta: Vec<f64>) {
+        self.left = Rows::new(left(self.rows, self.columns, &beta));
+        self.beta = beta;
     }
 
     fn fit(self, best: &Lowest) -> Fit {
