@@ -26,6 +26,31 @@ const LOG_PIVOTS: usize = 12;
 /// A pivot below this share of its diagonal is what rounding left of zero.
 const ROUNDING: f64 = 1e-14;
 
+/// Memory that is used again: fresh memory of this size costs a third of the time, since the system clears its pages.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Room<T>(Vec<Vec<T>>);
+
+impl<T: Real> Room<T> {
+    pub(super) fn new() -> Room<T> {
+        Room(Vec::new())
+    }
+
+    /// So many zeros.
+    #[inline(always)]
+    fn take(&mut self, n: usize) -> Vec<T> {
+        let mut zeros = self.0.pop().unwrap_or_default();
+        zeros.clear();
+        zeros.resize(n, T::splat(0.0));
+        zeros
+    }
+
+    /// Takes them back.
+    #[inline(always)]
+    fn keep(&mut self, used: Vec<T>) {
+        self.0.push(used);
+    }
+}
+
 /// Columns under several ARMAs at once.
 pub(super) struct Direct<'a, T> {
     pub(super) arma: &'a Arma<T>,
@@ -34,6 +59,7 @@ pub(super) struct Direct<'a, T> {
     pub(super) columns: &'a [&'a [f64]],
     /// The rows that are missing.
     pub(super) missing: &'a [usize],
+    pub(super) room: &'a mut Room<T>,
 }
 
 /// What comes out.
@@ -66,15 +92,12 @@ impl<T: Real> Kernel for Direct<'_, T> {
     fn run<const FMA: bool>(self) -> Whitened<T> {
         let n = self.columns.first().map_or(0, |column| column.len());
         let polynomials = Polynomials::new(self.arma);
-        let begin = begin::<T, FMA>(self.arma);
-        let mut normal = Normal {
-            r: self.arma.n_states(),
-            width: self.arma.n_states() + self.missing.len() + self.columns.len(),
-            begin,
-            matrix: Vec::new(),
-        };
-        normal.matrix = vec![T::splat(0.0); normal.width * normal.width];
-        let mut back = vec![T::splat(0.0); n];
+        let r = self.arma.n_states();
+        let width = r + self.missing.len() + self.columns.len();
+        let begin = begin::<T, FMA>(self.arma, self.room);
+        let matrix = self.room.take(width * width);
+        let mut normal = Normal { r, width, begin, matrix, room: self.room };
+        let mut back = normal.room.take(n);
         normal.states::<FMA>(&polynomials, &mut back);
         normal.gaps::<FMA>(&polynomials, self.missing, &mut back);
         normal.columns::<FMA>(&polynomials, self.columns, self.missing, &mut back);
@@ -85,6 +108,8 @@ impl<T: Real> Kernel for Direct<'_, T> {
         let rows = normal.matrix.chunks_exact(normal.width).skip(known);
         let products: Vec<T> = rows.flat_map(|row| row[known..].iter().copied()).collect();
         let left = products.last().copied().unwrap_or(all) / all;
+        let Normal { room, matrix, begin, .. } = normal;
+        [back, matrix, begin].into_iter().for_each(|used| room.keep(used));
         Whitened { products, log_variance, left }
     }
 }
@@ -92,10 +117,10 @@ impl<T: Real> Kernel for Direct<'_, T> {
 /// Transposed: row `i` is column `i` of the Cholesky factor of what the states are unsure of before the first
 /// innovation, `P − RRᵀ`. Where a state is sure, zero.
 #[inline(always)]
-fn begin<T: Real, const FMA: bool>(arma: &Arma<T>) -> Vec<T> {
+fn begin<T: Real, const FMA: bool>(arma: &Arma<T>, room: &mut Room<T>) -> Vec<T> {
     let r = arma.n_states();
     let p = stationary::whole(arma, &stationary::first_row(arma));
-    let mut lower = vec![T::splat(0.0); r * r];
+    let mut lower = room.take(r * r);
     let mut inverse = Vec::with_capacity(r);
     for i in 0..r {
         let (done, own) = lower.split_at_mut(i * r);
@@ -109,32 +134,34 @@ fn begin<T: Real, const FMA: bool>(arma: &Arma<T>) -> Vec<T> {
             own[j] = value * inverse[j];
         }
     }
-    let mut transposed = vec![T::splat(0.0); r * r];
+    let mut transposed = room.take(r * r);
     for i in 0..r {
         (0..=i).for_each(|j| transposed[j * r + i] = lower[i * r + j]);
     }
+    room.keep(lower);
     transposed
 }
 
 /// The normal equations: unknowns of the beginning, missing rows, columns. `j ≤ i` only.
-struct Normal<T> {
+struct Normal<'a, T> {
     r: usize,
     width: usize,
     begin: Vec<T>,
     matrix: Vec<T>,
+    room: &'a mut Room<T>,
 }
 
-impl<T: Real> Normal<T> {
+impl<T: Real> Normal<'_, T> {
     /// `I + CᵀAᵀAC`, where A are the first columns of `Θ(B)⁻¹`.
     #[inline(always)]
     fn states<const FMA: bool>(&mut self, polynomials: &Polynomials<T>, back: &mut [T]) {
         let (r, n) = (self.r, back.len());
         let one = [T::splat(1.0)];
-        let mut impulse = vec![T::splat(0.0); n];
+        let mut impulse = self.room.take(n);
         polynomials.divide::<FMA>(&Dividend::Forwards(&one), &mut impulse);
         polynomials.divide::<FMA>(&Dividend::Backwards(&impulse), back);
         // AᵀA: the same along each diagonal, but for what the end cuts off.
-        let mut gram = vec![T::splat(0.0); r * r];
+        let mut gram = self.room.take(r * r);
         for d in 0..r {
             let mut value = back[n - 1 - d];
             for i in 0..r - d {
@@ -143,7 +170,7 @@ impl<T: Real> Normal<T> {
                 value = value - impulse[n - 1 - i] * impulse[n - 1 - i - d];
             }
         }
-        let mut half = vec![T::splat(0.0); r * r];
+        let mut half = self.room.take(r * r);
         for j in 0..r {
             let column = &self.begin[j * r..][j..r];
             for k in 0..r {
@@ -158,6 +185,7 @@ impl<T: Real> Normal<T> {
             let own = &mut self.matrix[i * self.width + i];
             *own = *own + one[0];
         }
+        [half, gram, impulse].into_iter().for_each(|used| self.room.keep(used));
     }
 
     /// The rows of the missing rows.
@@ -173,13 +201,14 @@ impl<T: Real> Normal<T> {
         }
         let mut impulse = vec![0.0; back.len()];
         impulse[0] = 1.0;
-        let mut response = vec![T::splat(0.0); back.len()];
+        let mut response = self.room.take(back.len());
         polynomials.divide::<FMA>(&Dividend::Rows(&impulse), &mut response);
         response.reverse();
         for (i, &row) in missing.iter().enumerate() {
             polynomials.divide::<FMA>(&Dividend::Forwards(&response[row..]), back);
             self.write::<FMA>(self.r + i, polynomials, &missing[..=i], back);
         }
+        self.room.keep(response);
     }
 
     /// The rows of the columns.
@@ -193,7 +222,7 @@ impl<T: Real> Normal<T> {
     ) {
         let first = self.r + missing.len();
         let n = back.len();
-        let mut errors = vec![T::splat(0.0); n * columns.len()];
+        let mut errors = self.room.take(n * columns.len());
         for (j, column) in columns.iter().enumerate() {
             let (before, own) = errors[..(j + 1) * n].split_at_mut(j * n);
             polynomials.divide::<FMA>(&Dividend::Rows(column), own);
@@ -205,6 +234,7 @@ impl<T: Real> Normal<T> {
             }
             to[j] = dot::<T, FMA>(own, own);
         }
+        self.room.keep(errors);
     }
 
     /// Products of a sequence with the unknowns; `back` is the sequence divided from its end to its beginning.

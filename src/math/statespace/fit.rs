@@ -11,6 +11,7 @@ use crate::math::statespace::arma::Order;
 use crate::math::statespace::arma::squash;
 use crate::math::statespace::bfgs;
 use crate::math::statespace::bfgs::Lowest;
+use crate::math::statespace::direct::Room;
 use crate::math::statespace::real::LANES;
 use crate::math::statespace::real::Lanes;
 use crate::math::statespace::regression::Columns;
@@ -110,7 +111,7 @@ pub fn log_likelihood(
     variance: f64,
 ) -> f64 {
     let left = Rows::new(left(rows, columns, &at.beta));
-    left.errors(&Arma::new(order, &at.parameters)).at(left.n(), variance)
+    left.errors(&Arma::new(order, &at.parameters), &mut Room::new()).at(left.n(), variance)
 }
 
 /// What β leaves of the rows.
@@ -129,15 +130,14 @@ pub fn fit(
     from: Begin<'_>,
     keep_going: &dyn Fn() -> bool,
 ) -> Option<Fit> {
-    let warm = from.start();
-    let mut search = Search::new(rows, columns, order, warm);
-    let mut best = search.begin(warm, keep_going)?;
+    let mut search = Search::new(rows, columns, order, from.start());
+    let mut best = search.begin(from, keep_going)?;
     if !search.has_digits {
-        best = search.begin(warm, keep_going)?;
+        best = search.begin(from, keep_going)?;
     }
     best = search.turns(best, keep_going)?;
     if matches!(from, Begin::Earlier(_)) && search.is_beaten(&best) {
-        best = search.begin(None, keep_going)?;
+        best = search.begin(Begin::Anywhere, keep_going)?;
         best = search.turns(best, keep_going)?;
     }
     for wall in WALLS.into_iter().skip(1) {
@@ -164,6 +164,7 @@ struct Search<'a> {
     has_digits: bool,
     /// How far from zero a free number may go.
     wall: f64,
+    room: Room<Lanes>,
 }
 
 impl<'a> Search<'a> {
@@ -177,13 +178,16 @@ impl<'a> Search<'a> {
         let left = Rows::new(left(rows, columns, &beta));
         let few = columns.n() <= FEW_REGRESSORS && left.directly(order.n_states(), columns.n() + 1);
         let few = if few { columns.by_column() } else { Vec::new() };
-        Search { rows, columns, order, beta, left, few, has_digits: true, wall: WALLS[0] }
+        let room = Room::new();
+        Search { rows, columns, order, beta, left, few, has_digits: true, wall: WALLS[0], room }
     }
 
     /// Regresses on errors of no memory first, and goes down from the most promising starts.
-    fn begin(&mut self, warm: Option<&Start>, keep_going: &dyn Fn() -> bool) -> Option<Lowest> {
-        let free = warm.and_then(|start| self.order.free(&start.parameters));
-        let inside = free.filter(|point| point.iter().all(|x| x.abs() <= self.wall));
+    /// What other rows led to the wall is no start: from there, there may be no way back.
+    fn begin(&mut self, from: Begin<'_>, keep_going: &dyn Fn() -> bool) -> Option<Lowest> {
+        let here = matches!(from, Begin::Here(_));
+        let free = from.start().and_then(|start| self.order.free(&start.parameters));
+        let inside = free.filter(|point| here || point.iter().all(|x| x.abs() <= self.wall));
         if let Some(start) = inside.map(|point| self.at(point)).filter(|at| at.value.is_finite()) {
             return self.follow(start, TOLERANCE, keep_going);
         }
@@ -298,7 +302,7 @@ impl<'a> Search<'a> {
             let parameters = self.order.constrained(&free, |x| Lanes(x.0.map(squash)));
             let arma = Arma::new(self.order, &parameters);
             let best = match (self.has_digits, self.few.is_empty()) {
-                (true, true) => self.left.errors(&arma).best(self.left.n()).0,
+                (true, true) => self.left.errors(&arma, &mut self.room).best(self.left.n()).0,
                 (true, false) => self.regressed(&arma),
                 (false, _) => self.left.stepwise(&arma).best(self.left.n()).0,
             };
@@ -311,7 +315,7 @@ impl<'a> Search<'a> {
     /// Log-likelihoods with the best β each. Where too few digits are left that way, from then on with the β that
     /// there is: rows without noise would else be filtered point by point, β and all.
     fn regressed(&mut self, arma: &Arma<Lanes>) -> [f64; LANES] {
-        let whitened = self.left.whitened(arma, &self.few);
+        let whitened = self.left.whitened(arma, &self.few, &mut self.room);
         if whitened.left.0.iter().all(|left| has_digits(*left)) {
             return whitened.errors().best(self.left.n()).0;
         }
@@ -346,7 +350,11 @@ impl<'a> Search<'a> {
         let parameters = self.order.constrained(&best.point, squash);
         let arma = Arma::new(self.order, &parameters);
         let near = best.point.iter().all(|x| x.abs() <= NEAR);
-        let errors = if near { self.left.errors(&arma) } else { self.left.filtered(&arma) };
+        let errors = if near {
+            self.left.errors(&arma, &mut Room::new())
+        } else {
+            self.left.filtered(&arma)
+        };
         let n = self.left.n();
         Fit {
             parameters,

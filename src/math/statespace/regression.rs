@@ -9,6 +9,7 @@
 use crate::math::simd;
 use crate::math::simd::Kernel;
 use crate::math::statespace::arma::Arma;
+use crate::math::statespace::direct::Room;
 use crate::math::statespace::gains::Gains;
 use crate::math::statespace::rows::Rows;
 use crate::math::statespace::rows::has_digits;
@@ -88,7 +89,7 @@ impl Columns {
     /// What is to be added to β where `left` is what β leaves of the rows.
     pub(super) fn correction(&mut self, arma: &Arma<f64>, left: &Rows) -> Vec<f64> {
         if left.directly(arma.n_states(), self.n + 1) {
-            let whitened = left.whitened(arma, &self.by_column());
+            let whitened = left.whitened(arma, &self.by_column(), &mut Room::new());
             let (products, width) = (&whitened.products, self.n + 1);
             if has_digits(whitened.left) {
                 return solve(|i, j| products[i.max(j) * width + i.min(j)], self.n);

@@ -6,6 +6,7 @@
 use crate::math::simd;
 use crate::math::statespace::arma::Arma;
 use crate::math::statespace::direct::Direct;
+use crate::math::statespace::direct::Room;
 use crate::math::statespace::direct::Whitened;
 use crate::math::statespace::gains::FEW;
 use crate::math::statespace::likelihood::Errors;
@@ -66,16 +67,21 @@ impl Rows {
     }
 
     /// Products of `columns` and these rows, which come last.
-    pub(super) fn whitened<T: Real>(&self, arma: &Arma<T>, columns: &[Vec<f64>]) -> Whitened<T> {
+    pub(super) fn whitened<T: Real>(
+        &self,
+        arma: &Arma<T>,
+        columns: &[Vec<f64>],
+        room: &mut Room<T>,
+    ) -> Whitened<T> {
         let mut all: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
         all.push(&self.filled);
-        simd::widest(Direct { arma, columns: &all, missing: &self.missing })
+        simd::widest(Direct { arma, columns: &all, missing: &self.missing, room })
     }
 
     /// What the forecast errors come to.
-    pub(super) fn errors<T: Real>(&self, arma: &Arma<T>) -> Errors<T> {
+    pub(super) fn errors<T: Real>(&self, arma: &Arma<T>, room: &mut Room<T>) -> Errors<T> {
         if self.directly(arma.n_states(), 1) {
-            let whitened = self.whitened(arma, &[]);
+            let whitened = self.whitened(arma, &[], room);
             if (T::splat(LEFT) - whitened.left).below(0.0) {
                 return whitened.errors();
             }
@@ -168,12 +174,12 @@ mod tests {
             for gaps in [false, true] {
                 let rows = rows(600, gaps);
                 let slow = simd::widest(Filter { arma: &arma, rows: &rows.values, whole: false });
-                let fast = rows.whitened(&arma, &[]);
+                let fast = rows.whitened(&arma, &[], &mut Room::new());
                 let off =
                     [fast.products[0] / slow.squares - 1.0, fast.log_variance - slow.log_variance];
                 assert!(off.iter().all(|off| off.abs() < 1e-7), "{parameters:?} {gaps} {off:?}");
                 let lanes: Vec<Lanes> = parameters.iter().map(|&p| Lanes::splat(p)).collect();
-                let side = rows.whitened(&Arma::new(&order, &lanes), &[]);
+                let side = rows.whitened(&Arma::new(&order, &lanes), &[], &mut Room::new());
                 assert!(
                     side.products[0].0.iter().all(|s| (s / fast.products[0] - 1.0).abs() < 1e-9)
                 );
