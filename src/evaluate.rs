@@ -35,6 +35,7 @@ use crate::series::Grid;
 use crate::series::Window;
 use crate::source::csv::Told;
 use crate::verdict::Class;
+use crate::watch::Training;
 
 pub use report::report;
 pub use validate::Validated;
@@ -290,7 +291,12 @@ impl Hall<'_> {
                 rows.row_mut(i).fill(f64::NAN);
             }
         }
-        let once = rows.grid.len as i64 * rows.grid.step_s;
+        let seconds = |n_rows: usize| n_rows as i64 * rows.grid.step_s;
+        let once = Training {
+            every_s: seconds(rows.grid.len),
+            history_s: seconds(self.settings.train_rows),
+            min_history_s: 0,
+        };
         let settings = backtest::Settings {
             detectors: vec![config.clone()],
             episodes: if config.joint() { self.episodes() } else { Vec::new() },
@@ -298,7 +304,7 @@ impl Hall<'_> {
             preprocess: self.settings.preprocess.clone(),
             calendar: self.settings.calendar.clone(),
             pages_per_week: self.settings.pages_per_week,
-            train_every_s: Some(once),
+            train: Some(once),
             ..backtest::Settings::new(self.settings.train_rows)
         };
         let looks = Mutex::new(Vec::new());
