@@ -292,7 +292,7 @@ impl<'a> Hunt<'a> {
             (None, Some(budget_s)) => {
                 let left_s = (budget_s - self.spent_before_s).max(0.0) as usize;
                 let done = (elapsed.as_secs() as usize).min(left_s);
-                Progress { done, total: left_s, elapsed }
+                Progress { done, total: left_s, elapsed, ..Progress::default() }
             }
             _ => Progress { elapsed, ..state.progress },
         };
