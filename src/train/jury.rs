@@ -59,7 +59,8 @@ impl<'a> Jury<'a> {
             let reported = streak.anomaly(watch.consecutive);
             let to_s = time_s + watch.point_s();
             match alarms.last_mut() {
-                _ if !reported => {}
+                // A gap holds a streak and is no part of it.
+                _ if !reported || score.is_nan() => {}
                 Some(last) if before.anomaly(watch.consecutive) => last.to_s = to_s,
                 _ => alarms.push(Interval { from_s: begun_s, to_s }),
             }

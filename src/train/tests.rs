@@ -395,6 +395,7 @@ async fn who_learns_from_incidents_comes_with_the_first_and_goes_with_the_last()
 }
 
 /// What a listener hears of a training, and what the metric says then.
+#[cfg(feature = "deep")]
 async fn heard(trainer: &Trainer, watch: &Watch) -> Vec<(Progress, f64)> {
     let (board, mut heard) = (trainer.board.clone(), Vec::new());
     let mut listener = |progress: Progress| {
