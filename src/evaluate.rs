@@ -24,6 +24,7 @@ use crate::detect::Episode;
 use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::detect::Look;
+use crate::detect::Stage;
 use crate::math::calendar::Calendar;
 use crate::preprocess;
 use crate::quality::Confusion;
@@ -248,7 +249,7 @@ struct Part {
 impl Hall<'_> {
     fn judge(&self, names: &[String], config: &detect::Config) -> Judged {
         let started = Instant::now();
-        let outcome = self.replay(names, config, 0).map(|(replayed, looks)| {
+        let outcome = self.replay(names, config, 0, None).map(|(replayed, looks)| {
             let seconds = started.elapsed().as_secs_f64();
             let (first, middle, n) = (self.settings.train_rows, self.middle, self.rows.grid.len);
             let part = |rows: Range<usize>| {
@@ -282,6 +283,7 @@ impl Hall<'_> {
         names: &[String],
         config: &detect::Config,
         seed: u64,
+        stages: Option<&(dyn Fn(Stage) + Sync)>,
     ) -> Result<(Vec<Row>, Vec<Look>), FitError> {
         let mut rows = self.rows.clone();
         for i in 0..self.middle {
@@ -309,7 +311,7 @@ impl Hall<'_> {
         };
         let looks = Mutex::new(Vec::new());
         let hear = |look| looks.lock().unwrap_or_else(PoisonError::into_inner).push(look);
-        let context = FitContext { looks: Some(&hear), ..FitContext::new(seed, &|| true) };
+        let context = FitContext { looks: Some(&hear), stages, ..FitContext::new(seed, &|| true) };
         let rows = backtest::run_in(names, &rows, &settings, &context)?;
         Ok((rows, looks.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }

@@ -30,6 +30,7 @@ use file::Head;
 use held_out::held_out;
 use held_out::in_pieces;
 use held_out::rehearsed;
+use held_out::stretches;
 
 pub use enough::min_history_s;
 pub use file::sha256;
@@ -120,8 +121,11 @@ impl Model {
         let context = &FitContext { episodes: &episodes.collect::<Vec<_>>(), ..*context };
         let block_s = block_s(recipe.block_s, rows.grid);
         let mut calibrator = Calibrator::new(rows.grid.step_s, block_s);
-        let fitted = recipe.detector.fit(&rows, context)?;
-        let like = FitContext { like: Some(&fitted.parts()), ..*context };
+        // As many fits again as there are stretches of rows that a fit must not have seen.
+        let first = 1.0 / (1 + stretches(&recipe.detector, rows.grid.len).count()) as f64;
+        let (all, others) = (context.part(0.0..first), context.part(first..1.0));
+        let fitted = recipe.detector.fit(&rows, &FitContext { stages: Some(&all), ..*context })?;
+        let like = FitContext { like: Some(&fitted.parts()), stages: Some(&others), ..*context };
         let held_out = held_out(&recipe.detector, &rows, &like)?;
         held_out.iter().for_each(|raw| calibrator.observe(*raw));
         let calibration = calibrator.calibration().clone();

@@ -26,11 +26,14 @@ pub(super) fn held_out(
     // The fit of the rows before is a place to start from that has not seen these either, which the
     // champion has; where a fit is of the rows around them, there is none.
     let mut before = None;
-    for (from, to) in stretches(detector, n) {
+    let count = stretches(detector, n).count() as f64;
+    for (k, (from, to)) in stretches(detector, n).enumerate() {
         let few = detector.joint() && n <= FEW_ROWS;
         let known = if few { without(rows, from, to) } else { rows.slice(0, from) };
         // Nobody follows these: they are not the model.
-        let blind = FitContext { previous: before.as_ref(), looks: None, ..*context };
+        let part = context.part(k as f64 / count..(k + 1) as f64 / count);
+        let blind =
+            FitContext { previous: before.as_ref(), looks: None, stages: Some(&part), ..*context };
         let fitted = match detector.fit(&known, &blind) {
             Ok(fitted) => fitted,
             // A season needs to be seen twice: until then there is nobody to score the stretch.

@@ -46,8 +46,8 @@ pub(super) fn refused(
     if !protected || new * 2 >= old {
         return None;
     }
-    let before = Jury::of(champions, keep_going).false_alarms(watch, history);
-    let after = Jury::mixed(champions, challengers, keep_going).false_alarms(watch, history);
+    let before = Jury::of(champions, keep_going).false_alarms(watch, history).len();
+    let after = Jury::mixed(champions, challengers, keep_going).false_alarms(watch, history).len();
     (before <= after).then(|| {
         format!("learnt from {new} rows, wanted half of the {old} that the promoted version knows")
     })
