@@ -7,6 +7,7 @@
 //! threshold from its calibration; the second says who is best, the third how good. Every score is
 //! computed from rows up to its own.
 
+mod groups;
 mod report;
 mod truth;
 mod validate;
@@ -31,11 +32,15 @@ use crate::quality::Incidents;
 use crate::quality::Paging;
 use crate::quality::RangePr;
 use crate::quality::period;
+use crate::score::THRESHOLD;
 use crate::series::Grid;
 use crate::series::Window;
 use crate::source::csv::Told;
 use crate::verdict::Class;
+use crate::verdict::Verdict;
 
+pub use groups::Group;
+pub use groups::Mark;
 pub use report::report;
 pub use validate::Validated;
 pub use validate::Validation;
@@ -131,6 +136,8 @@ pub struct Outcome {
     pub seconds: f64,
     /// How the losses of its training fell, if it is a network.
     pub looks: Vec<Look>,
+    /// Kinds of anomalies that it found in the test part, if it is the autoencoder.
+    pub groups: Vec<Group>,
 }
 
 /// One detector on one part. NaN is nothing to measure.
@@ -175,7 +182,7 @@ pub fn usual(n_columns: usize) -> Vec<detect::Config> {
 /// Trains, scores and judges every detector.
 ///
 /// # Errors
-/// A part has no rows, no label lies in any row, or the class that is held out is not in the test part.
+/// A part has no rows, none of the labelled anomalies lies in any row (of none at all, there are groups only), or the class that is held out is not in the test part.
 pub fn run(
     names: &[String],
     rows: &Window,
@@ -191,7 +198,8 @@ pub fn run(
         ));
     }
     let truth = Truth::new(told, rows.grid);
-    if truth.rows.iter().all(Option::is_none) {
+    let said = told.iter().any(|told| told.verdict == Verdict::Anomaly);
+    if said && truth.rows.iter().all(Option::is_none) {
         return Err("no labelled anomaly lies within the rows".to_string());
     }
     let holdout = settings.holdout_class.as_deref().map(|name| holdout(&truth, name, middle..n));
@@ -270,6 +278,7 @@ impl Hall<'_> {
                 scores: replayed.iter().map(|row| row.score).collect(),
                 seconds,
                 looks,
+                groups: self.groups(names, &replayed),
             }
         });
         Judged { detector: config.name(), control: false, outcome }
@@ -337,7 +346,8 @@ impl Hall<'_> {
 
     fn part(&self, replayed: &[Row], rows: Range<usize>) -> Part {
         let consecutive = self.settings.consecutive;
-        let alarm = |row: &Row| row.score >= 1.0 && (consecutive <= 1 || row.streak >= consecutive);
+        let alarm =
+            |row: &Row| row.score > THRESHOLD && (consecutive <= 1 || row.streak >= consecutive);
         Part {
             scores: replayed.iter().map(|row| row.score).collect(),
             alarms: replayed.iter().map(alarm).collect(),

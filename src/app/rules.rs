@@ -1,4 +1,4 @@
-//! Rules of Prometheus: which can never fire, and what they say of history.
+//! Rules of Prometheus: which can never fire or always do, and what they say of history.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +22,10 @@ use crate::weak::Finding;
 use crate::weak::Group;
 use crate::weak::WeakLabel;
 
-/// Prints every rule of the files that can never fire: by its text alone, or also by what the source has, where
+/// What is told of alerts in which something was found.
+const USELESS: &str = "can never fire as they are, or label nothing";
+
+/// Prints every rule of the files that can never fire or labels nothing: by its text alone, or also by what the source has, where
 /// `inputs` name one. Everything that is wrong with a file is among it.
 ///
 /// # Errors
@@ -50,11 +53,11 @@ pub async fn lint_rules(files: &[PathBuf], inputs: &Inputs) -> Result<(), Error>
     match (findings.len(), problems.len()) {
         (0, 0) => say(&format!("{n_rules} alerts: nothing found\n")),
         (0, files) => Err(format!("{files} of the files cannot be used").into()),
-        (found, 0) => Err(format!("{found} of {n_rules} alerts can never fire as they are").into()),
-        (found, files) => {
-            let what = "alerts can never fire as they are";
-            Err(format!("{found} of {n_rules} {what}; {files} of the files cannot be used").into())
-        }
+        (found, 0) => Err(format!("{found} of {n_rules} alerts {USELESS}").into()),
+        (found, files) => Err(format!(
+            "{found} of {n_rules} alerts {USELESS}; {files} of the files cannot be used"
+        )
+        .into()),
     }
 }
 
