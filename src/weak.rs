@@ -283,7 +283,7 @@ mod tests {
         };
         let of_both =
             of("{{ $labels.kind }}_at_{{ $labels.job }}", &["job=dns,kind=slow", "job=web"]);
-        assert_eq!(of_both, [Some("slow_at_dns".to_string()), Some("_at_web".to_string())]);
+        assert_eq!(of_both, [Some("_at_web".to_string()), Some("slow_at_dns".to_string())]);
         assert_eq!(of("{{ $labels.kind }}", &["kind=slow"]), [Some("slow".to_string())]);
         assert_eq!(of("{{ $labels.kind }}", &["job=dns"]), [None], "an empty label is none");
         assert_eq!(of("{{ $labels.kind }}", &["kind=unknown"]), [None], "nobody knows the kind");

@@ -23,6 +23,9 @@ use crate::quality::Incidents;
 const BEFORE: usize = 32;
 const AFTER: usize = 16;
 
+/// Points whose errors are what is strange about a row.
+const NEWEST: usize = 3;
+
 /// Features that are named, at most, and how much of what is strange each has at least.
 const MOST_MARKS: usize = 4;
 const LEAST_SHARE: f64 = 0.05;
@@ -53,7 +56,8 @@ pub struct Mark {
     pub share: f64,
     /// Whether it lies above what was to be expected, mostly.
     pub above: bool,
-    /// The median of its values in the group's rows, as they were read; NaN where all are gaps.
+    /// The median, over the group's rows, of the value farthest from what is usual among the newest ones that a row
+    /// is judged by; as they were read, NaN where all are gaps.
     pub there: f64,
     /// The median of its values where the detector learnt what is normal.
     pub usual: f64,
@@ -83,7 +87,7 @@ impl Hall<'_> {
                 feature: names[f].clone(),
                 share,
                 above,
-                there: self.median(f, rows.iter().copied()),
+                there: self.there(f, &rows, usual[f]),
                 usual: usual[f],
                 around: around.clone().map(|i| self.rows.row(i)[f]).collect(),
             };
@@ -105,13 +109,27 @@ impl Hall<'_> {
         self.median(feature, learnt)
     }
 
+    fn there(&self, feature: usize, rows: &[usize], usual: f64) -> f64 {
+        let n_newest = NEWEST * self.rows_of_a_point();
+        let farthest = |&i: &usize| {
+            let newest = (i + 1).saturating_sub(n_newest)..i + 1;
+            let known = newest.map(|i| self.rows.row(i)[feature]).filter(|v| !v.is_nan());
+            known.max_by(|a, b| (a - usual).abs().total_cmp(&(b - usual).abs()))
+        };
+        stats::median(rows.iter().filter_map(farthest))
+    }
+
     fn median(&self, feature: usize, rows: impl Iterator<Item = usize>) -> f64 {
         stats::median(rows.map(|i| self.rows.row(i)[feature]).filter(|v| !v.is_nan()))
     }
 
-    fn around(&self, shown: usize) -> Range<usize> {
+    fn rows_of_a_point(&self) -> usize {
         let step_s = self.rows.grid.step_s;
-        let rows = (self.settings.bucket_s.unwrap_or(step_s) / step_s).max(1) as usize;
+        (self.settings.bucket_s.unwrap_or(step_s) / step_s).max(1) as usize
+    }
+
+    fn around(&self, shown: usize) -> Range<usize> {
+        let rows = self.rows_of_a_point();
         let to = shown + 1 + AFTER * rows;
         shown.saturating_sub(BEFORE * rows)..to.min(self.rows.grid.len)
     }
@@ -152,5 +170,5 @@ fn marks(rows: &[&[f64]]) -> Vec<(usize, f64, bool)> {
     marks
 }
 
-#[cfg(all(test, feature = "deep"))]
+#[cfg(test)]
 mod tests;
