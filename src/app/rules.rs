@@ -18,6 +18,7 @@ use crate::source::Source;
 use crate::verdict::Interval;
 use crate::verdict::rfc3339;
 use crate::weak;
+use crate::weak::CLASS_LABEL;
 use crate::weak::Finding;
 use crate::weak::Group;
 use crate::weak::WeakLabel;
@@ -138,7 +139,8 @@ fn entity(groups: &[Group], label: &WeakLabel, names: &[String]) -> Entity {
     let group = groups.iter().find(|g| (&g.file, &g.name) == (&label.file, &label.group));
     let rule = group.and_then(|g| g.alerts.iter().find(|rule| rule.alert == label.alert));
     let own = |name: &str, value: &str| {
-        name == "alertname"
+        // The class has a column of its own, also where it came from a label of the series.
+        ["alertname", CLASS_LABEL].contains(&name)
             || rule.is_some_and(|rule| rule.labels.get(name).is_some_and(|said| said == value))
     };
     Entity::new(label.labels.pairs().filter(|(name, value)| !own(name, value)))
