@@ -29,7 +29,6 @@ use file::FORMAT;
 use file::Head;
 use held_out::held_out;
 use held_out::in_pieces;
-use held_out::rehearsed;
 use held_out::stretches;
 
 pub use enough::min_history_s;
@@ -37,8 +36,6 @@ pub use file::sha256;
 
 /// Seconds in a week.
 const WEEK_S: f64 = 604_800.0;
-/// Weeks in a day: with less history, what a day brings is not known.
-const DAY_WEEKS: f64 = 1.0 / 7.0;
 
 /// What a model is made from.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,10 +134,6 @@ impl Model {
             weeks,
             calibration.surprise(highest),
         );
-        if joint && !recipe.detector.supervised() && weeks < DAY_WEEKS {
-            let rehearsed = rehearsed(&recipe.detector, &rows, &like)?;
-            scale = scale.after_rehearsal(calibration.surprise(rehearsed), weeks);
-        }
         if recipe.detector.supervised() && calibration.ready() {
             let (fitted, episodes) = (fitted.as_ref(), context.episodes);
             scale = known::lowered(scale, &calibration, fitted, episodes, &held_out);

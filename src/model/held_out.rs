@@ -47,25 +47,6 @@ pub(super) fn held_out(
     Ok(scores)
 }
 
-/// The highest raw score of the later half of the rows by a fit of the earlier: what a model says that is in use until
-/// its history has doubled. NaN where half of them are too few.
-pub(super) fn rehearsed(
-    detector: &detect::Config,
-    rows: &Window,
-    context: &FitContext<'_>,
-) -> Result<f64, FitError> {
-    let n = rows.grid.len;
-    let blind = FitContext { previous: None, looks: None, ..*context };
-    let fitted = match detector.fit(&rows.slice(0, n / 2), &blind) {
-        Ok(fitted) => fitted,
-        Err(FitError::TooFewRows { .. }) => return Ok(f64::NAN),
-        Err(error) => return Err(error),
-    };
-    let scored = in_pieces(fitted.as_ref(), rows, n / 2..n, context.keep_going);
-    let scored = scored.ok_or(FitError::Stopped)?;
-    Ok(scored.iter().map(|raw| raw.value).fold(f64::NAN, f64::max))
-}
-
 /// The stretches of `n` rows that are held out one after the other.
 pub(super) fn stretches(
     detector: &detect::Config,

@@ -38,7 +38,10 @@ impl<T: Real> Room<T> {
     /// So many zeros.
     #[inline(always)]
     fn take(&mut self, n: usize) -> Vec<T> {
-        let mut zeros = self.0.pop().unwrap_or_default();
+        // The smallest that will do: else each would grow as large as the largest.
+        let fits = self.0.iter().enumerate().filter(|(_, kept)| kept.capacity() >= n);
+        let place = fits.min_by_key(|(_, kept)| kept.capacity()).map(|(place, _)| place);
+        let mut zeros = place.map(|place| self.0.swap_remove(place)).unwrap_or_default();
         zeros.clear();
         zeros.resize(n, T::splat(0.0));
         zeros

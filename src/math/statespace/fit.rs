@@ -136,9 +136,15 @@ pub fn fit(
         best = search.begin(from, keep_going)?;
     }
     best = search.turns(best, keep_going)?;
-    if matches!(from, Begin::Earlier(_)) && search.is_beaten(&best) {
-        best = search.begin(Begin::Anywhere, keep_going)?;
-        best = search.turns(best, keep_going)?;
+    if from.start().is_some() && search.is_beaten(&best) {
+        let beta = search.beta.clone();
+        let other = search.begin(Begin::Anywhere, keep_going)?;
+        let other = search.turns(other, keep_going)?;
+        if other.value < best.value {
+            best = other;
+        } else {
+            search.explain(beta);
+        }
     }
     for wall in WALLS.into_iter().skip(1) {
         if is_sound(order, &order.constrained(&best.point, squash)) {
@@ -208,9 +214,7 @@ impl<'a> Search<'a> {
 
     /// Where the most promising starts lead, roughly.
     fn valleys(&mut self, keep_going: &dyn Fn() -> bool) -> Option<Vec<Lowest>> {
-        // As long as it is only about which valley, a few gaps may as well be filled.
-        let filled = self.left.almost();
-        let exact = filled.map(|filled| std::mem::replace(&mut self.left, filled));
+        let exact = self.roughly();
         let points = starts::starts(self.order);
         let mut values = Vec::with_capacity(points.len());
         for points in points.chunks(LANES) {
@@ -250,17 +254,35 @@ impl<'a> Search<'a> {
         Some(best)
     }
 
-    /// Whether some start is better than where an earlier one led to. Then the regressors are what they are without a memory.
+    /// Whether some start is better than where a given one led to. Then the regressors are what they are without a memory.
     fn is_beaten(&mut self, end: &Lowest) -> bool {
+        let at_end = self.rough_values(std::slice::from_ref(&end.point))[0];
         let before = self.beta.clone();
         if self.few.is_empty() && self.columns.n() > 0 {
             self.regress_without_memory();
         }
-        let beaten = self.values(&starts::starts(self.order)).into_iter().any(|v| v < end.value);
+        let starts = starts::starts(self.order);
+        let beaten = self.rough_values(&starts).into_iter().any(|value| value < at_end);
         if !beaten && self.beta != before {
             self.explain(before);
         }
         beaten
+    }
+
+    /// The values of rows of which a few gaps are filled.
+    fn rough_values(&mut self, points: &[Vec<f64>]) -> Vec<f64> {
+        let exact = self.roughly();
+        let values = self.values(points);
+        if let Some(exact) = exact {
+            self.left = exact;
+        }
+        values
+    }
+
+    /// As long as it is only about which valley, a few gaps may as well be filled: the rows with their gaps.
+    fn roughly(&mut self) -> Option<Rows> {
+        let filled = self.left.almost();
+        filled.map(|filled| std::mem::replace(&mut self.left, filled))
     }
 
     /// The search again in a smaller box, from the point in it that is nearest.

@@ -14,7 +14,7 @@ use crate::math::statespace::likelihood::Filter;
 use crate::math::statespace::real::Real;
 
 /// Rows of which no more than this share is missing are hardly others when they are filled.
-const FEW_MISSING: f64 = 0.01;
+const FEW_MISSING: f64 = 0.02;
 /// Missing rows beyond which their equations would take too much memory (some 40 MiB with 250 states).
 const MOST_MISSING: usize = 512;
 /// Where less than this is left of a sum of squares, too many digits went with the rest.
