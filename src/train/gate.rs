@@ -40,7 +40,8 @@ const NAMED_LABELS: usize = 5;
 const QUANTILES: [f64; 4] = [0.5, 0.75, 0.9, 1.0];
 
 /// Moves the challenger's thresholds as the labels say and decides. Judged is what would be in use:
-/// with the challengers, champions that none of them replaces. `keep_going` is asked between two pieces
+/// with the challengers, champions that none of them replaces, such as a version that a person holds: what that one
+/// finds is found, what it calls false counts on both sides, and its threshold stays where it is. `keep_going` is asked between two pieces
 /// of scoring; what is decided after it said no is of no use.
 pub(super) fn decide_while(
     watch: &Watch,
@@ -75,7 +76,7 @@ pub(super) fn decide_while(
         for (key, model) in challengers.iter_mut() {
             model.reset_threshold(pristine[key]);
         }
-        move_thresholds(told, challengers, quantile, keep_going);
+        move_thresholds(told, in_use, challengers, quantile, keep_going);
         let jury = Jury::mixed(in_use, challengers, keep_going);
         decision = judge(watch, history, told, &jury, Some(allowed));
         if decision == Decision::Promote {
@@ -138,9 +139,10 @@ fn missed(jury: &Jury<'_>, told: &Told) -> Option<String> {
 }
 
 /// Lowers the thresholds of the members that see a labelled anomaly best, and raises those of members
-/// that see one where a person saw none.
+/// that see one where a person saw none. Of those in use that stay none is moved, though one may see it best.
 fn move_thresholds(
     told: &[Told],
+    in_use: &Members,
     challengers: &mut Members,
     quantile: f64,
     keep_going: &dyn Fn() -> bool,
@@ -149,8 +151,10 @@ fn move_thresholds(
     let mut highest: BTreeMap<_, f64> = BTreeMap::new();
     for told in told {
         let verdict = told.heard.label.verdict;
+        let stay = in_use.iter().filter(|(key, _)| !challengers.contains_key(*key));
         let levels: BTreeMap<_, f64> = challengers
             .iter()
+            .chain(stay)
             .filter_map(|(key, model)| {
                 let at = if verdict == Verdict::Normal { 1.0 } else { quantile };
                 Some((key.clone(), level(surprises(model, told, keep_going), at)?))

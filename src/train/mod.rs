@@ -6,6 +6,7 @@
 mod gate;
 mod history;
 mod jury;
+mod keeping;
 mod leaving;
 mod lessons;
 mod progress;
@@ -28,14 +29,11 @@ use crate::detect::FitError;
 use crate::export::Board;
 use crate::gather::GatherError;
 use crate::model::Model;
-use crate::model::sha256;
 use crate::series::Entity;
 use crate::series::Window;
 use crate::source::Source;
 use crate::store::ModelKey;
 use crate::store::ModelRow;
-use crate::store::ModelState;
-use crate::store::NewModel;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::watch::Watch;
@@ -46,6 +44,7 @@ use crate::workers::Workers;
 
 use history::Past;
 use history::with_store;
+use keeping::Held;
 use reading::Reading;
 use succession::Champions;
 use told::Told;
@@ -96,6 +95,9 @@ pub struct Outcome {
     pub n_promoted: usize,
     /// Entities whose models were kept unpromoted, with why.
     pub rejected: Vec<(Entity, String)>,
+    /// Entities of which some models stay as a person wants, with who and until when; the others were promoted or
+    /// rejected all the same. Where all of them stay, the entity is among the rejected.
+    pub held: Vec<(Entity, String)>,
     /// Entities that have too little history yet, with why.
     pub waiting: Vec<(Entity, String)>,
     /// Entities that want another attempt, with why: a defect, a store that could not be written, a
@@ -199,6 +201,9 @@ impl Trainer {
         let mut outcome = Outcome { again_s, failed: unread, ..Outcome::default() };
         let absent = told.keys().filter(|entity| which.wants(entity));
         outcome.absent = absent.filter(|entity| !windows.contains_key(entity)).cloned().collect();
+        // Before what is in use: of a word that comes between the two, keeping hears.
+        let holds = with_store(&self.store, watch, move |store, name| store.holds(name, now_s));
+        let mut holds = keeping::Held::of(watch, holds.await?);
         let mut in_use = self.in_use(watch).await?;
         let shared = Arc::new((self.clone(), watch.clone(), refused));
         let (total, started, mut done) = (windows.len(), Instant::now(), 0);
@@ -222,6 +227,7 @@ impl Trainer {
                     told: told.remove(&entity).unwrap_or_default(),
                     weak: weak.remove(&entity).unwrap_or_default(),
                     in_use: in_use.remove(&entity).unwrap_or_default(),
+                    held: holds.remove(&entity),
                 };
                 let shared = Arc::clone(&shared);
                 running.spawn(async move {
@@ -257,25 +263,32 @@ impl Trainer {
         refused: &[GatherError],
         now_s: i64,
     ) -> Result<Ended, TrainError> {
-        let Subject { rows, told, weak, mut in_use } = subject;
-        let baseless = lessons::baseless(watch, &in_use, &told, &weak);
-        if !baseless.is_empty() {
-            let why = "no incident is known any more";
-            tracing::info!(watch = watch.name, %entity, why, "what learnt from some goes out of use");
-            in_use.retain(|row| !baseless.contains(&row.key));
-            with_store(&self.store, watch, move |store, _| store.retire_keys(&baseless)).await?;
-        }
+        let Subject { rows, told, weak, mut in_use, mut held } = subject;
+        let left = lessons::left(watch, &in_use);
+        self.put_out_of_use(
+            watch,
+            entity,
+            &mut in_use,
+            left,
+            "the watch has no such detector or feature",
+        )
+        .await?;
+        let mut baseless = lessons::baseless(watch, &in_use, &told, &weak);
+        baseless.retain(|key| !held.has(key));
+        self.put_out_of_use(watch, entity, &mut in_use, baseless, "no incident is known any more")
+            .await?;
         let champions = Champions {
             protected: succession::is_protected(watch, &in_use, &told, now_s),
             members: self.champions(watch, in_use).await?,
         };
+        held.forget_unreadable(&champions.members);
         // A model on some of its features is better than none, not better than one on all.
         let known = |error: &&GatherError| champions.members.values().any(|m| m.reads(&error.name));
         if let Some(refused) = refused.iter().find(known) {
             return Ok(Ended::Failed(format!("history cannot be read: {refused}")));
         }
-        let trained =
-            self.train_entity(watch, entity, Lessons { rows, told, weak }, champions).await?;
+        let lessons = Lessons { rows, told, weak };
+        let trained = self.train_entity(watch, entity, lessons, champions, held).await?;
         self.keep(watch, trained, now_s).await
     }
 
@@ -285,10 +298,11 @@ impl Trainer {
         entity: &Entity,
         lessons: Lessons,
         champions: Champions,
+        held: Held,
     ) -> Result<Trained, TrainError> {
         let (watch, entity) = (watch.clone(), entity.clone());
         let fitting = self.workers.run(Priority::Training, move |turn| {
-            fit_entity(&watch, &entity, &lessons, &champions, turn)
+            fit_entity(&watch, &entity, &lessons, &champions, held, turn)
         });
         fitting.await?
     }
@@ -327,36 +341,6 @@ impl Trainer {
         .await
     }
 
-    async fn keep(&self, watch: &Watch, trained: Trained, now_s: i64) -> Result<Ended, TrainError> {
-        let Trained { members, decision } = trained;
-        if members.is_empty() {
-            return Ok(Ended::Waiting(decision.reason()));
-        }
-        let promote = decision == Decision::Promote;
-        let state = match promote {
-            true => ModelState::Promoted,
-            false => ModelState::Rejected { reason: decision.reason() },
-        };
-        let held = with_store(&self.store, watch, move |store, _| {
-            let stored = |(key, model): (ModelKey, Model)| {
-                let bytes = model.to_bytes();
-                let (sha256, card) = (sha256(&bytes), model.card());
-                NewModel { key, card, bytes, sha256, trained_s: now_s }
-            };
-            let models: Vec<NewModel> = members.into_iter().map(stored).collect();
-            // All at once: half a set of new models is a set that nobody judged.
-            store.add_models_unless_held(&models, &state)
-        })
-        .await?;
-        if let Some(held) = held {
-            self.board.own().promotion(&watch.name, "held");
-            return Ok(Ended::Rejected(held));
-        }
-        let result = if promote { "promoted" } else { "rejected" };
-        self.board.own().promotion(&watch.name, result);
-        Ok(if promote { Ended::Promoted } else { Ended::Rejected(decision.reason()) })
-    }
-
     /// Models of those who have left go out of use.
     async fn retire(
         &self,
@@ -379,6 +363,8 @@ impl Trainer {
 /// How the training of one entity ended; the words say why.
 enum Ended {
     Promoted,
+    /// As `Promoted` or `Rejected`, and some models stay as a person wants.
+    Beside(Box<Ended>, String),
     Rejected(String),
     Waiting(String),
     Failed(String),
@@ -388,6 +374,10 @@ impl Outcome {
     fn note(&mut self, entity: Entity, ended: Ended) {
         match ended {
             Ended::Promoted => self.n_promoted += 1,
+            Ended::Beside(ended, held) => {
+                self.held.push((entity.clone(), held));
+                self.note(entity, *ended);
+            }
             Ended::Rejected(why) => self.rejected.push((entity, why)),
             Ended::Waiting(why) => self.waiting.push((entity, why)),
             Ended::Failed(why) => self.failed.push((entity, why)),
@@ -396,7 +386,7 @@ impl Outcome {
 
     /// Entities end in any order, and are told of in theirs.
     fn sort(&mut self) {
-        for list in [&mut self.rejected, &mut self.waiting, &mut self.failed] {
+        for list in [&mut self.rejected, &mut self.held, &mut self.waiting, &mut self.failed] {
             list.sort();
         }
     }
@@ -425,6 +415,7 @@ struct Subject {
     told: Vec<Told>,
     weak: Vec<Episode>,
     in_use: Vec<ModelRow>,
+    held: Held,
 }
 
 /// What an entity is trained on.
@@ -437,8 +428,12 @@ struct Lessons {
 }
 
 struct Trained {
+    /// What was judged.
     members: Members,
     decision: Decision,
+    /// What was not, since it cannot be put in use.
+    aside: Members,
+    held: Held,
 }
 
 /// Fits every member of one entity and decides whether they are better than what is there.
@@ -447,6 +442,7 @@ fn fit_entity(
     entity: &Entity,
     Lessons { rows, told, weak }: &Lessons,
     champions: &Champions,
+    held: Held,
     turn: &Turn,
 ) -> Result<Trained, TrainError> {
     let keep_going = || turn.keep_going();
@@ -491,8 +487,11 @@ fn fit_entity(
             }
         }
     }
+    // In the set that is judged, the version that a person holds stands for the one that was made now.
+    let (aside, mut members): (Members, Members) =
+        members.into_iter().partition(|(key, _)| held.has(key));
     if members.is_empty() {
-        return Ok(Trained { members, decision: Decision::Reject(refused) });
+        return Ok(Trained { members, decision: Decision::Reject(refused), aside, held });
     }
     let decision = match succession::refused(watch, rows, champions, &members, &keep_going) {
         Some(reason) => Decision::Reject(reason),
@@ -504,7 +503,7 @@ fn fit_entity(
     if !keep_going() {
         return Err(TrainError::Stopped);
     }
-    Ok(Trained { members, decision })
+    Ok(Trained { members, decision, aside, held })
 }
 
 #[cfg(test)]

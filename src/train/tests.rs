@@ -22,6 +22,8 @@ use crate::watch::Checks;
 use crate::watch::Feature;
 use crate::watch::Training;
 
+mod holds;
+
 const HOUR_S: i64 = 3_600;
 const NOW_S: i64 = 240 * HOUR_S;
 
