@@ -22,6 +22,7 @@ use crate::score;
 use crate::score::Streak;
 use crate::score::Witnesses;
 use crate::series::Window;
+use crate::watch::Training;
 
 /// How a file is replayed.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,10 +42,9 @@ pub struct Settings {
     /// Labelled stretches of the rows, all columns, for supervised detectors; nothing after the first
     /// `train_rows`.
     pub episodes: Vec<Episode>,
-    /// Seconds from one training to the next; by default a day for two weeks, then longer and longer.
-    pub train_every_s: Option<i64>,
-    /// How far back rows are learnt from, in seconds; by default all are.
-    pub history_s: Option<i64>,
+    /// When it trains again, and how far back it learns from. By default from all rows, daily for two weeks, then less
+    /// and less often; a joint detector only once.
+    pub train: Option<Training>,
 }
 
 impl Settings {
@@ -58,8 +58,7 @@ impl Settings {
             preprocess: None,
             calendar: Calendar::default(),
             episodes: Vec::new(),
-            train_every_s: None,
-            history_s: None,
+            train: None,
         }
     }
 
@@ -67,7 +66,9 @@ impl Settings {
     /// ends says nothing of when somebody who was there would have trained.
     fn pause(&self, n: usize, step_s: i64) -> usize {
         let rows = |s: i64| (s / step_s).max(1) as usize;
-        self.train_every_s.map_or_else(|| rows(DAY_S).max(n / DAILY), rows)
+        let known_s = (self.train_rows + n) as i64 * step_s;
+        let watched = self.train.map(|train| rows(train.pause_s(known_s)));
+        watched.unwrap_or_else(|| rows(DAY_S).max(n / DAILY))
     }
 }
 
@@ -110,12 +111,12 @@ pub fn run_in(
 ) -> Result<Vec<Row>, FitError> {
     let (n, step_s) = (rows.grid.len, rows.grid.step_s);
     let first = settings.train_rows.min(n);
-    let most = settings.history_s.map_or(n, |s| (s / step_s).max(1) as usize);
+    let most = settings.train.map_or(n, |train| (train.history_s / step_s).max(1) as usize);
     let mut output = Vec::with_capacity(n - first);
     let (mut streak, mut last_s) = (Streak::default(), i64::MIN);
     let (mut from, mut models) = (first, Vec::new());
     let members = members(names, settings);
-    let again = members.iter().all(|(detector, _)| !detector.joint());
+    let again = settings.train.is_some() || members.iter().all(|(detector, _)| !detector.joint());
     while from < n {
         let to = if again { n.min(from + settings.pause(from - first, step_s)) } else { n };
         let known = rows.slice(from.saturating_sub(most), from);
@@ -362,14 +363,17 @@ mod tests {
         run(&["x".to_string()], rows, settings).unwrap()
     }
 
+    fn trained(every_s: i64, history_s: i64) -> Training {
+        Training { every_s, history_s, min_history_s: 0 }
+    }
+
     #[test]
     fn where_a_file_ends_changes_no_score_before() {
         let rows = hours(60);
         let plain = Settings::new(10 * DAY);
         let watched = Settings {
             bucket_s: Some(7_200),
-            train_every_s: Some(5 * DAY_S / 2),
-            history_s: Some(15 * DAY_S),
+            train: Some(trained(5 * DAY_S / 2, 15 * DAY_S)),
             ..plain.clone()
         };
         for settings in [plain, watched] {
@@ -394,16 +398,20 @@ mod tests {
         };
         let plain = Settings::new(0);
         assert_eq!([7, 14, 365].map(|days| trainings(&plain, days)), [7, 14, 62]);
-        let watched = Settings { train_every_s: Some(DAY_S), ..plain };
+        let watched = Settings { train: Some(trained(DAY_S, 14 * DAY_S)), ..plain };
         assert_eq!(trainings(&watched, 365), 365);
+        // As a sidecar: what is young has to double.
+        let young = Settings { train_rows: 2, ..watched };
+        assert_eq!(trainings(&young, 1), 4);
     }
 
     #[test]
     fn what_is_longer_ago_than_history_is_forgotten() {
         let rows = hours(60);
-        let settings = Settings { train_every_s: Some(DAY_S), ..Settings::new(10 * DAY) };
-        let settings = Settings { detectors: detect::Config::seasonal(DAY_S), ..settings };
-        let short = Settings { history_s: Some(14 * DAY_S), ..settings.clone() };
+        let detectors = detect::Config::seasonal(DAY_S);
+        let long = Some(trained(DAY_S, 90 * DAY_S));
+        let settings = Settings { detectors, train: long, ..Settings::new(10 * DAY) };
+        let short = Settings { train: Some(trained(DAY_S, 14 * DAY_S)), ..settings.clone() };
         let late = rows.slice(20 * DAY, rows.grid.len);
         let (all, forgotten) = (replay(&rows, &settings), replay(&rows, &short));
         let same = replay(&late, &Settings { train_rows: 14 * DAY, ..short });

@@ -24,6 +24,7 @@ use crate::detect::Episode;
 use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::detect::Look;
+use crate::detect::Stage;
 use crate::math::calendar::Calendar;
 use crate::preprocess;
 use crate::quality::Confusion;
@@ -35,6 +36,7 @@ use crate::series::Grid;
 use crate::series::Window;
 use crate::source::csv::Told;
 use crate::verdict::Class;
+use crate::watch::Training;
 
 pub use report::report;
 pub use validate::Validated;
@@ -247,7 +249,7 @@ struct Part {
 impl Hall<'_> {
     fn judge(&self, names: &[String], config: &detect::Config) -> Judged {
         let started = Instant::now();
-        let outcome = self.replay(names, config, 0).map(|(replayed, looks)| {
+        let outcome = self.replay(names, config, 0, None).map(|(replayed, looks)| {
             let seconds = started.elapsed().as_secs_f64();
             let (first, middle, n) = (self.settings.train_rows, self.middle, self.rows.grid.len);
             let part = |rows: Range<usize>| {
@@ -281,6 +283,7 @@ impl Hall<'_> {
         names: &[String],
         config: &detect::Config,
         seed: u64,
+        stages: Option<&(dyn Fn(Stage) + Sync)>,
     ) -> Result<(Vec<Row>, Vec<Look>), FitError> {
         let mut rows = self.rows.clone();
         for i in 0..self.middle {
@@ -290,7 +293,12 @@ impl Hall<'_> {
                 rows.row_mut(i).fill(f64::NAN);
             }
         }
-        let once = rows.grid.len as i64 * rows.grid.step_s;
+        let seconds = |n_rows: usize| n_rows as i64 * rows.grid.step_s;
+        let once = Training {
+            every_s: seconds(rows.grid.len),
+            history_s: seconds(self.settings.train_rows),
+            min_history_s: 0,
+        };
         let settings = backtest::Settings {
             detectors: vec![config.clone()],
             episodes: if config.joint() { self.episodes() } else { Vec::new() },
@@ -298,12 +306,12 @@ impl Hall<'_> {
             preprocess: self.settings.preprocess.clone(),
             calendar: self.settings.calendar.clone(),
             pages_per_week: self.settings.pages_per_week,
-            train_every_s: Some(once),
+            train: Some(once),
             ..backtest::Settings::new(self.settings.train_rows)
         };
         let looks = Mutex::new(Vec::new());
         let hear = |look| looks.lock().unwrap_or_else(PoisonError::into_inner).push(look);
-        let context = FitContext { looks: Some(&hear), ..FitContext::new(seed, &|| true) };
+        let context = FitContext { looks: Some(&hear), stages, ..FitContext::new(seed, &|| true) };
         let rows = backtest::run_in(names, &rows, &settings, &context)?;
         Ok((rows, looks.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }

@@ -3,6 +3,7 @@
 //! Owns: the order in which a model is made (score held-out rows, calibrate, fit) and its file format.
 //! Does not own: which rows are learnt from (`train`) or where the bytes are kept (`store`).
 
+mod card;
 mod enough;
 mod file;
 mod held_out;
@@ -23,16 +24,21 @@ use crate::score::Scale;
 use crate::series::Grid;
 use crate::series::Window;
 
+use card::Origin;
 use file::FORMAT;
 use file::Head;
 use held_out::held_out;
 use held_out::in_pieces;
+use held_out::rehearsed;
+use held_out::stretches;
 
 pub use enough::min_history_s;
 pub use file::sha256;
 
 /// Seconds in a week.
 const WEEK_S: f64 = 604_800.0;
+/// Weeks in a day: with less history, what a day brings is not known.
+const DAY_WEEKS: f64 = 1.0 / 7.0;
 
 /// What a model is made from.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,8 +121,11 @@ impl Model {
         let context = &FitContext { episodes: &episodes.collect::<Vec<_>>(), ..*context };
         let block_s = block_s(recipe.block_s, rows.grid);
         let mut calibrator = Calibrator::new(rows.grid.step_s, block_s);
-        let fitted = recipe.detector.fit(&rows, context)?;
-        let like = FitContext { like: Some(&fitted.parts()), ..*context };
+        // As many fits again as there are stretches of rows that a fit must not have seen.
+        let first = 1.0 / (1 + stretches(&recipe.detector, rows.grid.len).count()) as f64;
+        let (all, others) = (context.part(0.0..first), context.part(first..1.0));
+        let fitted = recipe.detector.fit(&rows, &FitContext { stages: Some(&all), ..*context })?;
+        let like = FitContext { like: Some(&fitted.parts()), stages: Some(&others), ..*context };
         let held_out = held_out(&recipe.detector, &rows, &like)?;
         held_out.iter().for_each(|raw| calibrator.observe(*raw));
         let calibration = calibrator.calibration().clone();
@@ -128,10 +137,25 @@ impl Model {
             weeks,
             calibration.surprise(highest),
         );
+        if joint && !recipe.detector.supervised() && weeks < DAY_WEEKS {
+            let rehearsed = rehearsed(&recipe.detector, &rows, &like)?;
+            scale = scale.after_rehearsal(calibration.surprise(rehearsed), weeks);
+        }
         if recipe.detector.supervised() && calibration.ready() {
             let (fitted, episodes) = (fitted.as_ref(), context.episodes);
             scale = known::lowered(scale, &calibration, fitted, episodes, &held_out);
         }
+        let surprises = held_out.iter().map(|raw| calibration.surprise(*raw));
+        let origin = Origin {
+            from_s: rows.grid.start_s,
+            to_s: rows.grid.end_s(),
+            n_gaps: rows.grid.len - n_rows,
+            n_incidents: context.episodes.len(),
+            seed: context.seed,
+            portent: env!("CARGO_PKG_VERSION").to_owned(),
+            n_held_out: held_out.iter().filter(|raw| !raw.is_nan()).count(),
+            n_above: surprises.filter(|s| scale.score(*s) > 1.0).count(),
+        };
         let head = Head {
             format: FORMAT,
             fingerprint: recipe.fingerprint.clone(),
@@ -142,6 +166,7 @@ impl Model {
             calibration,
             scale,
             n_rows,
+            origin: Some(origin),
             meta: serde_json::Value::Null,
             tensors: Vec::new(),
         };
@@ -295,19 +320,6 @@ impl Model {
             Some(surprise) => *scale = scale.lowered_to(surprise),
             None => scale.threshold = threshold,
         }
-    }
-
-    /// What people may want to know of it, as JSON: everything but the numbers of the fit.
-    pub fn card(&self) -> serde_json::Value {
-        serde_json::json!({
-            "fingerprint": self.head.fingerprint,
-            "detector": self.head.detector,
-            "features": self.head.features,
-            "step_s": self.head.step_s,
-            "n_rows": self.head.n_rows,
-            "calibration_blocks": self.head.calibration.n_blocks(),
-            "threshold_surprise": self.head.scale.threshold,
-        })
     }
 
     /// The numbers of the fit: a place to start from for the next one.

@@ -16,6 +16,7 @@ mod board;
 mod journal;
 pub mod plan;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -34,6 +35,7 @@ use serde_json::Value;
 use crate::detect;
 use crate::detect::FitError;
 use crate::detect::Look;
+use crate::detect::Stage;
 use crate::evaluate::Validated;
 use crate::train::Progress;
 
@@ -92,8 +94,12 @@ pub enum TuneError {
     },
 }
 
-/// How settings are judged: trains with them, from this seed.
-pub type Judge<'a> = dyn Fn(&detect::Config, u64) -> Result<Validated, FitError> + Sync + 'a;
+/// Who hears how far a training is.
+pub type Hear<'a> = dyn Fn(Stage) + Sync + 'a;
+
+/// How settings are judged: trains with them, from this seed, and says how far it is.
+pub type Judge<'a> =
+    dyn Fn(&detect::Config, u64, &Hear<'_>) -> Result<Validated, FitError> + Sync + 'a;
 
 /// Searches, or goes on searching, in `folder`, and returns whether all trials came to their end, which
 /// with a budget they need not.
@@ -119,7 +125,12 @@ pub fn run(
         started: Instant::now(),
         spent_before_s: journal.spent_s(),
         path: folder.join(FILE_NAME),
-        state: Mutex::new(State { journal, listener, progress: Progress::default() }),
+        state: Mutex::new(State {
+            journal,
+            listener,
+            progress: Progress::default(),
+            under_way: BTreeMap::new(),
+        }),
     };
     if search.trials.is_some() {
         hunt.state().progress.total = rounds(search).map(|(t, _)| plan::most_ninths(&t)).sum();
@@ -175,6 +186,8 @@ struct State<'a> {
     listener: &'a mut (dyn FnMut(Progress) + Send),
     /// In ninths of whole trainings where trials are counted, else in seconds.
     progress: Progress,
+    /// Of the trials that are being trained; all are of one rung.
+    under_way: BTreeMap<usize, Stage>,
 }
 
 impl<'a> Hunt<'a> {
@@ -233,7 +246,14 @@ impl<'a> Hunt<'a> {
         let Job { trial, rung, ref settings } = *job;
         let shortened = settings.clone().shortened(plan::share(rung));
         let began = Instant::now();
-        let judged = (self.judge)(&shortened, self.search.seed);
+        // Who finds another one telling has nothing to wait for: there will be more to tell.
+        let hear = |stage| {
+            if let Ok(mut state) = self.state.try_lock() {
+                state.under_way.insert(trial, stage);
+                self.tell(&mut state, rung);
+            }
+        };
+        let judged = (self.judge)(&shortened, self.search.seed, &hear);
         let quality = judged.as_ref().ok().map(|validated| &validated.quality);
         let known = |value: f64| value.is_finite().then_some(value);
         let look = |look: &Look| (look.step, look.loss, look.held_out);
@@ -257,7 +277,8 @@ impl<'a> Hunt<'a> {
         let mut state = self.state();
         state.journal.add(training.clone())?;
         state.progress.done += plan::ninths(rung);
-        self.tell(&mut state);
+        state.under_way.remove(&trial);
+        self.tell(&mut state, rung);
         self.board.training(&training)
     }
 
@@ -286,15 +307,18 @@ impl<'a> Hunt<'a> {
     }
 
     /// How far it is: in ninths of whole trainings where trials are counted, else in seconds.
-    fn tell(&self, state: &mut State<'_>) {
+    fn tell(&self, state: &mut State<'_>, rung: usize) {
         let elapsed = self.started.elapsed();
+        let loss = state.under_way.values().next().map(|stage| stage.loss);
+        let shares: f64 = state.under_way.values().map(|stage| stage.share).sum();
+        let under_way = shares * plan::ninths(rung) as f64;
         let progress = match (self.search.trials, self.search.budget_s) {
             (None, Some(budget_s)) => {
                 let left_s = (budget_s - self.spent_before_s).max(0.0) as usize;
                 let done = (elapsed.as_secs() as usize).min(left_s);
-                Progress { done, total: left_s, elapsed }
+                Progress { done, total: left_s, under_way: 0.0, loss, elapsed }
             }
-            _ => Progress { elapsed, ..state.progress },
+            _ => Progress { under_way, loss, elapsed, ..state.progress },
         };
         (state.listener)(progress);
     }
@@ -307,8 +331,10 @@ impl<'a> Hunt<'a> {
         self.spent_before_s + self.started.elapsed().as_secs_f64()
     }
 
+    /// By what the journal says, not by the clock: what is over is over for who asks again, too.
     fn over(&self) -> bool {
-        self.search.budget_s.is_some_and(|budget_s| self.spent_s() >= budget_s)
+        let spent_s = self.state().journal.spent_s();
+        self.search.budget_s.is_some_and(|budget_s| spent_s >= budget_s)
     }
 }
 

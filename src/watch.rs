@@ -63,6 +63,15 @@ pub struct Training {
     pub min_history_s: i64,
 }
 
+impl Training {
+    /// Seconds from a training on `known_s` seconds of rows to the next one. A model of three minutes is worth replacing
+    /// after three more, one of two weeks is not: while there is less history than wanted, it has to double.
+    pub fn pause_s(&self, known_s: i64) -> i64 {
+        let young = known_s * 10 < self.history_s * 9;
+        if young { known_s.max(60).min(self.every_s) } else { self.every_s }
+    }
+}
+
 /// One watch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Watch {

@@ -164,7 +164,6 @@ fn of_watch(watch: &Watch, file: &CsvFile) -> Settings {
         preprocess: Some(watch.preprocess(&all)),
         calendar: watch.calendar.clone(),
         episodes: Vec::new(),
-        train_every_s: Some(train.every_s),
-        history_s: Some(train.history_s),
+        train: Some(train),
     }
 }

@@ -93,18 +93,26 @@ fn drawn(what: &str, unit: &str, progress: Progress) -> String {
     }
     let full = (progress.ratio() * WIDTH as f64) as usize;
     let (full, empty) = ("#".repeat(full), "-".repeat(WIDTH - full));
-    let percent = (100.0 * progress.ratio()).floor();
-    let (Progress { done, total, .. }, left) = (progress, progress.left_in_words());
-    format!("{what} [{full}{empty}] {percent} %, {done} of {total} {unit}, ETA {left}")
+    let (percent, rest) = (percent(progress), rest(unit, progress));
+    format!("{what} [{full}{empty}] {percent} %, {rest}")
 }
 
 fn line(what: &str, unit: &str, progress: Progress) -> String {
     match progress {
         Progress { total: 0, .. } => format!("{what}: reading history"),
-        Progress { done, total, .. } => {
-            format!("{what}: {done} of {total} {unit}, ETA {}", progress.left_in_words())
-        }
+        Progress { under_way: 0.0, .. } => format!("{what}: {}", rest(unit, progress)),
+        _ => format!("{what}: {} %, {}", percent(progress), rest(unit, progress)),
     }
+}
+
+fn percent(progress: Progress) -> f64 {
+    (100.0 * progress.ratio()).floor()
+}
+
+fn rest(unit: &str, progress: Progress) -> String {
+    let Progress { done, total, loss, .. } = progress;
+    let loss = loss.map(|loss| format!(", loss {loss:.4}")).unwrap_or_default();
+    format!("{done} of {total} {unit}{loss}, ETA {}", progress.left_in_words())
 }
 
 #[cfg(test)]
@@ -113,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_bar_says_how_far_and_how_long() {
-        let at = |done| Progress { done, total: 8, elapsed: Duration::from_secs(60) };
+        let elapsed = Duration::from_secs(60);
+        let at = |done| Progress { done, total: 8, elapsed, ..Progress::default() };
         assert_eq!(drawn("ports", "entities", Progress::default()), "ports: reading history");
         let none = "ports [------------------------------] 0 %, 0 of 8 entities, ETA unknown";
         assert_eq!(drawn("ports", "entities", at(0)), none);
@@ -121,5 +130,17 @@ mod tests {
         assert_eq!(drawn("ports", "entities", at(4)), half);
         assert_eq!(line("ports", "entities", at(2)), "ports: 2 of 8 entities, ETA 3m");
         assert_eq!(drawn("ports", "entities", at(8)).matches('#').count(), WIDTH);
+    }
+
+    #[test]
+    fn a_bar_moves_with_the_network_and_says_its_loss() {
+        let (total, elapsed, loss) = (1, Duration::from_secs(60), Some(0.012_34));
+        let at = Progress { done: 0, total, under_way: 0.5, loss, elapsed };
+        let half =
+            "dns [###############---------------] 50 %, 0 of 1 entities, loss 0.0123, ETA 1m";
+        assert_eq!(drawn("dns", "entities", at), half);
+        assert_eq!(line("dns", "entities", at), "dns: 50 %, 0 of 1 entities, loss 0.0123, ETA 1m");
+        let full = drawn("dns", "entities", Progress { under_way: 1.0, ..at });
+        assert!(full.contains("#-] 99 %, 0 of 1"), "{full}");
     }
 }

@@ -210,16 +210,13 @@ impl Due {
         self.sooner.values_mut().for_each(|due_s| *due_s = next_s.max(*due_s));
     }
 
-    /// A model of three minutes is worth replacing after three more, one of two weeks is not: while
-    /// there is less history than wanted, it has to double.
     fn pause_s(&self, span_s: i64, waiting: bool) -> i64 {
-        let Training { every_s, history_s, min_history_s } = self.train;
+        let Training { every_s, min_history_s, .. } = self.train;
         let pause_s = match span_s {
             _ if span_s < min_history_s => (min_history_s - span_s).max(self.retry_s),
             // Enough for the settings, not for a detector.
             _ if waiting => (span_s / 4).max(self.retry_s),
-            _ if span_s * 10 < history_s * 9 => span_s.max(60),
-            _ => every_s,
+            _ => self.train.pause_s(span_s),
         };
         pause_s.min(every_s)
     }

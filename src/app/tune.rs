@@ -91,7 +91,9 @@ pub async fn tune(asked: Tune) -> Result<(), Error> {
             seed: asked.seed,
             threads: cores(),
         };
-        let judge = |config: &detect::Config, seed| validation.judge(config, seed);
+        let judge = |config: &detect::Config, seed, hear: &tune::Hear<'_>| {
+            validation.judge(config, seed, hear)
+        };
         let whole = tune::run(&search, &asked.output, &mut journal, &judge, &mut listener)?;
         found(&asked, &tune::ranked(&journal, &search), whole)
     };

@@ -21,6 +21,7 @@ mod residuals;
 pub mod sarimax;
 pub mod seasonal_median;
 pub mod space;
+mod stage;
 pub mod stl;
 pub mod var;
 
@@ -42,6 +43,7 @@ pub use parts::Parts;
 pub use parts::RestoreError;
 pub use parts::Tensor;
 pub use parts::Tensors;
+pub use stage::Stage;
 
 /// Every detector there is, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -326,6 +328,8 @@ pub struct FitContext<'a> {
     pub keep_going: &'a (dyn Fn() -> bool + Sync),
     /// Hears how the losses of a network fell once it is trained, look by look.
     pub looks: Option<&'a (dyn Fn(Look) + Sync)>,
+    /// Hears while a network is trained how far it is, look by look; called from the thread of the fit.
+    pub stages: Option<&'a (dyn Fn(Stage) + Sync)>,
 }
 
 /// One look at the training of a network, of about a hundred.
@@ -351,6 +355,7 @@ impl<'a> FitContext<'a> {
             episodes: &[],
             keep_going,
             looks: None,
+            stages: None,
         }
     }
 }

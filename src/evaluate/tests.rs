@@ -190,7 +190,7 @@ fn a_detector_is_validated_as_it_is_evaluated_and_what_comes_after_changes_nothi
     let seen = rows.slice(0, 1_600);
     let validation = Validation::new(&names, &seen, &told(), &settings).unwrap();
     for (place, config) in settings.detectors.iter().enumerate() {
-        let validated = validation.judge(config, 0).unwrap();
+        let validated = validation.judge(config, 0, &|_| {}).unwrap();
         // A time that is not known is not equal to itself.
         let shown = |quality: &Quality| format!("{quality:?}");
         let wanted = &outcome(&evaluation, place).validation;

@@ -9,6 +9,7 @@ use super::truth::Truth;
 use crate::detect;
 use crate::detect::FitError;
 use crate::detect::Look;
+use crate::detect::Stage;
 use crate::series::Window;
 use crate::source::csv::Told;
 
@@ -53,13 +54,19 @@ impl<'a> Validation<'a> {
         Ok(Validation { names, hall })
     }
 
-    /// Trains a detector on the first part and scores the second, as [`run`](super::run) does.
+    /// Trains a detector on the first part and scores the second, as [`run`](super::run) does; `hear` is told how far
+    /// a network is.
     ///
     /// # Errors
     /// The detector could not learn.
-    pub fn judge(&self, config: &detect::Config, seed: u64) -> Result<Validated, FitError> {
+    pub fn judge(
+        &self,
+        config: &detect::Config,
+        seed: u64,
+        hear: &(dyn Fn(Stage) + Sync),
+    ) -> Result<Validated, FitError> {
         let started = Instant::now();
-        let (replayed, looks) = self.hall.replay(self.names, config, seed)?;
+        let (replayed, looks) = self.hall.replay(self.names, config, seed, Some(hear))?;
         let seconds = started.elapsed().as_secs_f64();
         let rows = self.hall.settings.train_rows..self.hall.middle;
         let part = self.hall.part(&replayed, rows.clone());

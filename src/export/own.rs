@@ -131,12 +131,12 @@ impl Family {
             Family::Trainings => "Number of trainings that ended, by result.",
             Family::TrainingDuration => "Time that trainings took, in seconds.",
             Family::TrainingProgress => {
-                "Share of the entities that the newest training is done with, 0 to 1; \
-                 1 when it has ended. Absent where it failed."
+                "Share of the newest training that is done, 0 to 1: entities, and of those whose networks \
+                 are being trained their iterations. 1 when it has ended. Absent where it failed."
             }
             Family::TrainingLeft => {
                 "Estimated time until the running training is done with all entities, in seconds; \
-                 0 when it has ended. Absent before its first entity."
+                 0 when it has ended. Absent before its first entity or iterations."
             }
             Family::Labels => {
                 "Number of intervals that people have labelled, by verdict and by where it was said."

@@ -6,6 +6,7 @@ use sha2::Digest;
 use sha2::Sha256;
 
 use super::Model;
+use super::card::Origin;
 use crate::detect;
 use crate::detect::Parts;
 use crate::detect::RestoreError;
@@ -28,6 +29,9 @@ pub(super) struct Head {
     pub(super) calibration: Calibration,
     pub(super) scale: Scale,
     pub(super) n_rows: usize,
+    /// None in files of an older Portent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) origin: Option<Origin>,
     pub(super) meta: serde_json::Value,
     pub(super) tensors: Vec<TensorHead>,
 }

@@ -26,11 +26,14 @@ pub(super) fn held_out(
     // The fit of the rows before is a place to start from that has not seen these either, which the
     // champion has; where a fit is of the rows around them, there is none.
     let mut before = None;
-    for (from, to) in stretches(detector, n) {
+    let count = stretches(detector, n).count() as f64;
+    for (k, (from, to)) in stretches(detector, n).enumerate() {
         let few = detector.joint() && n <= FEW_ROWS;
         let known = if few { without(rows, from, to) } else { rows.slice(0, from) };
         // Nobody follows these: they are not the model.
-        let blind = FitContext { previous: before.as_ref(), looks: None, ..*context };
+        let part = context.part(k as f64 / count..(k + 1) as f64 / count);
+        let blind =
+            FitContext { previous: before.as_ref(), looks: None, stages: Some(&part), ..*context };
         let fitted = match detector.fit(&known, &blind) {
             Ok(fitted) => fitted,
             // A season needs to be seen twice: until then there is nobody to score the stretch.
@@ -42,6 +45,25 @@ pub(super) fn held_out(
         before = (!detector.joint()).then(|| fitted.parts());
     }
     Ok(scores)
+}
+
+/// The highest raw score of the later half of the rows by a fit of the earlier: what a model says that is in use until
+/// its history has doubled. NaN where half of them are too few.
+pub(super) fn rehearsed(
+    detector: &detect::Config,
+    rows: &Window,
+    context: &FitContext<'_>,
+) -> Result<f64, FitError> {
+    let n = rows.grid.len;
+    let blind = FitContext { previous: None, looks: None, ..*context };
+    let fitted = match detector.fit(&rows.slice(0, n / 2), &blind) {
+        Ok(fitted) => fitted,
+        Err(FitError::TooFewRows { .. }) => return Ok(f64::NAN),
+        Err(error) => return Err(error),
+    };
+    let scored = in_pieces(fitted.as_ref(), rows, n / 2..n, context.keep_going);
+    let scored = scored.ok_or(FitError::Stopped)?;
+    Ok(scored.iter().map(|raw| raw.value).fold(f64::NAN, f64::max))
 }
 
 /// The stretches of `n` rows that are held out one after the other.

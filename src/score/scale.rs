@@ -41,6 +41,18 @@ impl Scale {
         Scale { threshold: self.threshold.min(wanted), ..self }
     }
 
+    /// The scale of who was rehearsed: a fit of the first half of so many `weeks` called nothing in the second more
+    /// surprising than `highest`.
+    ///
+    /// By the meaning of surprise that would be ln(weeks / 2), one block in half of the weeks. What it is above that, rows
+    /// have drifted since the fit, as they will again, and the threshold rises by. Never lowers it.
+    #[must_use]
+    pub fn after_rehearsal(self, highest: f64, weeks: f64) -> Scale {
+        let drifted = highest - (0.5 * weeks).ln();
+        let drifted = if drifted.is_finite() { drifted.max(0.0) } else { 0.0 };
+        Scale { threshold: self.threshold + drifted, ..self }
+    }
+
     /// The scale on which this surprise (of a labelled anomaly) is just anomalous.
     ///
     /// Never raises the threshold, and never lowers it to where every block would page.
@@ -107,6 +119,16 @@ mod tests {
         near(threshold(1.0, 1.0 / 1000.0, -2.0), -2.0);
         near(threshold(1.0, 1.0 / 1000.0, 3.0), 0.0);
         assert!(threshold(1.0, 0.0, f64::NAN).is_finite());
+    }
+
+    #[test]
+    fn what_drifts_while_it_is_rehearsed_will_drift_again() {
+        let scale = Scale::new(floor(), 1.0).while_young(1.0, 0.01, -9.0);
+        let threshold = |highest: f64| scale.after_rehearsal(highest, 0.01).threshold;
+        assert_eq!(threshold(-201f64.ln()), scale.threshold);
+        assert_eq!(threshold(-9.0), scale.threshold);
+        assert_eq!(threshold(f64::NAN), scale.threshold);
+        assert!((threshold(-20f64.ln()) - scale.threshold - 10f64.ln()).abs() < 1e-9);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::jury::Jury;
 use crate::model::Model;
 use crate::series::Window;
 use crate::store::LabelRows;
+use crate::verdict::Interval;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 
@@ -32,8 +33,8 @@ impl Decision {
     }
 }
 
-/// Most labels that a reason names; who has taken those back learns of the others.
-const NAMED_LABELS: usize = 5;
+/// Most labels, or alarms, that a reason names; who has seen to those learns of the others.
+const NAMED: usize = 5;
 
 /// Where in an incident's surprises the threshold is laid: at its middle, so that it is found as soon
 /// when it comes again; nearer to its peak where the middle would page on ordinary days.
@@ -78,7 +79,7 @@ pub(super) fn decide_while(
         }
         move_thresholds(told, in_use, challengers, quantile, keep_going);
         let jury = Jury::mixed(in_use, challengers, keep_going);
-        decision = judge(watch, history, told, &jury, Some(allowed));
+        decision = judge(watch, history, told, &jury, Some(&allowed));
         if decision == Decision::Promote {
             return decision;
         }
@@ -98,11 +99,11 @@ fn judge(
     history: &Window,
     told: &[Told],
     jury: &Jury<'_>,
-    allowed: Option<usize>,
+    allowed: Option<&[Interval]>,
 ) -> Decision {
     let mut missed: Vec<String> = told.iter().filter_map(|told| missed(jury, told)).collect();
-    let more = missed.len().saturating_sub(NAMED_LABELS);
-    missed.truncate(NAMED_LABELS);
+    let more = missed.len().saturating_sub(NAMED);
+    missed.truncate(NAMED);
     if more > 0 {
         missed.push(format!("and {more} more"));
     }
@@ -110,12 +111,34 @@ fn judge(
         return Decision::Reject(missed.join("; "));
     }
     let alarms = jury.false_alarms(watch, history);
-    match allowed.filter(|allowed| alarms > *allowed) {
-        Some(allowed) => Decision::Reject(format!(
-            "{alarms} false alarms on the last normal day, {allowed} with the promoted version"
-        )),
+    match allowed.filter(|allowed| alarms.len() > allowed.len()) {
+        Some(allowed) => Decision::Reject(too_many(&alarms, allowed)),
         None => Decision::Promote,
     }
+}
+
+/// How many false alarms there are, and when those are that the promoted version does not have: who was right to
+/// raise them needs to be told.
+fn too_many(alarms: &[Interval], allowed: &[Interval]) -> String {
+    let known = |alarm: &&Interval| allowed.iter().any(|other| other.overlap(**alarm).is_some());
+    let (known, mut added): (Vec<_>, Vec<_>) = alarms.iter().partition(known);
+    if added.is_empty() {
+        // One long alarm in many pieces.
+        added = known;
+    }
+    let more = added.len().saturating_sub(NAMED);
+    let mut named: Vec<String> = added.into_iter().take(NAMED).map(Interval::to_string).collect();
+    if more > 0 {
+        named.push(format!("and {more} more"));
+    }
+    format!(
+        "{} false alarms on the last normal day, {} with the promoted version: {}; they count as false only because \
+         nobody labelled them: where one was an incident, say so with `portent labels add --from … --to … --verdict \
+         anomaly`, and the next training counts it as found",
+        alarms.len(),
+        allowed.len(),
+        named.join(", ")
+    )
 }
 
 /// How a label is not met, and which others of its entity say the opposite.
@@ -206,7 +229,6 @@ mod tests {
     use crate::series::Grid;
     use crate::store::ModelKey;
     use crate::train::told::Heard;
-    use crate::verdict::Interval;
     use crate::verdict::Label;
     use crate::watch::Checks;
     use crate::watch::Feature;
@@ -335,7 +357,7 @@ mod tests {
         let (young, mut challengers) =
             (members(&eventful.slice(0, 100)), members(&rows(1, ROWS, 0..0, 0.0)));
         assert!(young.values().all(|model| !model.calibrated()));
-        assert!(jury(&challengers).false_alarms(&watch(), &eventful) > 0);
+        assert!(!jury(&challengers).false_alarms(&watch(), &eventful).is_empty());
         let decision = decide(&watch(), &eventful, &[], &young, &mut challengers);
         assert_eq!(decision, Decision::Promote);
     }

@@ -12,6 +12,7 @@ use crate::score::Streak;
 use crate::score::Witnesses;
 use crate::series::Window;
 use crate::store::ModelKey;
+use crate::verdict::Interval;
 use crate::watch::Watch;
 
 /// Models that judge together.
@@ -42,17 +43,27 @@ impl<'a> Jury<'a> {
         scores
     }
 
-    /// Anomalies that would have been reported on the last day of history, rows without a known
-    /// incident.
-    pub(super) fn false_alarms(&self, watch: &Watch, history: &Window) -> usize {
+    /// The anomalies that would have been reported on the last day of history, rows without a known incident; each
+    /// from its first point above the threshold to the end of its last.
+    pub(super) fn false_alarms(&self, watch: &Watch, history: &Window) -> Vec<Interval> {
         let names: Vec<String> = watch.features.iter().map(|f| f.name.clone()).collect();
         let (rows, from_s) = self.last_day(history);
         let mut streak = Streak::default();
-        let mut alarms = 0;
-        for score in self.scores(&names, &rows, from_s).into_values() {
-            let before = streak.anomaly(watch.consecutive);
+        let (mut alarms, mut begun_s): (Vec<Interval>, i64) = (Vec::new(), from_s);
+        for (time_s, score) in self.scores(&names, &rows, from_s) {
+            let before = streak;
             streak.advance(score);
-            alarms += usize::from(!before && streak.anomaly(watch.consecutive));
+            if streak.points == 1 && before.points == 0 {
+                begun_s = time_s;
+            }
+            let reported = streak.anomaly(watch.consecutive);
+            let to_s = time_s + watch.point_s();
+            match alarms.last_mut() {
+                // A gap holds a streak and is no part of it.
+                _ if !reported || score.is_nan() => {}
+                Some(last) if before.anomaly(watch.consecutive) => last.to_s = to_s,
+                _ => alarms.push(Interval { from_s: begun_s, to_s }),
+            }
         }
         alarms
     }

@@ -4,13 +4,14 @@
 //! of models (`store`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Decision;
 use super::Ended;
 use super::Members;
 use super::TrainError;
-use super::Trained;
 use super::Trainer;
+use super::fit::Trained;
 use super::history::with_store;
 use crate::model::Model;
 use crate::model::sha256;
@@ -101,9 +102,10 @@ impl Trainer {
         &self,
         watch: &Watch,
         trained: Trained,
+        held: Arc<Held>,
         now_s: i64,
     ) -> Result<Ended, TrainError> {
-        let Trained { members, decision, aside, held } = trained;
+        let Trained { members, decision, aside } = trained;
         if members.is_empty() && aside.is_empty() {
             return Ok(Ended::Waiting(decision.reason()));
         }

@@ -3,6 +3,7 @@
 //! Owns: which rows are learnt from, what counts as better.
 //! Does not own: when (`schedule`), how a model is made (`model`), which model scores (`pipeline`).
 
+mod fit;
 mod gate;
 mod history;
 mod jury;
@@ -24,8 +25,6 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 
 use crate::detect::Episode;
-use crate::detect::FitContext;
-use crate::detect::FitError;
 use crate::export::Board;
 use crate::gather::GatherError;
 use crate::model::Model;
@@ -38,13 +37,17 @@ use crate::store::Store;
 use crate::store::StoreError;
 use crate::watch::Watch;
 use crate::workers::Priority;
-use crate::workers::Turn;
 use crate::workers::Unfinished;
 use crate::workers::Workers;
 
+use fit::Lessons;
+use fit::Trained;
+use fit::fit_entity;
 use history::Past;
 use history::with_store;
 use keeping::Held;
+use progress::Share;
+use progress::UnderWay;
 use reading::Reading;
 use succession::Champions;
 use told::Told;
@@ -206,7 +209,7 @@ impl Trainer {
         let mut holds = keeping::Held::of(watch, holds.await?);
         let mut in_use = self.in_use(watch).await?;
         let shared = Arc::new((self.clone(), watch.clone(), refused));
-        let (total, started, mut done) = (windows.len(), Instant::now(), 0);
+        let mut so_far = UnderWay::new(listener, windows.len());
         let mut windows = windows.into_iter();
         let mut running = JoinSet::new();
         loop {
@@ -219,7 +222,7 @@ impl Trainer {
                 let without_s = masked.get(&entity).copied().unwrap_or(0);
                 if let Some(ended) = too_young(span_s, without_s, watch.train.min_history_s) {
                     outcome.note(entity, ended);
-                    done += 1;
+                    so_far.done(None);
                     continue;
                 }
                 let subject = Subject {
@@ -229,28 +232,29 @@ impl Trainer {
                     in_use: in_use.remove(&entity).unwrap_or_default(),
                     held: holds.remove(&entity),
                 };
-                let shared = Arc::clone(&shared);
+                let (shared, share) = (Arc::clone(&shared), so_far.begin(&entity));
                 running.spawn(async move {
                     let (trainer, watch, refused) = &*shared;
-                    let ended = trainer.succeed(watch, &entity, subject, refused, now_s).await;
+                    let ended =
+                        trainer.succeed(watch, &entity, subject, refused, now_s, share).await;
                     (entity, ended)
                 });
             }
-            listener.tell(Progress { done, total, elapsed: started.elapsed() });
-            let Some(ended) = running.join_next().await else { break };
-            match ended.map_err(history::lost)? {
+            let Some(ended) = so_far.next(&mut running).await else { break };
+            let ended = ended.map_err(history::lost)?;
+            so_far.done(Some(&ended.0));
+            match ended {
                 (_, Err(TrainError::Stopped)) => return Err(TrainError::Stopped),
                 (entity, Err(error)) => outcome.note(entity, Ended::Failed(error.to_string())),
                 (entity, Ok(ended)) => outcome.note(entity, ended),
             }
-            done += 1;
         }
         outcome.sort();
         if let Some(seen) = seen {
             self.retire(watch, seen, now_s).await?;
         }
         self.prune(watch).await?;
-        listener.tell(Progress { done: total, total, elapsed: started.elapsed() });
+        so_far.tell();
         Ok(outcome)
     }
 
@@ -262,6 +266,7 @@ impl Trainer {
         subject: Subject,
         refused: &[GatherError],
         now_s: i64,
+        share: Arc<Share>,
     ) -> Result<Ended, TrainError> {
         let Subject { rows, told, weak, mut in_use, mut held } = subject;
         let left = lessons::left(watch, &in_use);
@@ -277,19 +282,19 @@ impl Trainer {
         baseless.retain(|key| !held.has(key));
         self.put_out_of_use(watch, entity, &mut in_use, baseless, "no incident is known any more")
             .await?;
-        let champions = Champions {
-            protected: succession::is_protected(watch, &in_use, &told, now_s),
-            members: self.champions(watch, in_use).await?,
-        };
-        held.forget_unreadable(&champions.members);
+        let protected = succession::is_protected(watch, &in_use, &told, now_s);
+        let members = self.champions(watch, in_use).await?;
+        held.forget_unreadable(&members);
+        let held = Arc::new(held);
+        let champions = Champions { members, protected, held: Arc::clone(&held) };
         // A model on some of its features is better than none, not better than one on all.
         let known = |error: &&GatherError| champions.members.values().any(|m| m.reads(&error.name));
         if let Some(refused) = refused.iter().find(known) {
             return Ok(Ended::Failed(format!("history cannot be read: {refused}")));
         }
         let lessons = Lessons { rows, told, weak };
-        let trained = self.train_entity(watch, entity, lessons, champions, held).await?;
-        self.keep(watch, trained, now_s).await
+        let trained = self.train_entity(watch, entity, lessons, champions, share).await?;
+        self.keep(watch, trained, held, now_s).await
     }
 
     async fn train_entity(
@@ -298,11 +303,11 @@ impl Trainer {
         entity: &Entity,
         lessons: Lessons,
         champions: Champions,
-        held: Held,
+        share: Arc<Share>,
     ) -> Result<Trained, TrainError> {
         let (watch, entity) = (watch.clone(), entity.clone());
         let fitting = self.workers.run(Priority::Training, move |turn| {
-            fit_entity(&watch, &entity, &lessons, &champions, held, turn)
+            fit_entity(&watch, &entity, &lessons, &champions, turn, &share)
         });
         fitting.await?
     }
@@ -416,94 +421,6 @@ struct Subject {
     weak: Vec<Episode>,
     in_use: Vec<ModelRow>,
     held: Held,
-}
-
-/// What an entity is trained on.
-struct Lessons {
-    /// Known incidents are gaps in them.
-    rows: Window,
-    told: Vec<Told>,
-    /// What rules say of the rows.
-    weak: Vec<Episode>,
-}
-
-struct Trained {
-    /// What was judged.
-    members: Members,
-    decision: Decision,
-    /// What was not, since it cannot be put in use.
-    aside: Members,
-    held: Held,
-}
-
-/// Fits every member of one entity and decides whether they are better than what is there.
-fn fit_entity(
-    watch: &Watch,
-    entity: &Entity,
-    Lessons { rows, told, weak }: &Lessons,
-    champions: &Champions,
-    held: Held,
-    turn: &Turn,
-) -> Result<Trained, TrainError> {
-    let keep_going = || turn.keep_going();
-    let mut episodes = lessons::of_people(watch, told);
-    episodes.extend_from_slice(weak);
-    let mut members = Members::new();
-    let mut refused = String::from("no detector");
-    let early = !lessons::may_begin(watch, rows);
-    for (detector, feature) in
-        watch.members().into_iter().filter(|(d, _)| !(early && d.supervised()))
-    {
-        let columns = watch.columns(&detector, feature);
-        let key = ModelKey {
-            watch: watch.name.clone(),
-            entity: entity.clone(),
-            feature: feature.map(|f| watch.features[f].name.clone()),
-            detector: detector.name().to_string(),
-        };
-        let recipe = recipe(watch, detector, feature);
-        // Of the same settings: what a model of others learnt is no place to start from.
-        let yesterday = champions.members.get(&key).map(Model::parts);
-        let context = FitContext {
-            calendar: &watch.calendar,
-            previous: yesterday.as_ref(),
-            // Supervised detectors are joint: all columns, in their order.
-            episodes: &episodes,
-            ..FitContext::new(0, &keep_going)
-        };
-        match Model::train(&recipe, &rows.select(&columns), &context) {
-            Ok(model) => drop(members.insert(key, model)),
-            Err(FitError::Stopped) => return Err(TrainError::Stopped),
-            // As long as there is none to learn from, the others judge.
-            Err(FitError::NoIncidents) if watch.detectors.len() > 1 => {}
-            // A feature that this entity never had: its other features are judged all the same. So they are where a
-            // detector of all of them cannot learn, but that is no usual thing.
-            Err(error) => {
-                if recipe.detector.joint() && watch.detectors.len() > 1 {
-                    let (watch, detector) = (&watch.name, &key.detector);
-                    tracing::warn!(watch, %entity, detector, %error, "not trained");
-                }
-                refused = format!("{}: {error}", recipe.features.join(","));
-            }
-        }
-    }
-    // In the set that is judged, the version that a person holds stands for the one that was made now.
-    let (aside, mut members): (Members, Members) =
-        members.into_iter().partition(|(key, _)| held.has(key));
-    if members.is_empty() {
-        return Ok(Trained { members, decision: Decision::Reject(refused), aside, held });
-    }
-    let decision = match succession::refused(watch, rows, champions, &members, &keep_going) {
-        Some(reason) => Decision::Reject(reason),
-        None => {
-            let champions = &champions.members;
-            gate::decide_while(watch, rows, told, champions, &mut members, &keep_going)
-        }
-    };
-    if !keep_going() {
-        return Err(TrainError::Stopped);
-    }
-    Ok(Trained { members, decision, aside, held })
 }
 
 #[cfg(test)]

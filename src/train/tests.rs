@@ -14,10 +14,12 @@ use crate::source::Answer;
 use crate::source::AnswerSeries;
 use crate::source::BoxFuture;
 use crate::source::SourceError;
+use crate::store::ModelState;
 use crate::verdict::Interval;
 use crate::verdict::Label;
 use crate::verdict::Verdict;
 use crate::verdict::Withdrawal;
+use crate::verdict::rfc3339;
 use crate::watch::Checks;
 use crate::watch::Feature;
 use crate::watch::Training;
@@ -39,6 +41,15 @@ struct Noise {
     ports: Vec<&'static str>,
     /// What begins before is not answered now.
     deaf_before_s: AtomicI64,
+    /// Whether there are [`alike`] incidents, too.
+    eventful: bool,
+}
+
+/// One of thirty incidents of twenty minutes, six a day on the last five days, at ever other times of day; the
+/// last six on the last day.
+fn alike(k: i64) -> Interval {
+    let from_s = NOW_S - 120 * HOUR_S + k * 4 * HOUR_S + k % 7 * 1_800;
+    Interval { from_s, to_s: from_s + 1_200 }
 }
 
 fn value(time_s: i64) -> f64 {
@@ -64,7 +75,11 @@ impl Source for Noise {
             return Box::pin(async { Err(SourceError::Unavailable("busy".into())) });
         }
         let times = (0..grid.len).map(|i| grid.time(i)).filter(|time_s| *time_s >= 0);
-        let samples: Vec<_> = times.map(|time_s| (time_s, value(time_s))).collect();
+        let within = |time_s| self.eventful && (0..30).any(|k| alike(k).contains(time_s));
+        // Those that are labelled are the slightest.
+        let shift = |time_s| if time_s < alike(8).from_s { 4.0 } else { 6.0 };
+        let shift = |time_s| if within(time_s) { shift(time_s) } else { 0.0 };
+        let samples: Vec<_> = times.map(|time_s| (time_s, value(time_s) + shift(time_s))).collect();
         let labels = self.ports.iter().map(|name| port(name));
         let series = labels.map(|labels| AnswerSeries { labels, samples: samples.clone() });
         let series = series.filter(|series| !series.samples.is_empty()).collect();
@@ -116,7 +131,12 @@ fn trainer() -> Trainer {
 }
 
 fn trainer_of(ports: &[&'static str]) -> (Trainer, Arc<Noise>) {
-    let noise = Arc::new(Noise { ports: ports.to_vec(), deaf_before_s: AtomicI64::new(0) });
+    let noise = Noise { ports: ports.to_vec(), deaf_before_s: AtomicI64::new(0), eventful: false };
+    trainer_on(noise)
+}
+
+fn trainer_on(noise: Noise) -> (Trainer, Arc<Noise>) {
+    let noise = Arc::new(noise);
     let trainer = Trainer {
         source: Arc::clone(&noise) as Arc<dyn Source>,
         store: Store::in_memory().unwrap(),
@@ -187,6 +207,44 @@ async fn a_label_that_no_model_can_find_is_named_and_taken_back() {
         "detection_delay_seconds{watch=\"w\"} 300",
     ];
     assert_eq!(measured(&trainer).await, wanted);
+}
+
+#[tokio::test]
+async fn false_alarms_that_nobody_labelled_are_named() {
+    let ports = vec![""];
+    let (trainer, _) =
+        trainer_on(Noise { ports, deaf_before_s: AtomicI64::new(0), eventful: true });
+    let watch = watch();
+    assert_eq!(trainer.train(&watch, &Which::All, NOW_S).await.unwrap().n_promoted, 1);
+    for k in 0..8 {
+        say(&trainer, Verdict::Anomaly, alike(k)).await;
+    }
+    trainer.train(&watch, &Which::All, NOW_S).await.unwrap();
+    let stored = trainer.store.models(Some("w")).unwrap();
+    let newest = stored.into_iter().max_by_key(|row| row.version).unwrap();
+    let ModelState::Rejected { reason } = newest.state else { panic!("{:?}", newest.state) };
+    let counted = "9 false alarms on the last normal day, 0 with the promoted version: ";
+    let named = reason.strip_prefix(counted).unwrap_or_else(|| panic!("{reason}"));
+    let (named, why) = named.split_once("; ").unwrap();
+    let named: Vec<&str> = named.split(", ").collect();
+    assert_eq!((named.len(), named[5]), (6, "and 4 more"), "{reason}");
+    // Times of one length are in the order of time as text, too.
+    let texts = |Interval { from_s, to_s }| rfc3339(from_s)..=rfc3339(to_s);
+    let unlabelled: Vec<_> = (24..30).map(|k| texts(alike(k))).collect();
+    for named in &named[..5] {
+        let (from, to) = named.split_once("..").unwrap();
+        let [from, to] = [from, to].map(str::to_string);
+        let mut incidents = unlabelled.iter();
+        assert!(incidents.any(|own| own.contains(&from) && own.contains(&to)), "{reason}");
+    }
+    assert!(why.contains("because nobody labelled them") && why.contains("portent labels add"));
+
+    // So one says what they were.
+    for k in 8..30 {
+        say(&trainer, Verdict::Anomaly, alike(k)).await;
+    }
+    let outcome = trainer.train(&watch, &Which::All, NOW_S).await.unwrap();
+    assert_eq!((outcome.n_promoted, outcome.rejected), (1, vec![]));
 }
 
 #[tokio::test]
@@ -337,4 +395,53 @@ async fn who_learns_from_incidents_comes_with_the_first_and_goes_with_the_last()
     trainer.store.withdraw_label(id, &withdrawal).unwrap();
     trained(&["seasonal_median"]).await;
     trained(&["seasonal_median"]).await;
+}
+
+/// What a listener hears of a training, and what the metric says then.
+#[cfg(feature = "deep")]
+async fn heard(trainer: &Trainer, watch: &Watch) -> Vec<(Progress, f64)> {
+    let (board, mut heard) = (trainer.board.clone(), Vec::new());
+    let mut listener = |progress: Progress| {
+        let text = String::from_utf8(board.scrape(Format::Text, false).into_bytes()).unwrap();
+        let name = "portent_training_progress_ratio{watch=\"w\"} ";
+        let value = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        heard.push((progress, value.parse().unwrap()));
+    };
+    let outcome = trainer.train_before(&mut listener, watch, &Which::All, NOW_S).await.unwrap();
+    assert_eq!(outcome.n_promoted, 1, "{outcome:?}");
+    heard
+}
+
+#[cfg(feature = "deep")]
+#[tokio::test]
+async fn a_training_moves_with_its_network() {
+    let trainer = trainer();
+    let network = r#"{"autoencoder": {"window": 16, "max_steps": 400, "max_epochs": 100}}"#;
+    let detectors = vec![serde_json::from_str(network).unwrap()];
+    let heard = heard(&trainer, &Watch { detectors, ..watch() }).await;
+    let ratios: Vec<f64> = heard.iter().map(|(progress, _)| progress.ratio()).collect();
+    assert!(ratios.is_sorted(), "{ratios:?}");
+    assert_eq!((ratios[0], ratios.last()), (0.0, Some(&1.0)));
+    let within =
+        heard.iter().filter(|(progress, _)| progress.done == 0 && progress.under_way > 0.0);
+    let losses: Vec<f32> = within.filter_map(|(progress, _)| progress.loss).collect();
+    assert!(losses.len() >= 3 && losses.iter().all(|loss| loss.is_finite()), "{heard:?}");
+    assert!(heard.iter().all(|(progress, metric)| *metric == progress.ratio()), "{heard:?}");
+}
+
+#[tokio::test]
+async fn who_needs_no_iterations_is_told_of_when_it_is_done() {
+    let (trainer, _) = trainer_of(&["a", "b"]);
+    let watch = Watch { entity: vec!["port".into()], ..watch() };
+    let board = trainer.board.clone();
+    let mut heard = Vec::new();
+    let mut listener = |progress: Progress| {
+        let Progress { done, total, under_way, loss, .. } = progress;
+        heard.push((done, total, under_way, loss));
+    };
+    trainer.train_before(&mut listener, &watch, &Which::All, NOW_S).await.unwrap();
+    let at = |done, total| (done, total, 0.0, None);
+    assert_eq!(heard, [at(0, 0), at(0, 2), at(1, 2), at(2, 2), at(2, 2)]);
+    let text = String::from_utf8(board.scrape(Format::Text, false).into_bytes()).unwrap();
+    assert!(text.contains("portent_training_progress_ratio{watch=\"w\"} 1\n"), "{text}");
 }

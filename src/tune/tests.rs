@@ -4,7 +4,8 @@ use crate::quality::Confusion;
 use serde_json::json;
 
 /// What a training would come to: the later a trial and the longer a training, the better; one fails.
-fn judged(config: &detect::Config, seed: u64) -> Result<Validated, FitError> {
+fn judged(config: &detect::Config, seed: u64, hear: &Hear<'_>) -> Result<Validated, FitError> {
+    hear(Stage { share: 0.5, loss: 1.0 });
     let text = format!("{config:?} {seed}");
     let noise =
         text.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
@@ -86,9 +87,9 @@ fn a_search_that_was_cut_off_ends_as_if_it_had_not_been() {
         // The next line is half written.
         std::fs::write(folder.path().join(FILE_NAME), kept + "{\"detec").unwrap();
         let trained = AtomicUsize::new(0);
-        let counting = |config: &detect::Config, seed| {
+        let counting = |config: &detect::Config, seed, hear: &Hear<'_>| {
             trained.fetch_add(1, Ordering::Relaxed);
-            judged(config, seed)
+            judged(config, seed, hear)
         };
         assert!(run_in(folder.path(), &counting));
         assert_eq!(trained.into_inner(), n_lines - cut, "what is known is not trained again");
@@ -116,8 +117,7 @@ fn the_best_was_trained_longest_and_what_there_was_is_beside_it() {
     let search = search(9);
     let mut told = Vec::new();
     let mut journal = opened(folder.path());
-    run(&search, folder.path(), &mut journal, &judged, &mut |p| told.push((p.done, p.total)))
-        .unwrap();
+    run(&search, folder.path(), &mut journal, &judged, &mut |p| told.push(p)).unwrap();
     let ranked = ranked(&journal, &search);
     assert_eq!(ranked.len(), 9 * search.detectors.len());
     let last = ranked.iter().filter(|training| training.rung == 2);
@@ -125,9 +125,14 @@ fn the_best_was_trained_longest_and_what_there_was_is_beside_it() {
     let sorted =
         |pair: &[&Training]| (pair[0].rung, pair[0].vus_pr) >= (pair[1].rung, pair[1].vus_pr);
     assert!(ranked.windows(2).all(sorted));
-    let (done, total) = *told.last().unwrap();
+    let Progress { done, total, under_way, loss, .. } = *told.last().unwrap();
+    assert_eq!((under_way, loss), (0.0, None));
     assert!(done == total && done >= (9 + 9 + 9) * search.detectors.len() / 2, "{told:?}");
-    assert!(told.is_sorted_by(|a, b| a.0 < b.0), "{told:?}");
+    let parts = |p: &Progress| p.done as f64 + p.under_way;
+    assert!(told.is_sorted_by_key(parts), "{told:?}");
+    // Half of a training is heard of before the whole.
+    let half = told.iter().find(|p| p.under_way > 0.0).unwrap();
+    assert_eq!((half.under_way, half.loss), (0.5, Some(1.0)), "{half:?}");
 }
 
 #[test]
@@ -135,10 +140,10 @@ fn once_the_time_is_over_no_training_begins_and_none_when_asked_again() {
     let folder = tempfile::tempdir().unwrap();
     let search = Search { trials: None, budget_s: Some(0.2), threads: 1, ..search(0) };
     let trained = AtomicUsize::new(0);
-    let slow = |config: &detect::Config, seed| {
+    let slow = |config: &detect::Config, seed, hear: &Hear<'_>| {
         std::thread::sleep(std::time::Duration::from_millis(15));
         trained.fetch_add(1, Ordering::Relaxed);
-        judged(config, seed)
+        judged(config, seed, hear)
     };
     let go = || run(&search, folder.path(), &mut opened(folder.path()), &slow, &mut |_| {});
     assert!(!go().unwrap());

@@ -106,11 +106,9 @@ fn a_network_that_waits_for_an_incident_is_reckoned() {
     }
     lab.write("x.csv", rows);
     let config = {
-        let text = format!(
-            "source: {{csv: {{file: x.csv}}}}\nwatches:\n  - name: w\n    queries: {{x: x, y: y}}\n    step: 60s\n    \
-             lag: 0s\n    detectors: [pca, {{siamese: {{window: 8, max_steps: 30}}}}]\n    \
-             train: {{history: 1w, min_history: 1h}}\n"
-        );
+        let text = "source: {csv: {file: x.csv}}\nwatches:\n  - name: w\n    queries: {x: x, y: y}\n    step: 60s\n    \
+             lag: 0s\n    detectors: [pca, {siamese: {window: 8, max_steps: 30}}]\n    \
+             train: {history: 1w, min_history: 1h}\n";
         format!("--config.file={}", lab.write("portent.yml", text).display())
     };
     let plan: Value = serde_json::from_str(&done(&["plan", &config, "--format=json"])).unwrap();

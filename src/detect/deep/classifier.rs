@@ -19,6 +19,7 @@ use crate::series::Window;
 
 use super::rfc::Classification;
 use super::rfc::ConvClassifier;
+use super::rfc::Course;
 use super::rfc::Example;
 use super::rfc::NetworkError;
 use super::rfc::Settings;
@@ -108,14 +109,12 @@ impl Network for ConvClassifier {
         self.initialize_new_weights(seed);
     }
 
-    fn train_while(
+    fn train_on(
         &mut self,
-        iterations: usize,
-        batch_size: usize,
+        course: &Course<'_>,
         data: &[Example<'_>],
-        keep_going: &dyn Fn() -> bool,
     ) -> Result<Training, NetworkError> {
-        self.train_while(iterations, batch_size, data, keep_going)
+        self.train_on(course, data)
     }
 
     fn judge(&self, windows: &[&[f32]]) -> Result<Vec<Option<Judgement>>, NetworkError> {

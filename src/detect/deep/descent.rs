@@ -12,6 +12,7 @@ use burn::tensor::Tensor;
 
 use crate::detect::FitError;
 use crate::detect::Look;
+use crate::detect::Stage;
 
 use super::layers::values;
 use crate::math::random::Random;
@@ -92,24 +93,33 @@ pub(super) struct Plan {
     pub(super) patience: usize,
 }
 
+/// Who is asked whether to go on, and told how far it is.
+#[derive(Clone, Copy)]
+pub(super) struct Overseer<'a> {
+    /// Asked before each step.
+    pub(super) keep_going: &'a dyn Fn() -> bool,
+    /// Told at each look.
+    pub(super) stages: &'a dyn Fn(Stage),
+}
+
 /// Goes down `loss`, which draws its own minibatch, and returns the network whose `held_out` loss was
 /// least, with all looks at it.
 ///
 /// # Errors
-/// A loss was not finite, or `keep_going`, asked before each step, said no.
+/// A loss was not finite, or the overseer said no.
 pub(super) fn descend<N: Module>(
     net: N,
     plan: &Plan,
     mut loss: impl FnMut(&N) -> Tensor<1>,
     mut held_out: impl FnMut(&N) -> f32,
-    keep_going: &dyn Fn() -> bool,
+    overseer: Overseer<'_>,
 ) -> Result<(N, Vec<Look>), FitError> {
     let every = (plan.steps / LOOKS).max(1);
     let mut descent = Descent::new(net);
     let mut best = (f32::INFINITY, descent.net());
     let (mut looks, mut stale, mut sum, mut since) = (Vec::new(), 0, 0.0, 0);
     for step in 1..=plan.steps {
-        if !keep_going() {
+        if !(overseer.keep_going)() {
             return Err(FitError::Stopped);
         }
         let value = descent.step(&mut loss, rate(plan.rate, (step - 1) as f64 / plan.steps as f64));
@@ -123,7 +133,9 @@ pub(super) fn descend<N: Module>(
         }
         let net = descent.net();
         let error = held_out(&net);
-        looks.push(Look { step, loss: sum / since as f32, held_out: error });
+        let loss = sum / since as f32;
+        looks.push(Look { step, loss, held_out: error });
+        (overseer.stages)(Stage { share: step as f64 / plan.steps as f64, loss });
         (sum, since) = (0.0, 0);
         if error < best.0 {
             best = (error, net);
@@ -134,6 +146,10 @@ pub(super) fn descend<N: Module>(
         if stale == plan.patience {
             break;
         }
+    }
+    // Ended early, it is whole all the same.
+    if let Some(Look { loss, .. }) = looks.last() {
+        (overseer.stages)(Stage { share: 1.0, loss: *loss });
     }
     if best.0.is_finite() { Ok((best.1, looks)) } else { Err(FitError::Diverged) }
 }

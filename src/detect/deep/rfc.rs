@@ -48,6 +48,9 @@ pub use training::Training;
 
 pub use crate::verdict::Class;
 
+pub(super) use data::Cuts;
+pub(super) use training::Course;
+
 /// What is wrong with these settings of a network, if anything is.
 pub(super) fn problem(settings: Settings) -> Option<String> {
     body::Body::new(4, 1, settings).err().map(|error| error.to_string())

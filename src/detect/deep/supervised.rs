@@ -5,9 +5,12 @@
 
 mod examples;
 
+use std::ops::Range;
+
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::detect::Episode;
 use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::detect::Look;
@@ -17,12 +20,14 @@ use crate::detect::Parts;
 use crate::detect::Raw;
 use crate::detect::RestoreError;
 use crate::detect::Similar;
-use crate::math::random::Random;
 use crate::math::stats;
 use crate::series::Window;
 use crate::verdict::Interval;
 
+use super::descent::Overseer;
 use super::rfc;
+use super::rfc::Course;
+use super::rfc::Cuts;
 use super::rfc::Example;
 use super::rfc::NetworkError;
 use super::rfc::Settings;
@@ -49,12 +54,10 @@ const BLIND: usize = 400;
 pub(super) trait Network: Sized + Send + Sync {
     fn new(rows: usize, features: usize, settings: Settings) -> Result<Self, NetworkError>;
     fn initialize_new_weights(&mut self, seed: u64);
-    fn train_while(
+    fn train_on(
         &mut self,
-        iterations: usize,
-        batch_size: usize,
+        course: &Course<'_>,
         data: &[Example<'_>],
-        keep_going: &dyn Fn() -> bool,
     ) -> Result<Training, NetworkError>;
     /// Of each window; none where too little is observed.
     fn judge(&self, windows: &[&[f32]]) -> Result<Vec<Option<Judgement>>, NetworkError>;
@@ -141,29 +144,25 @@ impl<N: Network> Supervised<N> {
         if have < 2 * plan.window {
             return Err(few(have));
         }
+        let lessons = Lessons { plan, train, episodes: &episodes, live: &live, context };
         let histories = histories(train, &episodes, &live, plan.window);
-        let pasted = pasted(train, &episodes, &live, plan.window, &mut Random::new(context.seed));
-        let was = histories.iter().flat_map(|history| history.examples(plan.window));
-        let examples: Vec<Example<'_>> = was.chain(pasted.iter().map(Pasted::example)).collect();
-        let settings = plan.settings;
-        let begin = |settings| -> Result<N, FitError> {
-            let mut network = N::new(plan.window, live.len(), settings).map_err(refused)?;
-            network.initialize_new_weights(context.seed);
-            Ok(network)
-        };
-        let go = context.keep_going;
+        let was: Vec<Example<'_>> =
+            histories.iter().flat_map(|history| history.examples(plan.window)).collect();
+        let pasted = lessons.pasted(None);
+        let examples = [was.clone(), pasted.iter().map(Pasted::example).collect()].concat();
         let incidents = episodes.iter().filter(|episode| episode.class.is_anomaly());
         let mut iterations = plan.iterations.min(BLIND);
-        let mut held_out = None;
+        let (mut held_out, mut done) = (None, 0.0);
         if incidents.clone().count() >= ENOUGH {
-            let mut network = begin(settings)?;
-            let tried =
-                network.train_while(plan.iterations, BATCH, &examples, go).map_err(refused)?;
+            let cuts = Cuts::of(examples.iter().map(|example| example.end).collect());
+            let apart = lessons.pasted(cuts);
+            let parted = [was, apart.iter().map(Pasted::example).collect()].concat();
+            done = 0.5;
+            let (_, tried) = lessons.learn::<N>(plan.iterations, cuts, 0.0..done, &parted)?;
             iterations = if tried.examples[1] > 0 { tried.best } else { iterations };
             held_out = Some(tried);
         }
-        let mut network = begin(Settings { hold_out: false, ..settings })?;
-        let last = network.train_while(iterations, BATCH, &examples, go).map_err(refused)?;
+        let (network, last) = lessons.learn::<N>(iterations, None, done..1.0, &examples)?;
         // Of the two trainings the one that something was held out of says more.
         told(&held_out.unwrap_or(last), context);
         let incidents = incidents.map(|episode| Incident {
@@ -322,6 +321,41 @@ pub(super) fn problem(plan: &Plan) -> Option<String> {
         return Some(format!("max_steps: {iterations} is not between 1 and {MOST_ITERATIONS}"));
     }
     rfc::problem(*settings)
+}
+
+/// What a network learns from.
+struct Lessons<'a> {
+    plan: &'a Plan,
+    train: &'a Window,
+    episodes: &'a [&'a Episode],
+    live: &'a [usize],
+    context: &'a FitContext<'a>,
+}
+
+impl Lessons<'_> {
+    fn pasted(&self, cuts: Option<Cuts>) -> Vec<Pasted> {
+        let Lessons { plan, train, episodes, live, context } = self;
+        pasted(train, episodes, live, plan.window, context.seed, cuts)
+    }
+
+    /// A new network, trained; something is held out where there are cuts. It is this part of the fit.
+    fn learn<N: Network>(
+        &self,
+        iterations: usize,
+        cuts: Option<Cuts>,
+        part: Range<f64>,
+        examples: &[Example<'_>],
+    ) -> Result<(N, Training), FitError> {
+        let Lessons { plan, live, context, .. } = self;
+        let settings = Settings { hold_out: cuts.is_some(), ..plan.settings };
+        let mut network = N::new(plan.window, live.len(), settings).map_err(refused)?;
+        network.initialize_new_weights(context.seed);
+        let hear = context.part(part);
+        let overseer = Overseer { keep_going: context.keep_going, stages: &hear };
+        let course = Course { iterations, batch_size: BATCH, cuts, overseer };
+        let training = network.train_on(&course, examples).map_err(refused)?;
+        Ok((network, training))
+    }
 }
 
 fn told(training: &Training, context: &FitContext<'_>) {

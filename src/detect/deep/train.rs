@@ -12,6 +12,7 @@ use crate::detect::FitError;
 use super::descent;
 use super::descent::Descent;
 use super::descent::Minibatches;
+use super::descent::Overseer;
 use super::descent::PATIENCE;
 use super::descent::descend;
 use super::descent::number;
@@ -90,7 +91,9 @@ pub(super) fn train(
         loss(net, frames.batch(ends, random))
     };
     let held_out = |net: &Net| number(loss(net, judged.clone()));
-    let (net, looks) = descend(net, &plan, step, held_out, context.keep_going)?;
+    let hear = context.part(0.0..1.0);
+    let overseer = Overseer { keep_going: context.keep_going, stages: &hear };
+    let (net, looks) = descend(net, &plan, step, held_out, overseer)?;
     if let Some(told) = context.looks {
         looks.into_iter().for_each(told);
     }

@@ -3,7 +3,6 @@
 use super::*;
 use crate::store::Change;
 use crate::store::Deed;
-use crate::store::ModelState;
 use crate::store::ModelWord;
 use crate::store::NewModel;
 

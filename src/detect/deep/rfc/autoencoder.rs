@@ -201,17 +201,26 @@ impl ConvAutoencoder {
         data: &[Example<'_>],
         keep_going: &dyn Fn() -> bool,
     ) -> Result<Training, NetworkError> {
-        let course = Course { iterations, batch_size, keep_going };
+        self.train_on(&Course::new(iterations, batch_size, keep_going), data)
+    }
+
+    /// As its course says.
+    fn train_on(
+        &mut self,
+        course: &Course<'_>,
+        data: &[Example<'_>],
+    ) -> Result<Training, NetworkError> {
         course.check()?;
         let usable = self.body.usable(data, |example| !example.class.is_anomaly())?;
         if usable.len() < 2 {
             let have = usable.len();
             return Err(NetworkError::TooFew { have, what: "normal windows", want: 2 });
         }
-        let parts = training::parts(&self.body, data, usable.clone(), |part| !part.is_empty());
+        let parts =
+            training::parts(&self.body, data, usable.clone(), course.cuts, |part| !part.is_empty());
         let scaler = self.body.scaler_for(data, &parts.training);
         let mut random = Random::new(self.body.seed);
-        let mut minibatches = Minibatches::new(parts.training.clone(), batch_size);
+        let mut minibatches = Minibatches::new(parts.training.clone(), course.batch_size);
         let windows =
             |places: &[usize]| -> Vec<&[f32]> { places.iter().map(|&i| data[i].window).collect() };
         let step = |net: &Net| {
@@ -220,7 +229,7 @@ impl ConvAutoencoder {
         };
         let judge = |net: &Net, places: &[usize]| number(loss(net, scaler.shown(&windows(places))));
         let (net, training) =
-            training::run(self.net.clone(), &self.body, &course, &parts, data, step, judge)?;
+            training::run(self.net.clone(), &self.body, course, &parts, data, step, judge)?;
         self.commit(net, scaler.clone(), &windows(&thin(&usable, training::MOST_MEASURED)))?;
         Ok(training)
     }

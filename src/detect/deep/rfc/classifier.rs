@@ -227,12 +227,20 @@ impl ConvClassifier {
         data: &[Example<'_>],
         keep_going: &dyn Fn() -> bool,
     ) -> Result<Training, NetworkError> {
-        let course = Course { iterations, batch_size, keep_going };
+        self.train_on(&Course::new(iterations, batch_size, keep_going), data)
+    }
+
+    /// As its course says.
+    pub(in crate::detect::deep) fn train_on(
+        &mut self,
+        course: &Course<'_>,
+        data: &[Example<'_>],
+    ) -> Result<Training, NetworkError> {
         course.check()?;
         let usable = self.body.usable(data, |_| true)?;
         training::both(data, &usable, 1)?;
         let fine = |part: &[usize]| training::both(data, part, 1).is_ok();
-        let parts = training::parts(&self.body, data, usable.clone(), fine);
+        let parts = training::parts(&self.body, data, usable.clone(), course.cuts, fine);
         let kinds = kinds_of(data, &parts.training)?;
         let scaler = self.body.scaler_for(data, &parts.training);
         let labels = Labels { data, kinds: &kinds };
@@ -243,7 +251,7 @@ impl ConvClassifier {
             net = with;
         }
         let weights = Weights::of(&labels, &parts.training);
-        let mut minibatches = Minibatches::new(parts.training.clone(), batch_size);
+        let mut minibatches = Minibatches::new(parts.training.clone(), course.batch_size);
         let step = |net: &ClassifierNet| {
             let places = minibatches.draw(&mut random);
             let input = scaler.hidden(&labels.windows(places), &mut random).input;
@@ -253,7 +261,7 @@ impl ConvClassifier {
             let input = scaler.inputs(&labels.windows(places));
             number(net.loss(labels.batch(places, input, &Weights::of(&labels, places))))
         };
-        let (net, training) = training::run(net, &self.body, &course, &parts, data, step, judge)?;
+        let (net, training) = training::run(net, &self.body, course, &parts, data, step, judge)?;
         let body = Body { scaler: Some(scaler.clone()), ..self.body.clone() };
         let mut next = ConvClassifier { body, net, kinds: kinds.clone(), groups: None };
         let places = training::thinned(data, &usable, training::MOST_MEASURED);

@@ -271,18 +271,26 @@ impl SiameseNetwork {
         data: &[Example<'_>],
         keep_going: &dyn Fn() -> bool,
     ) -> Result<Training, NetworkError> {
-        let course = Course { iterations, batch_size, keep_going };
+        self.train_on(&Course::new(iterations, batch_size, keep_going), data)
+    }
+
+    /// As its course says.
+    pub(in crate::detect::deep) fn train_on(
+        &mut self,
+        course: &Course<'_>,
+        data: &[Example<'_>],
+    ) -> Result<Training, NetworkError> {
         course.check()?;
         let usable = self.body.usable(data, |_| true)?;
         training::both(data, &usable, 1)?;
         let fine = |part: &[usize]| training::both(data, part, 2).is_ok();
-        let parts = training::parts(&self.body, data, usable, fine);
+        let parts = training::parts(&self.body, data, usable, course.cuts, fine);
         let scaler = self.body.scaler_for(data, &parts.training);
         let drawer = Drawer::new(data, &parts.training);
         let margin = self.body.settings.margin;
         let mut random = Random::new(self.body.seed);
         let step = |encoder: &Encoder| {
-            let pairs = drawer.draw(batch_size, &mut random);
+            let pairs = drawer.draw(course.batch_size, &mut random);
             contrastive(encoder, pairs.hidden(&scaler, &mut random), margin)
         };
         let judge = |encoder: &Encoder, places: &[usize]| {
@@ -296,7 +304,7 @@ impl SiameseNetwork {
         };
         let net = self.encoder.clone();
         let (encoder, training) =
-            training::run(net, &self.body, &course, &parts, data, step, judge)?;
+            training::run(net, &self.body, course, &parts, data, step, judge)?;
         let body = Body { scaler: Some(scaler.clone()), ..self.body.clone() };
         let mut next = SiameseNetwork { body, encoder, learnt: None };
         next.compare_with(data)?;

@@ -7,11 +7,13 @@ use burn::tensor::Tensor;
 
 use super::body::Body;
 use super::body::NetworkError;
+use super::data::Cuts;
 use super::data::Example;
 use super::data::Parts;
 use super::data::split;
 use crate::detect;
 use crate::detect::deep::descent;
+use crate::detect::deep::descent::Overseer;
 use crate::detect::deep::descent::descend;
 use crate::detect::deep::train::thin;
 
@@ -51,13 +53,25 @@ pub struct Training {
 
 /// How long a network is to be trained.
 #[derive(Clone, Copy)]
-pub(super) struct Course<'a> {
-    pub(super) iterations: usize,
-    pub(super) batch_size: usize,
-    pub(super) keep_going: &'a dyn Fn() -> bool,
+pub(in crate::detect::deep) struct Course<'a> {
+    pub(in crate::detect::deep) iterations: usize,
+    pub(in crate::detect::deep) batch_size: usize,
+    /// Where parts end; otherwise at 70 % and 85 % of the usable examples.
+    pub(in crate::detect::deep) cuts: Option<Cuts>,
+    pub(in crate::detect::deep) overseer: Overseer<'a>,
 }
 
-impl Course<'_> {
+impl<'a> Course<'a> {
+    /// One that nobody waits for.
+    pub(super) fn new(
+        iterations: usize,
+        batch_size: usize,
+        keep_going: &'a dyn Fn() -> bool,
+    ) -> Course<'a> {
+        let overseer = Overseer { keep_going, stages: &|_| {} };
+        Course { iterations, batch_size, cuts: None, overseer }
+    }
+
     pub(super) fn check(&self) -> Result<(), NetworkError> {
         let between = |name: &str, value: usize, most: usize| match value {
             0 => Err(NetworkError::Setting(format!("{name}: 0 is not between 1 and {most}"))),
@@ -77,9 +91,10 @@ pub(super) fn parts(
     body: &Body,
     data: &[Example<'_>],
     usable: Vec<usize>,
+    cuts: Option<Cuts>,
     do_as_such: impl Fn(&[usize]) -> bool,
 ) -> Parts {
-    let parts = split(data, &usable, body.shape.window);
+    let parts = split(data, &usable, body.shape.window, cuts);
     let split_fits = do_as_such(&parts.training) && do_as_such(&parts.validation);
     match body.settings.hold_out && split_fits {
         true => parts,
@@ -129,7 +144,7 @@ pub(super) fn run<N: Module>(
         patience: body.settings.patience,
     };
     let held_out = |net: &N| judge(net, &judged);
-    let (net, looks) = descend(net, &plan, loss, held_out, course.keep_going)?;
+    let (net, looks) = descend(net, &plan, loss, held_out, course.overseer)?;
     let look = |l: &detect::Look| Look { iteration: l.step, loss: l.loss, held_out: l.held_out };
     let best = looks.iter().min_by(|a, b| a.held_out.total_cmp(&b.held_out)).map_or(0, |l| l.step);
     let tested = (!test.is_empty()).then(|| judge(&net, &thinned(data, test, JUDGED)));

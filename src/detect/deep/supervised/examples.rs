@@ -3,6 +3,7 @@
 //! Owns: which windows are examples of what. Does not own: what is learnt from them.
 
 use crate::detect::Episode;
+use crate::detect::deep::rfc::Cuts;
 use crate::detect::deep::rfc::Example;
 use crate::detect::deep::train::thin;
 use crate::math::random::Random;
@@ -132,15 +133,26 @@ pub(super) fn histories(
 /// incidents would else be learnt together with what happened to go on around them, and their beginnings least of
 /// all, of which there are fewest. In every fourth the incident is over, and the newest rows are those of the
 /// other time: normal again.
+///
+/// With `cuts`, the other time is of the part of the incident's, so that no part is judged by rows that another one
+/// saw; where a part has no such rows it goes without. The same seed gives the same windows but for that.
 pub(super) fn pasted(
     train: &Window,
     episodes: &[&Episode],
     live: &[usize],
     rows: usize,
-    random: &mut Random,
+    seed: u64,
+    cuts: Option<Cuts>,
 ) -> Vec<Pasted> {
     let main = History::of(train, 0, live, rows);
     let places = most_whole(&main, train.grid.len, rows);
+    let part = |end: i64| cuts.map_or(Some(0), |cuts| cuts.part(end, rows));
+    let of_part = |which: usize| -> Vec<usize> {
+        let own = |place: &usize| part(main.first + *place as i64) == Some(which);
+        places.iter().copied().filter(own).collect()
+    };
+    let places_of = [0, 1, 2].map(of_part);
+    let mut random = Random::new(seed);
     let incidents: Vec<&&Episode> = episodes.iter().filter(|e| e.class.is_anomaly()).collect();
     if places.is_empty() || incidents.is_empty() {
         return Vec::new();
@@ -156,16 +168,18 @@ pub(super) fn pasted(
             continue;
         }
         for k in 0..each {
-            let place = places[random.below(places.len())];
-            let mut window = main.window(place, rows).to_vec();
+            let drawn = random.below(places.len());
             let length = 1 + random.below(longest);
             let over = k % 4 == 3 && length < rows;
             let since = if over { 1 + random.below(rows - length) } else { 0 };
+            let end = grid.time(first).div_euclid(grid.step_s) + length as i64 - 1;
+            let Some(places) = part(end).map(|which| &places_of[which]) else { continue };
+            let Some(&place) = places.get(drawn % places.len().max(1)) else { continue };
+            let mut window = main.window(place, rows).to_vec();
             let at = (rows - since - length) * live.len();
             let cells = length * live.len();
             window[at..at + cells].copy_from_slice(&own.values[..cells]);
             let class = if over { Class::Normal } else { episode.class.clone() };
-            let end = grid.time(first).div_euclid(grid.step_s) + length as i64 - 1;
             pasted.push(Pasted { window, end, class });
         }
     }

@@ -150,3 +150,41 @@ fn one_label_is_enough_wherever_it_lies() {
         }
     }
 }
+
+#[test]
+fn what_is_judged_by_shares_no_row_with_what_is_trained_on() {
+    use super::Cuts;
+    use super::Pasted;
+    use super::examples::pasted;
+    // A row is its own number; those of incidents are below 0.
+    let (n, rows) = (400, 8);
+    let grid = Grid { start_s: 0, step_s: STEP_S, len: n };
+    let train = Window::single(grid, (0..n).map(|i| i as f64).collect());
+    let episode = |from: usize| {
+        let grid = Grid { start_s: grid.time(from), step_s: STEP_S, len: rows };
+        let values = vec![-1.0; rows];
+        let class = Class::Anomaly(None);
+        Episode { rows: Window::single(grid, values), from_s: grid.start_s, class }
+    };
+    let episodes: Vec<Episode> = (0..n - rows).step_by(20).map(episode).collect();
+    let episodes: Vec<&Episode> = episodes.iter().collect();
+    let cuts = Cuts::of((0..n as i64).collect());
+    // The rows of each part: up to 279, up to 339, and the rest.
+    let of_row = |row: f32| usize::from(row > 279.0) + usize::from(row > 339.0);
+    let mixed = |of: &Pasted| {
+        let example = of.example();
+        let part = cuts.unwrap().part(example.end, rows);
+        part.is_none_or(|part| example.window.iter().any(|v| *v >= 0.0 && of_row(*v) != part))
+    };
+    let apart = pasted(&train, &episodes, &[0], rows, 1, cuts);
+    assert_eq!(apart.iter().filter(|of| mixed(of)).count(), 0);
+    let parts = apart.iter().filter_map(|of| cuts.unwrap().part(of.example().end, rows));
+    assert_eq!(parts.collect::<std::collections::BTreeSet<_>>().len(), 3);
+    let anywhere = pasted(&train, &episodes, &[0], rows, 1, None);
+    assert!(anywhere.iter().filter(|of| mixed(of)).count() > anywhere.len() / 4);
+    // But for their backgrounds they are the same.
+    let ends = |all: &[Pasted]| -> Vec<i64> { all.iter().map(|of| of.example().end).collect() };
+    let kept = |end: &i64| cuts.unwrap().part(*end, rows).is_some();
+    let anywhere: Vec<i64> = ends(&anywhere).into_iter().filter(kept).collect();
+    assert_eq!(ends(&apart), anywhere);
+}
