@@ -20,6 +20,7 @@ use crate::preprocess;
 use crate::preprocess::Transform;
 use crate::score;
 use crate::score::Streak;
+use crate::score::THRESHOLD;
 use crate::score::Witnesses;
 use crate::series::Window;
 use crate::watch::Training;
@@ -85,6 +86,9 @@ pub struct Row {
     pub streak: u32,
     /// The most probable class of a row above 1, by detectors that learnt classes.
     pub class: Option<String>,
+    /// How strange each column of a row above 1 is, below 0 where it is lower than it should be; by the first
+    /// detector by which anomalies are told apart.
+    pub deviations: Option<Vec<f64>>,
 }
 
 /// Models are made again daily so many times, then each time when as large a part of the replay is new.
@@ -128,7 +132,8 @@ pub fn run_in(
         }
         let mut scored = score_stretch(&models, rows, from, to);
         for i in from..to {
-            let Scored { time_s, score, band, class } = scored.remove(&i).unwrap_or_default();
+            let Scored { time_s, score, band, class, deviations } =
+                scored.remove(&i).unwrap_or_default();
             // A bucket is one point, however many rows it is shown on.
             if time_s != last_s {
                 streak.advance(score);
@@ -137,7 +142,7 @@ pub fn run_in(
             // However strange a row is, what reads the file reads numbers.
             let score = if score.is_nan() { 0.0 } else { score.min(f64::MAX) };
             let (time_s, streak) = (rows.grid.time(i), streak.points);
-            output.push(Row { time_s, score, band, streak, class });
+            output.push(Row { time_s, score, band, streak, class, deviations });
         }
         from = to;
     }
@@ -151,11 +156,12 @@ struct Scored {
     score: f64,
     band: Option<Band>,
     class: Option<String>,
+    deviations: Option<Vec<f64>>,
 }
 
 impl Default for Scored {
     fn default() -> Scored {
-        Scored { time_s: i64::MIN, score: f64::NAN, band: None, class: None }
+        Scored { time_s: i64::MIN, score: f64::NAN, band: None, class: None, deviations: None }
     }
 }
 
@@ -271,12 +277,18 @@ fn score_stretch(
     let seen = rows.slice(from.saturating_sub(2 * longest), to);
     let mut by_feature: BTreeMap<&[usize], ByTime> = BTreeMap::new();
     let mut classes: BTreeMap<i64, (String, f64)> = BTreeMap::new();
+    let mut deviations: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
     for trained in models {
         let scored = by_feature.entry(trained.judged()).or_default();
         let Trained { columns, model, .. } = trained;
         let seen = seen.select(columns);
         for point in model.score(&seen, i64::MIN) {
-            if let Some((class, p)) = class_of(model, &seen, &point) {
+            let asked = point.score > THRESHOLD && (model.names_classes() || model.deviates());
+            let above = asked.then(|| newest(model, &seen, &point)).flatten();
+            if let Some(own) = above.as_ref().and_then(|rows| model.deviations(rows)) {
+                deviations.entry(point.time_s + model.delay_s()).or_insert(own);
+            }
+            if let Some((class, p)) = above.and_then(|rows| class_of(model, &rows)) {
                 let known = classes.entry(point.time_s + model.delay_s()).or_default();
                 if p > known.1 {
                     *known = (class, p);
@@ -297,20 +309,24 @@ fn score_stretch(
     let fresh = |i: &usize, time_s: i64| rows.grid.time(*i) - time_s < models[0].model.point_s();
     let row = |i: usize| {
         let (time_s, (score, band)) = point_of(&i).filter(|(t, _)| fresh(&i, **t))?;
-        let class = classes.get(time_s).filter(|_| *score > 1.0).map(|(class, _)| class.clone());
-        Some((i, Scored { time_s: *time_s, score: *score, band: *band, class }))
+        let class =
+            classes.get(time_s).filter(|_| *score > THRESHOLD).map(|(class, _)| class.clone());
+        let deviations = deviations.get(time_s).filter(|_| *score > THRESHOLD).cloned();
+        Some((i, Scored { time_s: *time_s, score: *score, band: *band, class, deviations }))
     };
     (from..to).filter_map(row).collect()
 }
 
-/// What a model that learnt classes calls a point above the threshold, and how probable that is.
-fn class_of(model: &Model, seen: &Window, point: &Point) -> Option<(String, f64)> {
-    if point.score <= 1.0 || !model.names_classes() {
-        return None;
-    }
+/// The rows that a point was scored from.
+fn newest(model: &Model, seen: &Window, point: &Point) -> Option<Window> {
     let end = seen.grid.index(point.time_s + model.delay_s())? + 1;
-    let rows = seen.slice(end.saturating_sub(model.n_raw_rows()), end);
-    model.opinion(&rows)?.classes.into_iter().next()
+    Some(seen.slice(end.saturating_sub(model.n_raw_rows()), end))
+}
+
+/// What a model that learnt classes calls the point of these rows, and how probable that is.
+fn class_of(model: &Model, rows: &Window) -> Option<(String, f64)> {
+    let opinion = model.names_classes().then(|| model.opinion(rows))?;
+    opinion?.classes.into_iter().next()
 }
 
 /// The output file: `t,score`, and what the detectors give beside it. A band that is beyond numbers,

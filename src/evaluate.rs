@@ -7,6 +7,7 @@
 //! threshold from its calibration; the second says who is best, the third how good. Every score is
 //! computed from rows up to its own.
 
+mod groups;
 mod report;
 mod truth;
 mod validate;
@@ -31,13 +32,17 @@ use crate::quality::Confusion;
 use crate::quality::Incidents;
 use crate::quality::Paging;
 use crate::quality::RangePr;
-use crate::quality::period;
+use crate::quality::buffer;
+use crate::score::THRESHOLD;
 use crate::series::Grid;
 use crate::series::Window;
 use crate::source::csv::Told;
 use crate::verdict::Class;
+use crate::verdict::Verdict;
 use crate::watch::Training;
 
+pub use groups::Group;
+pub use groups::Mark;
 pub use report::report;
 pub use validate::Validated;
 pub use validate::Validation;
@@ -133,6 +138,8 @@ pub struct Outcome {
     pub seconds: f64,
     /// How the losses of its training fell, if it is a network.
     pub looks: Vec<Look>,
+    /// Kinds of anomalies that it found in the test part, if it is the autoencoder.
+    pub groups: Vec<Group>,
 }
 
 /// One detector on one part. NaN is nothing to measure.
@@ -142,6 +149,8 @@ pub struct Quality {
     pub rows: Confusion,
     /// Range-aware, threshold-free.
     pub vus_pr: f64,
+    /// The same of a score that says nothing: where incidents are many and long, that is much.
+    pub chance: f64,
     /// Incidents.
     pub n_incidents: usize,
     /// How many of them were found.
@@ -177,7 +186,7 @@ pub fn usual(n_columns: usize) -> Vec<detect::Config> {
 /// Trains, scores and judges every detector.
 ///
 /// # Errors
-/// A part has no rows, no label lies in any row, or the class that is held out is not in the test part.
+/// A part has no rows, none of the labelled anomalies lies in any row (of none at all, there are groups only), or the class that is held out is not in the test part.
 pub fn run(
     names: &[String],
     rows: &Window,
@@ -193,7 +202,8 @@ pub fn run(
         ));
     }
     let truth = Truth::new(told, rows.grid);
-    if truth.rows.iter().all(Option::is_none) {
+    let said = told.iter().any(|told| told.verdict == Verdict::Anomaly);
+    if said && truth.rows.iter().all(Option::is_none) {
         return Err("no labelled anomaly lies within the rows".to_string());
     }
     let holdout = settings.holdout_class.as_deref().map(|name| holdout(&truth, name, middle..n));
@@ -272,6 +282,7 @@ impl Hall<'_> {
                 scores: replayed.iter().map(|row| row.score).collect(),
                 seconds,
                 looks,
+                groups: self.groups(names, &replayed),
             }
         });
         Judged { detector: config.name(), control: false, outcome }
@@ -345,11 +356,15 @@ impl Hall<'_> {
 
     fn part(&self, replayed: &[Row], rows: Range<usize>) -> Part {
         let consecutive = self.settings.consecutive;
-        let alarm = |row: &Row| row.score >= 1.0 && (consecutive <= 1 || row.streak >= consecutive);
+        let alarm =
+            |row: &Row| row.score > THRESHOLD && (consecutive <= 1 || row.streak >= consecutive);
         Part {
             scores: replayed.iter().map(|row| row.score).collect(),
             alarms: replayed.iter().map(alarm).collect(),
-            buffer: period(&self.rows.slice(rows.start, rows.end).column(0)),
+            buffer: buffer(
+                &self.rows.slice(rows.start, rows.end).column(0),
+                &self.truth.labels(rows),
+            ),
         }
     }
 
@@ -363,7 +378,10 @@ impl Hall<'_> {
             (Some(_), None) => !(choosing && *row == self.holdout),
             (None, _) => true,
         };
-        let kept: Vec<usize> = (0..truth.len()).filter(|&i| counts(&truth[i])).collect();
+        // Nobody can be right or wrong about a row without data.
+        let has_data = |i: usize| self.rows.row(all.start + i).iter().any(|v| !v.is_nan());
+        let kept: Vec<usize> =
+            (0..truth.len()).filter(|&i| counts(&truth[i]) && has_data(i)).collect();
         let labels: Vec<bool> = kept.iter().map(|&i| truth[i].is_some()).collect();
         let scores: Vec<f64> = kept.iter().map(|&i| part.scores[i]).collect();
         let alarms: Vec<bool> = kept.iter().map(|&i| part.alarms[i]).collect();
@@ -376,10 +394,11 @@ impl Hall<'_> {
         let incidents = of(&wanted);
         let found = incidents.found(&part.alarms);
         // Whatever was wrong, who was called for it was not called for nothing.
-        let false_pages = of(&self.truth.labels(all)).found(&part.alarms).false_pages;
+        let false_pages = of(&self.truth.labels(all.clone())).found(&part.alarms).false_pages;
         Quality {
             rows: Confusion::of(&labels, &alarms),
             vus_pr: RangePr::new(&labels, &scores).volume(part.buffer),
+            chance: RangePr::new(&labels, &vec![0.0; labels.len()]).volume(part.buffer),
             n_incidents: incidents.len(),
             n_found: found.n_found(),
             n_named: None,

@@ -225,6 +225,17 @@ impl Model {
         shares.map(|shares| names.zip(shares).collect()).unwrap_or_default()
     }
 
+    /// Whether it has [`Model::deviations`].
+    pub fn deviates(&self) -> bool {
+        self.head.detector.deviates()
+    }
+
+    /// How strange each feature of the newest complete point is, below 0 where it is lower than it should be; of
+    /// detectors by which anomalies are told apart.
+    pub fn deviations(&self, raw: &Window) -> Option<Vec<f64>> {
+        self.fitted.deviations(&self.head.preprocess.apply(raw))
+    }
+
     /// Whether it has an [`Opinion`].
     pub fn names_classes(&self) -> bool {
         self.head.detector.supervised()

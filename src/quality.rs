@@ -16,6 +16,7 @@ pub use confusion::Confusion;
 pub use incidents::Found;
 pub use incidents::Incidents;
 pub use incidents::Paging;
+pub use period::buffer;
 pub use period::period;
 pub use range_pr::RangePr;
 

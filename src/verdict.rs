@@ -90,6 +90,9 @@ pub enum Class {
     Anomaly(Option<String>),
 }
 
+/// What is said of a kind that nobody knows: of what is like nothing that was learnt. No label may have it.
+pub const UNKNOWN: &str = "unknown";
+
 impl Class {
     /// An anomaly of a known kind.
     pub fn anomaly(kind: &str) -> Class {

@@ -10,7 +10,9 @@ mod lint;
 mod promql;
 mod said;
 mod states;
+mod template;
 mod usual;
+mod why;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,11 +22,11 @@ use serde::Serialize;
 use crate::series::Entity;
 use crate::series::Grid;
 use crate::verdict::Interval;
+use crate::verdict::UNKNOWN;
 
 pub use lint::Asked;
 pub use lint::Finding;
 pub use lint::Known;
-pub use lint::Why;
 pub use lint::asked;
 pub use lint::fires_on_nothing;
 pub use lint::lint;
@@ -37,9 +39,16 @@ pub use states::spans;
 pub use usual::LeftOut;
 pub use usual::News;
 pub use usual::news;
+pub use why::Why;
+
+use template::filled;
+use template::is_template;
 
 /// The label of a rule that says which kind of anomaly it finds.
 pub const CLASS_LABEL: &str = "anomaly_class";
+
+/// Where somebody scraped: a sample of any target.
+pub const ANY_TARGET: &str = "count(up)";
 
 /// A group of rules: what one server evaluates together.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +78,7 @@ pub struct Rule {
     pub for_s: i64,
     /// Seconds for which it goes on firing when the expression has ceased to hold.
     pub keep_firing_for_s: i64,
-    /// Labels that the alert gets, the group's included. Templates are left as they are.
+    /// Labels that the alert gets, the group's included; templates as they were written.
     pub labels: BTreeMap<String, String>,
     /// Its line in the file.
     pub line: Option<usize>,
@@ -96,14 +105,26 @@ impl Rule {
         interval_s + if flaps { 4 * once_s } else { once_s }
     }
 
-    /// The labels of the alert that a series of the expression raises. A label of the rule replaces the
-    /// series' own; one that is a template does so only in Prometheus, which fills it in.
+    /// Whether the class is the word for what nobody knows the kind of: networks say that of what is like nothing
+    /// that they learnt, and would learn it as a kind.
+    pub fn is_of_unknown_class(&self) -> bool {
+        self.labels.get(CLASS_LABEL).is_some_and(|class| class == UNKNOWN)
+    }
+
+    /// The labels of the alert that a series of the expression raises. A label of the rule replaces the series'
+    /// own, labels of the series that it names filled in; where more than those are asked for, that is so only in
+    /// Prometheus.
     fn alert_labels(&self, series: &Entity) -> Entity {
         let own = series.pairs().map(|(name, value)| (name.to_string(), value.to_string()));
         let mut labels: BTreeMap<String, String> = own.collect();
         for (name, value) in &self.labels {
-            if !is_template(value) || !labels.contains_key(name) {
-                labels.insert(name.clone(), value.clone());
+            match filled(value, series) {
+                Some(value) => {
+                    labels.insert(name.clone(), value);
+                }
+                None => {
+                    labels.entry(name.clone()).or_insert_with(|| value.clone());
+                }
             }
         }
         labels.insert("alertname".to_string(), self.alert.clone());
@@ -116,10 +137,6 @@ pub fn alert_name(file: &str, group: &str, alert: &str) -> String {
     format!("{file}: group {group}: alert {alert}")
 }
 
-fn is_template(value: &str) -> bool {
-    value.contains("{{")
-}
-
 /// What a rule says of an interval.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeakLabel {
@@ -129,9 +146,9 @@ pub struct WeakLabel {
     pub group: String,
     /// Its name.
     pub alert: String,
-    /// The kind of anomaly: the label `anomaly_class`.
+    /// The kind of anomaly: the label `anomaly_class`, where it is known and not `unknown`.
     pub class: Option<String>,
-    /// The alert's labels, as the notification would have them, but for templates.
+    /// The alert's labels, as the notification would have them, but for templates that ask for more than labels.
     pub labels: Entity,
     /// Firing is an anomaly; pending is ambiguous, and to be left out of training.
     pub state: State,
@@ -184,7 +201,7 @@ pub fn labels(
         file: group.file.clone(),
         group: group.name.clone(),
         alert: rule.alert.clone(),
-        class: labels.get(CLASS_LABEL).filter(|class| !is_template(class)).map(str::to_string),
+        class: labels.get(CLASS_LABEL).filter(|class| is_class(class)).map(str::to_string),
         labels: labels.clone(),
         state: span.state,
         interval: span.interval,
@@ -194,6 +211,11 @@ pub fn labels(
         spans.into_iter().map(|span| label(&labels, span)).collect::<Vec<_>>()
     };
     Ok(alerts.into_iter().zip(spans).flat_map(of).collect())
+}
+
+/// Whether it names a kind of anomaly, filled in as it is.
+fn is_class(text: &str) -> bool {
+    !is_template(text) && text != UNKNOWN
 }
 
 impl fmt::Display for State {
@@ -228,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_label_is_for_every_entity_that_agrees() {
-        let rule = rule(&[(CLASS_LABEL, "down"), ("instance", "{{ $labels.node }}"), ("zone", "")]);
+        let rule = rule(&[(CLASS_LABEL, "down"), ("instance", "{{ $value }}"), ("zone", "")]);
         let grid = Grid { start_s: 0, step_s: 60, len: 3 };
         let series = [(entity("job=dns,to=a,zone=z"), vec![60])];
         let labels = labels(&group(), &rule, grid, &series).unwrap();
@@ -236,7 +258,7 @@ mod tests {
         assert_eq!(label.class.as_deref(), Some("down"));
         assert_eq!(label.interval, Interval { from_s: 60, to_s: 120 });
         assert_eq!(label.labels.get("zone"), None, "an empty label takes the series' own away");
-        assert_eq!(label.labels.get("instance"), Some("{{ $labels.node }}"));
+        assert_eq!(label.labels.get("instance"), Some("{{ $value }}"));
         let names = ["job".to_string(), "instance".to_string()];
         assert_eq!(label.entity(&names), entity("job=dns"), "nobody knows what the template says");
         let concerns = |names: &[String], of: &str| {
@@ -245,6 +267,28 @@ mod tests {
         assert!(concerns(&names, "job=dns,instance=a"));
         assert!(!concerns(&names, "job=web,instance=a"));
         assert!(concerns(&["port".to_string()], "port=1"), "no label: everyone");
+    }
+
+    #[test]
+    fn a_class_may_name_a_label_of_the_series() {
+        let rule = rule(&[]);
+        let of = |class: &str, series: &[&str]| {
+            let rule = Rule {
+                labels: [(CLASS_LABEL.to_string(), class.to_string())].into(),
+                ..rule.clone()
+            };
+            let series: Vec<_> = series.iter().map(|text| (entity(text), vec![0])).collect();
+            let grid = Grid { start_s: 0, step_s: 60, len: 1 };
+            let found = labels(&group(), &rule, grid, &series).unwrap();
+            found.into_iter().map(|label| label.class).collect::<Vec<_>>()
+        };
+        let of_both =
+            of("{{ $labels.kind }}_at_{{ $labels.job }}", &["job=dns,kind=slow", "job=web"]);
+        assert_eq!(of_both, [Some("_at_web".to_string()), Some("slow_at_dns".to_string())]);
+        assert_eq!(of("{{ $labels.kind }}", &["kind=slow"]), [Some("slow".to_string())]);
+        assert_eq!(of("{{ $labels.kind }}", &["job=dns"]), [None], "an empty label is none");
+        assert_eq!(of("{{ $labels.kind }}", &["kind=unknown"]), [None], "nobody knows the kind");
+        assert_eq!(of("{{ $labels.kind | toUpper }}", &["kind=slow"]), [None]);
     }
 
     #[test]

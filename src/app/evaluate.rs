@@ -42,6 +42,7 @@ use crate::verdict::Label;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 use crate::weak;
+use crate::weak::News;
 use crate::weak::Said;
 use crate::weak::Spoken;
 
@@ -258,7 +259,13 @@ async fn of_watch(
     if let Some(error) = weak.unread.into_iter().next() {
         return Err(error.into());
     }
-    let labels = weak::news(weak.labels, interval).labels;
+    for (rule, error) in weak.failed {
+        tracing::warn!(watch = watch.name, rule, %error, "a rule that labels nothing");
+    }
+    let News { labels, usual } = weak::news(weak.labels, interval);
+    for rule in usual {
+        tracing::warn!(watch = watch.name, rule, "holds most of the time: it labels nothing");
+    }
     let Said { incidents, ambiguous } = Spoken::new(&labels, &watch.entity).of(&entity);
     for i in 0..rows.grid.len {
         let time_s = rows.grid.time(i);

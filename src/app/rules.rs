@@ -1,4 +1,4 @@
-//! Rules of Prometheus: which can never fire, and what they say of history.
+//! Rules of Prometheus: which can never fire or always do, and what they say of history.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,11 +18,15 @@ use crate::source::Source;
 use crate::verdict::Interval;
 use crate::verdict::rfc3339;
 use crate::weak;
+use crate::weak::CLASS_LABEL;
 use crate::weak::Finding;
 use crate::weak::Group;
 use crate::weak::WeakLabel;
 
-/// Prints every rule of the files that can never fire: by its text alone, or also by what the source has, where
+/// What is told of alerts in which something was found.
+const USELESS: &str = "can never fire as they are, or label nothing";
+
+/// Prints every rule of the files that can never fire or labels nothing: by its text alone, or also by what the source has, where
 /// `inputs` name one. Everything that is wrong with a file is among it.
 ///
 /// # Errors
@@ -50,11 +54,11 @@ pub async fn lint_rules(files: &[PathBuf], inputs: &Inputs) -> Result<(), Error>
     match (findings.len(), problems.len()) {
         (0, 0) => say(&format!("{n_rules} alerts: nothing found\n")),
         (0, files) => Err(format!("{files} of the files cannot be used").into()),
-        (found, 0) => Err(format!("{found} of {n_rules} alerts can never fire as they are").into()),
-        (found, files) => {
-            let what = "alerts can never fire as they are";
-            Err(format!("{found} of {n_rules} {what}; {files} of the files cannot be used").into())
-        }
+        (found, 0) => Err(format!("{found} of {n_rules} alerts {USELESS}").into()),
+        (found, files) => Err(format!(
+            "{found} of {n_rules} alerts {USELESS}; {files} of the files cannot be used"
+        )
+        .into()),
     }
 }
 
@@ -135,7 +139,8 @@ fn entity(groups: &[Group], label: &WeakLabel, names: &[String]) -> Entity {
     let group = groups.iter().find(|g| (&g.file, &g.name) == (&label.file, &label.group));
     let rule = group.and_then(|g| g.alerts.iter().find(|rule| rule.alert == label.alert));
     let own = |name: &str, value: &str| {
-        name == "alertname"
+        // The class has a column of its own, also where it came from a label of the series.
+        ["alertname", CLASS_LABEL].contains(&name)
             || rule.is_some_and(|rule| rule.labels.get(name).is_some_and(|said| said == value))
     };
     Entity::new(label.labels.pairs().filter(|(name, value)| !own(name, value)))

@@ -15,7 +15,7 @@ use crate::app::RulesEval;
 #[derive(Debug, Subcommand)]
 pub(super) enum RulesCommand {
     /// Which alerts can never fire? By their text, and by what a server has: metrics without series, thresholds
-    /// above the last bucket of a histogram
+    /// above the last bucket of a histogram. With a server also: which hold most of the time, and so label nothing?
     Lint(LintArgs),
     /// What alerts say of history, evaluated as Prometheus would: class, entity, interval, state
     Eval(EvalArgs),

@@ -39,5 +39,4 @@ pub struct Similar {
     pub distance: f64,
 }
 
-/// The kind of what is like nothing that was learnt.
-pub const UNKNOWN: &str = "unknown";
+pub use crate::verdict::UNKNOWN;

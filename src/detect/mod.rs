@@ -173,6 +173,15 @@ impl Config {
         }
     }
 
+    /// Whether its models say which way each feature went, [`Model::deviations`].
+    pub fn deviates(&self) -> bool {
+        match self {
+            #[cfg(feature = "deep")]
+            Config::Autoencoder(_) => true,
+            _ => false,
+        }
+    }
+
     /// Other features that each model reads beside its own, by name.
     pub fn regressors(&self) -> &[String] {
         match self {
@@ -377,6 +386,12 @@ pub trait Model: Send + Sync {
 
     /// Each feature's share of the last row's raw score, summing to 1; joint detectors only.
     fn contributions(&self, _window: &Window) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// How strange each feature of the last row is, below 0 where it is lower than it should be; of detectors by
+    /// which anomalies are told apart, where the row has a score.
+    fn deviations(&self, _window: &Window) -> Option<Vec<f64>> {
         None
     }
 

@@ -4,13 +4,16 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use super::Evaluation;
+use super::Group;
 use super::Judged;
+use super::Mark;
 use super::Outcome;
 use super::Quality;
 use super::words;
 use crate::detect::Look;
 use crate::plot;
 use crate::plot::Curves;
+use crate::plot::Glimpse;
 use crate::plot::Loss;
 use crate::plot::Losses;
 use crate::plot::Timeline;
@@ -23,7 +26,7 @@ const STYLE: &str = "body{font-family:Roboto,'Helvetica Neue',Arial,sans-serif;c
     th,td{padding:.3em .8em;border-bottom:1px solid #e9e9e9;text-align:right}\
     th:first-child,td:first-child{text-align:left}th{color:#5c5c5c;font-weight:500}\
     tr.winner{background:#eef6ee}.matrices{display:flex;flex-wrap:wrap;gap:2em}\
-    caption{text-align:left;font-weight:500}p.winner{font-weight:500}svg{max-width:100%;height:auto}";
+    table.groups td{text-align:left;vertical-align:top}caption{text-align:left;font-weight:500}p.winner{font-weight:500}svg{max-width:100%;height:auto}";
 
 /// The page: tables, matrices and pictures of what was judged from the file named `title`. HTML that is
 /// also XML, with its pictures in it and no script.
@@ -42,6 +45,7 @@ pub fn report(evaluation: &Evaluation, title: &str) -> String {
     table(&mut page, evaluation, "test", |outcome| &outcome.test);
     page.push_str("<h2>Classes of the test part</h2>\n");
     classes(&mut page, evaluation);
+    groups(&mut page, evaluation);
     page.push_str(
         "<h2>Confusion matrices of the test part, in rows</h2>\n<div class=\"matrices\">\n",
     );
@@ -92,6 +96,41 @@ fn classes(page: &mut String, evaluation: &Evaluation) {
         row(page, "", "td", &cells);
     }
     page.push_str("</table>\n");
+}
+
+/// Of the autoencoder, where it was among those judged and found something.
+fn groups(page: &mut String, evaluation: &Evaluation) {
+    for (judged, outcome) in judged(evaluation).filter(|(_, outcome)| !outcome.groups.is_empty()) {
+        let n_rows: usize = outcome.groups.iter().map(|group| group.rows.len()).sum();
+        let _ = writeln!(
+            page,
+            "<h2>Groups of anomalies</h2>\n<p>The {n_rows} rows of the test part that the {} found anomalous, \
+             by which features left what it expected, to which side, and in what proportion; labels have no \
+             part in it. Each picture is of the row that is most like the others of its group; grey is what \
+             was usual in training.</p>\n<table class=\"groups\">",
+            escaped(judged.detector)
+        );
+        row(page, "", "th", &words::GROUP_HEAD.map(String::from));
+        for (k, group) in outcome.groups.iter().enumerate() {
+            let cells = words::group(evaluation, k, group);
+            let cells = cells.iter().map(|cell| format!("<td>{}</td>", escaped(cell)));
+            let name = format!("{}-group-{}-", judged.detector, k + 1);
+            let picture = plot::glimpse(&glimpse(evaluation, k, group)).to_svg_within(&name);
+            let _ = writeln!(page, "<tr>{}<td>{picture}</td></tr>", cells.collect::<String>());
+        }
+        page.push_str("</table>\n");
+    }
+}
+
+fn glimpse(evaluation: &Evaluation, k: usize, group: &Group) -> Glimpse {
+    let strip = |mark: &Mark| (mark.feature.clone(), mark.usual, mark.around.clone());
+    Glimpse {
+        title: format!("Group {}", k + 1),
+        start_s: evaluation.grid.time(group.around.start),
+        step_s: evaluation.grid.step_s,
+        moment_s: evaluation.grid.time(group.shown),
+        strips: group.marks.iter().map(strip).collect(),
+    }
 }
 
 fn matrix(page: &mut String, detector: &str, rows: &Confusion) {

@@ -146,7 +146,9 @@ fn who_cannot_learn_says_why_and_who_has_nothing_to_choose_by_does_not_choose() 
         let none = Settings { train_rows, validation_rows, ..settings() };
         assert!(run(&[], &rows(), &told(), &none).is_err());
     }
-    let error = run(&[], &rows(), &[], &settings()).unwrap_err();
+    let before = Interval { from_s: 0, to_s: 60 };
+    let elsewhere = Told { interval: before, ..told()[0].clone() };
+    let error = run(&[], &rows(), &[elsewhere], &settings()).unwrap_err();
     assert_eq!(error, "no labelled anomaly lies within the rows");
 }
 
@@ -162,6 +164,7 @@ fn the_winner_keeps_the_budget_where_anybody_does() {
     let judged = |vus_pr: f64, false_pages: usize| {
         let quality = Quality {
             rows: Confusion::default(),
+            chance: 0.1,
             vus_pr,
             n_incidents: 1,
             n_found: 1,
@@ -171,8 +174,10 @@ fn the_winner_keeps_the_budget_where_anybody_does() {
             weeks: 1.0,
         };
         let (validation, test) = (quality.clone(), quality);
-        let (scores, classes, curve, looks) = (vec![], vec![], vec![], vec![]);
-        let outcome = Outcome { scores, validation, test, classes, curve, seconds: 0.0, looks };
+        let (scores, classes, curve) = (vec![], vec![], vec![]);
+        let (looks, groups) = (vec![], vec![]);
+        let outcome =
+            Outcome { scores, validation, test, classes, curve, seconds: 0.0, looks, groups };
         Judged { detector: "x", control: false, outcome: Ok(outcome) }
     };
     let of = |judged: &[Judged]| winner(judged, 1.0).map(|w| (w.place, w.keeps_budget));

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use super::Evaluation;
+use super::Group;
 use super::Judged;
+use super::Mark;
 use super::Outcome;
 use super::Quality;
 use super::truth::UNNAMED;
@@ -39,6 +41,10 @@ pub const CLASS_HEAD: [&str; 9] = [
     "named",
     "time to detect",
 ];
+
+/// What the cells of [`group`] are; the last is a picture.
+pub const GROUP_HEAD: [&str; 6] =
+    ["group", "rows", "incidents", "marked by", "labelled classes", "most like the others"];
 
 /// A ratio, or what stands for nothing to divide by.
 fn ratio(value: f64) -> String {
@@ -132,6 +138,40 @@ pub fn classes(evaluation: &Evaluation) -> Vec<[String; CLASS_HEAD.len()]> {
     all
 }
 
+/// A group's cells, without its picture; `k` counts groups.
+pub fn group(evaluation: &Evaluation, k: usize, group: &Group) -> [String; GROUP_HEAD.len() - 1] {
+    let side = |mark: &Mark| if mark.above { "higher" } else { "lower" };
+    let mark = |mark: &Mark| {
+        let (name, side, percent) = (&mark.feature, side(mark), 100.0 * mark.share);
+        format!("{name} {side} ({percent:.0} %): {}, usually {}", few(mark.there), few(mark.usual))
+    };
+    let class = |(class, n): &(Option<String>, usize)| {
+        format!("{} {n}", class.as_deref().unwrap_or("not labelled"))
+    };
+    [
+        format!("{}, {}", k + 1, rfc3339(evaluation.grid.time(group.shown))),
+        group.rows.len().to_string(),
+        group.n_incidents.to_string(),
+        group.marks.iter().map(mark).collect::<Vec<_>>().join("; "),
+        group.classes.iter().map(class).collect::<Vec<_>>().join(", "),
+    ]
+}
+
+/// A number with as many digits as one compares.
+fn few(value: f64) -> String {
+    let decimals = 2 - value.abs().max(1e-4).log10().floor() as i64;
+    match value {
+        value if value.is_nan() => "–".to_string(),
+        value if value == 0.0 || (1e-4..1e6).contains(&value.abs()) => {
+            let text = format!("{value:.*}", decimals.clamp(0, 6) as usize);
+            let short =
+                text.contains('.').then(|| text.trim_end_matches('0').trim_end_matches('.'));
+            short.unwrap_or(&text).to_string()
+        }
+        value => format!("{value:.2e}"),
+    }
+}
+
 /// Which rows were for what, a line each.
 pub fn parts(evaluation: &Evaluation) -> Vec<String> {
     let grid = evaluation.grid;
@@ -152,6 +192,11 @@ pub fn parts(evaluation: &Evaluation) -> Vec<String> {
         part("validation", &evaluation.validation, "the winner is chosen by them"),
         part("test", &evaluation.test, "everything is judged on them"),
     ];
+    let judged = evaluation.detectors.iter().find_map(|judged| judged.outcome.as_ref().ok());
+    lines.extend(judged.map(|Outcome { validation, test, .. }| {
+        let [validation, test] = [validation, test].map(|quality| ratio(quality.chance));
+        format!("chance: a score that says nothing has VUS-PR {validation} (validation) and {test} (test)")
+    }));
     lines.extend(evaluation.holdout_class.as_ref().map(|class| {
         format!(
             "held out: {class} is a gap in training and validation, and wanted in the test part"

@@ -1,4 +1,4 @@
-//! Rules that can never fire on a server: what it has, asked of itself.
+//! Rules that can never fire on a server, or always do: what it has, asked of itself.
 //!
 //! Owns: asking. Does not own: what follows for a rule (`weak`).
 
@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::GatherError;
+use super::weak_labels;
 use crate::series::Grid;
 use crate::source::Answer;
 use crate::source::Source;
 use crate::source::SourceError;
+use crate::verdict::Interval;
 use crate::weak;
 use crate::weak::Finding;
 use crate::weak::Group;
@@ -18,6 +20,9 @@ use crate::weak::Why;
 
 /// How far back a metric is looked for: the series of a counter may be there only after its first event.
 const LOOKED_BACK_S: i64 = 7 * 86_400;
+
+/// History without which nobody can say what is usual.
+const LEAST_HISTORY_S: i64 = 3_600;
 
 /// Prometheus' lookback: with this step, no sample is between two evaluations.
 const STEP_S: i64 = 300;
@@ -28,8 +33,9 @@ const NAMES_AT_ONCE: usize = 50;
 /// The label under which a metric's name comes back: the name itself is lost in a count.
 const NAME: &str = "portent_metric";
 
-/// Every alert that can never fire on this source as it is at `now_s` (unix seconds), in the order of the
-/// rules. A metric is missing where it had no sample in the week before.
+/// Every alert that can never fire on this source as it is at `now_s` (unix seconds), or held so much of the week
+/// before that it says how things are ([`weak::news`]), in the order of the rules. A metric is missing where it had
+/// no sample in that week.
 ///
 /// # Errors
 /// A query failed that may work later.
@@ -46,6 +52,7 @@ pub async fn lint(
             known.buckets.insert(name, bounds);
         }
     }
+    let (usual, since_s) = usual(source, groups, now_s).await?;
     let mut findings = weak::lint(groups, &known).into_iter().peekable();
     let mut all = Vec::new();
     for group in groups {
@@ -61,12 +68,39 @@ pub async fn lint(
                     error => return Err(GatherError { name: rule.alert.clone(), error }),
                 }
             }
+            if usual.contains(&weak::alert_name(&group.file, &group.name, &rule.alert)) {
+                why.push(Why::Usual { since_s });
+            }
             if !why.is_empty() {
                 all.push(Finding::of(group, rule, why));
             }
         }
     }
     Ok(all)
+}
+
+/// Alerts that labelled nothing but how things are, by file, group and name, and since when something is known.
+async fn usual(
+    source: &Arc<dyn Source>,
+    groups: &[Group],
+    now_s: i64,
+) -> Result<(BTreeSet<String>, i64), GatherError> {
+    let end_s = now_s.div_euclid(STEP_S) * STEP_S;
+    let grid = Grid::covering(end_s - LOOKED_BACK_S, end_s + 1, STEP_S);
+    let answer = source.range(weak::ANY_TARGET, grid).await;
+    let answer = answer.map_err(|error| GatherError { name: "up".into(), error })?;
+    let times = answer.series.iter().flat_map(|series| &series.samples).map(|(time_s, _)| *time_s);
+    // Without `up`, everything that there is may be as old as that.
+    let since_s = times.min().unwrap_or(end_s - LOOKED_BACK_S);
+    let history = Interval { from_s: since_s, to_s: now_s };
+    if now_s - since_s < LEAST_HISTORY_S {
+        return Ok((BTreeSet::new(), since_s));
+    }
+    let weak = weak_labels(source, groups, history).await?;
+    match weak.unread.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok((weak::news(weak.labels, history).usual, since_s)),
+    }
 }
 
 /// Those of the metrics that had no sample in the last week.

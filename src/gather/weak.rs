@@ -25,20 +25,18 @@ use crate::weak;
 use crate::weak::Group;
 use crate::weak::Rule;
 use crate::weak::WeakLabel;
+use crate::weak::Why;
 
 /// What rules say of a stretch of time.
 #[derive(Debug, Default)]
 pub struct Weak {
     /// In the order of the rules; of one rule, by labels and then by time.
     pub labels: Vec<WeakLabel>,
-    /// Rules that the source refuses, by file, group and alert, with why: of them nobody knows anything.
+    /// Rules that the source refuses, or whose class is `unknown`, by file, group and alert, with why: they say nothing.
     pub failed: Vec<(String, SourceError)>,
     /// Rules that may work another time, with why.
     pub unread: Vec<GatherError>,
 }
-
-/// Where somebody scraped: a sample of any target.
-const ANY_TARGET: &str = "count(up)";
 
 /// Evaluates the alerting rules of all groups in `interval`; labels are cut to it. The source has to reach
 /// back further by as much as a rule waits ([`weak::Rule::warm_up_s`]). Metrics of recording rules
@@ -54,13 +52,18 @@ pub async fn weak_labels(
     let rules = groups.iter().flat_map(|group| group.alerts.iter().map(move |rule| (group, rule)));
     let rules: Vec<(&Group, &Rule)> = rules.collect();
     let mut asked = JoinSet::new();
+    let mut weak = Weak::default();
     for (i, &(group, rule)) in rules.iter().enumerate() {
+        if rule.is_of_unknown_class() {
+            let error = SourceError::BadQuery(Why::UnknownClass.to_string());
+            weak.failed.push((name(group, &rule.alert), error));
+            continue;
+        }
         let (source, grid) = (Arc::clone(source), grid(group, rule, interval));
         let expr = rule.expr.clone();
         asked.spawn(async move { (i, source.range(&expr, grid).await) });
     }
     let mut answers: Vec<Option<Answer>> = rules.iter().map(|_| None).collect();
-    let mut weak = Weak::default();
     while let Some(answered) = asked.join_next().await {
         let Ok((i, answer)) = answered else { continue };
         let (group, rule) = rules[i];
@@ -120,7 +123,7 @@ async fn scraped(
     }
     let mut scraped = BTreeMap::new();
     for (interval_s, grid) in longest {
-        let answer = whole(source, source.range(ANY_TARGET, grid).await);
+        let answer = whole(source, source.range(weak::ANY_TARGET, grid).await);
         let answer = answer.map_err(|error| GatherError { name: "up".into(), error })?;
         let found = times(answer).into_iter().flat_map(|(_, times)| times).collect::<BTreeSet<_>>();
         if !found.is_empty() {

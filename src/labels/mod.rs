@@ -4,6 +4,7 @@
 //! Does not own: whether the watch exists (the caller knows the configuration), who is asking, or
 //! where labels are kept (`store`).
 
+mod class;
 mod time;
 
 use serde::Deserialize;
@@ -18,12 +19,13 @@ use crate::verdict::Label;
 use crate::verdict::Verdict;
 use crate::verdict::Withdrawal;
 
+pub use class::MAX_CLASS_LEN;
 pub use time::Time;
+
+use class::class_problem;
 
 /// Longest labelled interval: a month. Longer ones are slips of the year or of the unit.
 pub const MAX_LENGTH_S: i64 = 31 * 86_400;
-/// Longest class, in bytes.
-pub const MAX_CLASS_LEN: usize = 64;
 /// Longest note, in bytes.
 pub const MAX_NOTE_LEN: usize = 2048;
 /// Longest name of an author, in bytes.
@@ -243,20 +245,6 @@ fn interval_problem(interval: Interval) -> Option<String> {
     }
     let shown = format_duration(length_s);
     (length_s > MAX_LENGTH_S).then(|| format!("to: {shown} after from; wanted at most 31d"))
-}
-
-fn class_problem(class: &str, verdict: Option<Verdict>) -> Option<String> {
-    let snake = class.starts_with(|c: char| c.is_ascii_lowercase())
-        && class.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-    if !snake || class.len() > MAX_CLASS_LEN {
-        let shown: String = class.chars().take(MAX_CLASS_LEN).collect();
-        return Some(format!(
-            "class: {shown:?}; wanted snake_case such as upstream_slow, at most {MAX_CLASS_LEN} long"
-        ));
-    }
-    (verdict == Some(Verdict::Normal)).then(|| {
-        "class: what is normal has none; wanted the verdict anomaly, or no class".to_string()
-    })
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@
 //! image without fonts draws them, too. Does not own: where the numbers come from (`app`).
 //!
 //! A kind of picture (`traffic`, `scatter`, `components`, `timeline`, `curves`,
-//! `losses`) places shapes (`scene`) in axes (`frame`),
+//! `losses`, `glimpse`) places shapes (`scene`) in axes (`frame`),
 //! and `svg` and `png` write any scene.
 
 mod axis;
 mod components;
 mod curves;
 mod frame;
+mod glimpse;
 mod letters;
 mod losses;
 mod plasma;
@@ -28,6 +29,8 @@ pub use components::Components;
 pub use components::components;
 pub use curves::Curves;
 pub use curves::curves;
+pub use glimpse::Glimpse;
+pub use glimpse::glimpse;
 pub use losses::Loss;
 pub use losses::Losses;
 pub use losses::losses;

@@ -9,11 +9,22 @@ const FIRST_LAG: usize = 3;
 /// The period of a series that has none, in rows, and between which limits one is believed.
 const USUAL: usize = 125;
 
+/// The longest label buffer of VUS-PR, in rows: the [`period`], but no more than half of the median stretch between two
+/// incidents. Wider ones would reach from one to the next, and hardly a row would be wrong to call.
+pub fn buffer(values: &[f64], labels: &[bool]) -> usize {
+    let runs: Vec<&[bool]> = labels.chunk_by(|a, b| a == b).collect();
+    let between = runs.iter().skip(1).take(runs.len().saturating_sub(2)).filter(|run| !run[0]);
+    let mut between: Vec<usize> = between.map(|run| run.len()).collect();
+    between.sort_unstable();
+    let half = between.get(between.len() / 2).map_or(usize::MAX, |rows| rows / 2);
+    period(values).min(half)
+}
+
 /// The dominant period of values in rows, 6 to 303, or 125 where there is none: the highest peak of the
 /// autocorrelation function of the first 20,000 rows.
 ///
-/// It is the longest label buffer of VUS-PR, as TSB-AD (Liu and Paparrizos, `NeurIPS` 2024) has it. Gaps
-/// (NaN) count as the mean.
+/// It is the longest label buffer of VUS-PR for TSB-AD (Liu and Paparrizos, `NeurIPS` 2024). Gaps (NaN) count
+/// as the mean.
 pub fn period(values: &[f64]) -> usize {
     let head = &values[..values.len().min(MOST_ROWS)];
     let known = || head.iter().filter(|v| !v.is_nan());

@@ -18,5 +18,8 @@ pub use scale::combine;
 pub use streak::Streak;
 pub use witnesses::Witnesses;
 
+/// The threshold of every score: what lies above it is anomalous, it itself is not.
+pub const THRESHOLD: f64 = 1.0;
+
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::THRESHOLD;
+
 /// Consecutive points above the threshold, held across gaps (and, once stored, across restarts).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Streak {
@@ -13,7 +15,7 @@ pub struct Streak {
 impl Streak {
     /// Takes the next point's score: above 1 adds one, NaN (a gap) changes nothing, else it ends.
     pub fn advance(&mut self, score: f64) {
-        if score > 1.0 {
+        if score > THRESHOLD {
             self.points = self.points.saturating_add(1);
         } else if !score.is_nan() {
             self.points = 0;

@@ -1,4 +1,4 @@
-//! Rules that can never fire.
+//! Rules that can never fire, or say nothing when they do.
 //!
 //! Owns: what follows from the text of a rule and from what a server has. Does not own: asking it (`gather`).
 //!
@@ -8,19 +8,19 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::fmt;
 
 use crate::weak::CLASS_LABEL;
 use crate::weak::Group;
 use crate::weak::Rule;
+use crate::weak::Why;
 use crate::weak::bounds::Bounds;
 use crate::weak::bounds::bounds;
-use crate::weak::is_template;
 use crate::weak::promql::Binary;
 use crate::weak::promql::Expr;
 use crate::weak::promql::Selector;
 use crate::weak::promql::compares;
 use crate::weak::promql::parse;
+use crate::weak::template::is_beyond_us;
 
 /// What a server has. By default nothing is known of it, and only the text counts.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -40,7 +40,7 @@ pub struct Asked {
     pub buckets: BTreeSet<String>,
 }
 
-/// A rule that can never fire, or says nothing when it does.
+/// A rule that can never fire, always does, or says nothing when it does.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// The rule's file.
@@ -53,86 +53,6 @@ pub struct Finding {
     pub alert: String,
     /// Why.
     pub why: Vec<Why>,
-}
-
-/// Why a rule can never fire.
-#[derive(Debug, Clone, PartialEq, PartialOrd)]
-pub enum Why {
-    /// The server has no series of these, and without one of them there is nothing to compare.
-    Missing(Vec<String>),
-    /// Buckets are asked for that the histogram does not have.
-    NoBucket {
-        /// The metric.
-        bucket: String,
-        /// The value of `le`.
-        le: String,
-        /// The last finite bound.
-        last: Option<f64>,
-    },
-    /// A comparison that is never true.
-    Never {
-        /// As it was written.
-        comparison: String,
-        /// The lowest and the highest value of its left side.
-        left: (f64, f64),
-        /// The same of its right side.
-        right: (f64, f64),
-        /// The histograms by whose last bucket that is so.
-        histograms: Vec<String>,
-    },
-    /// The server refuses the expression, and says why.
-    Refused(String),
-    /// The class is a template, which only Prometheus could fill in.
-    Template(String),
-}
-
-/// The longest piece of a rule that is shown, in characters.
-const SHOWN: usize = 100;
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Why::Missing(names) => write!(f, "the server has no series of {}", names.join(", ")),
-            Why::NoBucket { bucket, le, last } => {
-                write!(f, "{bucket} has no bucket le={le:?}")?;
-                last.map_or(Ok(()), |last| write!(f, "; its last finite one is {last}"))
-            }
-            Why::Never { comparison, left, right, histograms } => {
-                let mut shown: String = comparison.split_whitespace().collect::<Vec<_>>().join(" ");
-                let chars: Vec<char> = shown.chars().collect();
-                if chars.len() > SHOWN {
-                    // Its end says what is wanted.
-                    let (begin, end) = (&chars[..SHOWN / 2], &chars[chars.len() - SHOWN / 2..]);
-                    shown = begin.iter().chain(&['…']).chain(end).collect();
-                }
-                write!(f, "`{shown}` is never true: {} on the left", Side(*left))?;
-                write!(f, ", {} on the right", Side(*right))?;
-                if !histograms.is_empty() {
-                    write!(f, ", by the last finite bucket of {}", histograms.join(", "))?;
-                }
-                Ok(())
-            }
-            Why::Refused(error) => write!(f, "the server refuses the expression: {error}"),
-            Why::Template(value) => {
-                write!(f, "labels.{CLASS_LABEL}: {value:?} is a template; wanted a plain class")
-            }
-        }
-    }
-}
-
-/// The values of one side of a comparison.
-struct Side((f64, f64));
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            (low, high) if low == high => write!(f, "{low}"),
-            (f64::NEG_INFINITY, f64::INFINITY) => f.write_str("any value"),
-            (f64::NEG_INFINITY, high) => write!(f, "at most {high}"),
-            (low, f64::INFINITY) => write!(f, "at least {low}"),
-            (low, high) => write!(f, "{low} to {high}"),
-        }
-    }
 }
 
 /// The metrics that the alerts of these groups name.
@@ -183,8 +103,9 @@ impl Finding {
 }
 
 fn of_rule(rule: &Rule, known: &Known) -> Vec<Why> {
-    let class = rule.labels.get(CLASS_LABEL).filter(|class| is_template(class));
+    let class = rule.labels.get(CLASS_LABEL).filter(|class| is_beyond_us(class));
     let class = class.map(|class| Why::Template(class.clone()));
+    let class = class.or(rule.is_of_unknown_class().then_some(Why::UnknownClass));
     let never = parse(&rule.expr).map(|expr| never(&expr, known)).unwrap_or_default();
     class.into_iter().chain(merged(never)).collect()
 }
@@ -357,10 +278,21 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_is_a_template_is_found() {
-        let labels = [(CLASS_LABEL.to_string(), "{{ $labels.kind }}".to_string())].into();
-        let rule = Rule { expr: "a > 1".into(), labels, ..Rule::default() };
-        assert!(matches!(of_rule(&rule, &known()).as_slice(), [Why::Template(_)]));
+    fn a_class_that_names_no_kind_is_found() {
+        let of = |class: &str| {
+            let labels = [(CLASS_LABEL.to_string(), class.to_string())].into();
+            let rule = Rule { expr: "a > 1".into(), labels, ..Rule::default() };
+            let why = of_rule(&rule, &known());
+            why.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        assert!(of("{{ $value }}").contains("is a template of more than labels; wanted"));
+        assert!(
+            of("{{ $value }}").ends_with("or such as {{ $labels.job }}"),
+            "{}",
+            of("{{ $value }}")
+        );
+        assert!(of("unknown").ends_with("wanted another class, or none"), "{}", of("unknown"));
+        assert_eq!((of("{{ $labels.kind }}"), of("slow")), (String::new(), String::new()));
     }
 
     #[test]

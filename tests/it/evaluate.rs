@@ -89,6 +89,40 @@ fn faults_of_a_simulated_coredns_are_found_class_by_class() {
     assert!(html.contains(winner), "{winner}");
 }
 
+/// Labels have no part in the groups, and each is mostly of one class all the same.
+#[cfg(feature = "deep")]
+#[test]
+fn the_page_groups_what_the_autoencoder_found() {
+    let lab = Lab::new("evaluate_groups");
+    let [input, labels] = simulated(&lab);
+    let page = lab.path("report.html");
+    let (apart, report) = ("--apart=1m", page.to_str().unwrap());
+    let detectors = "--detectors=autoencoder,pca";
+    portent(&["evaluate", &input, "--labels", &labels, detectors, apart, "--report", report]);
+    let text = std::fs::read_to_string(&page).unwrap();
+    let html = text.split_once('\n').unwrap().1;
+    let paths = opened(html.as_bytes());
+    let svgs = paths.iter().filter(|path| path.last().unwrap().0 == "svg").count();
+    let (_, section) = html.split_once("<h2>Groups of anomalies</h2>").unwrap();
+    let (table, _) = section.split_once("</table>").unwrap();
+    let groups: Vec<&str> = table.split("<tr><td>").skip(1).collect();
+    assert_eq!(svgs, groups.len() + 3, "a picture each, beside those of all detectors");
+    let (mut n_rows, mut n_own) = (0, 0);
+    for group in &groups {
+        let cells: Vec<&str> = group.split("</td><td>").collect();
+        assert!(cells[3].contains(" higher (") || cells[3].contains(" lower ("), "{}", cells[3]);
+        n_rows += cells[1].parse::<usize>().unwrap();
+        let (_, most) = cells[4].split(", ").next().unwrap().rsplit_once(' ').unwrap();
+        n_own += most.parse::<usize>().unwrap();
+    }
+    assert!(groups.len() >= 3 && n_rows > 30, "{table}");
+    assert!(
+        4 * n_own >= 3 * n_rows,
+        "{n_own} of {n_rows} rows are of their group's class: {table}"
+    );
+    assert_eq!(html.matches("<h2>Groups of anomalies</h2>").count(), 1, "PCA does not tell sides");
+}
+
 #[test]
 fn what_cannot_be_judged_is_said() {
     let lab = Lab::new("evaluate_wrong");

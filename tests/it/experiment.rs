@@ -98,7 +98,10 @@ fn each_recording_of_all_classes_judges_once() {
     assert!(lines[1].starts_with("pca ") && lines[1].contains(" of 18 "), "three turns of six");
     assert!(lines[2].starts_with("var (control) "));
     let [last, ""] = [lines[lines.len() - 1], lines[3]] else { panic!("{lines:?}") };
-    assert!(last.starts_with("shortlisted, mean of 3 turns: pca (validation 0."), "{last}");
+    assert!(
+        last.starts_with("shortlisted by validation's VUS-PR, mean of 3 turns: pca (validation 0."),
+        "{last}"
+    );
     assert!(last.contains("; best control: var (validation 0."), "{last}");
     let (_, vus) = last.split_once("test ").unwrap();
     let vus: f64 = vus.split(')').next().unwrap().parse().unwrap();

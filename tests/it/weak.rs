@@ -88,6 +88,7 @@ fn lint_finds_each_kind() {
     let wanted = [
         "5: group g: alert NoMetric: the server has no series of gone_total",
         "6: group g: alert NoUpstream: the server has no series of gone_total, old_total",
+        "7: group g: alert Absent: it holds for most of the time since ",
         "8: group g: alert Slow: `histogram_quantile(0.95, sum by (le) (rate(t_bucket[5m]))) > 10` is \
          never true: at most 2.5 on the left, 10 on the right, by the last finite bucket of t_bucket",
         "10: group g: alert Bucket: t_bucket has no bucket le=\"4\"; its last finite one is 2.5",
@@ -99,14 +100,55 @@ fn lint_finds_each_kind() {
     for (found, wanted) in found.iter().zip(wanted) {
         assert!(found.starts_with(wanted), "{found}, wanted {wanted}");
     }
-    assert!(found[5].contains("parse error"), "{}", found[5]);
+    assert!(found[6].contains("parse error"), "{}", found[6]);
 
     let (code, by_text) = lint(&file, None);
-    assert_eq!((code, &by_text[..]), (1, &found[4..5]), "without a server, by the text alone");
+    assert_eq!((code, &by_text[..]), (1, &found[5..6]), "without a server, by the text alone");
 
     let nobody = run(&["lint", file.to_str().unwrap(), "--prometheus.url", "http://127.0.0.1:1"]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(err(&nobody).contains("http://127.0.0.1:1"), "{}", err(&nobody));
+}
+
+/// Three hours, in most of which one thing is wrong; and a class that is none.
+#[test]
+fn lint_tells_what_holds_most_of_the_time_and_what_names_no_kind() {
+    let lab = Lab::new("weak_usual");
+    let start_s = now_s() / 60 * 60 - 180 * 60;
+    let mut history = String::new();
+    for (name, from, to) in [("up", 0, 180), ("often", 40, 160), ("seldom", 60, 80)] {
+        for minute in 0..180 {
+            let value = i64::from((from..to).contains(&minute));
+            history += &format!("{name}{{job=\"dns\"}} {value} {}\n", start_s + 60 * minute);
+        }
+    }
+    let history = Some(history + "# EOF\n");
+    let server = Prometheus::start(&lab, &prometheus::Config { history, ..Default::default() });
+    let rules = "groups:\n- name: g\n  rules:\n  - {alert: Watchdog, expr: vector(1)}\n  \
+                 - {alert: Often, expr: often > 0}\n  - {alert: Seldom, expr: seldom > 0}\n  \
+                 - {alert: Odd, expr: seldom > 0, labels: {anomaly_class: unknown}}\n  \
+                 - {alert: Kind, expr: seldom > 0, labels: {anomaly_class: '{{ $labels.job }}'}}\n";
+    let file = lab.write("rules.yml", rules);
+    let (code, found) = lint(&file, Some(&server.url()));
+    let since = portent::verdict::rfc3339((start_s + 299) / 300 * 300);
+    let usual =
+        format!("it holds for most of the time since {since}, or a day on end: it labels nothing");
+    let odd = "labels.anomaly_class: \"unknown\" is what networks call a kind that they never learnt, \
+               so the alert labels nothing; wanted another class, or none";
+    let wanted = [
+        format!("4: group g: alert Watchdog: {usual}"),
+        format!("5: group g: alert Often: {usual}"),
+        format!("7: group g: alert Odd: {odd}"),
+    ];
+    assert_eq!((code, &found[..]), (1, &wanted[..]));
+    let from = start_s.to_string();
+    let eval =
+        run(&["eval", file.to_str().unwrap(), "--from", &from, "--prometheus.url", &server.url()]);
+    assert!(err(&eval).contains(&format!("group g: alert Odd: {odd}")), "{}", err(&eval));
+    let table = out(&eval);
+    let kind = table.lines().find(|line| line.ends_with("  Kind")).unwrap();
+    assert!(kind.starts_with("dns  "), "{kind}");
+    assert!(!table.contains("unknown"), "{table}");
 }
 
 #[test]
@@ -119,7 +161,10 @@ fn files_that_cannot_be_read_show_beside_what_is_found() {
     let text = out(&output);
     assert!(text.contains("bad.yml:3: groups[0].rules[0].fro: unknown field"), "{text}");
     assert!(text.contains("dead.yml:2: group a: alert A: `1 > 2` is never true: 1 on"), "{text}");
-    assert!(err(&output).contains("1 of 1 alerts can never fire as they are; 1 of the files"));
+    assert!(
+        err(&output)
+            .contains("1 of 1 alerts can never fire as they are, or label nothing; 1 of the files")
+    );
     let eval =
         run(&["eval", bad.to_str().unwrap(), "--from", "-1h", "--prometheus.url", "http://x"]);
     assert!(err(&eval).contains("bad.yml:3: groups[0].rules[0].fro: unknown field"));

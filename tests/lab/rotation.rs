@@ -13,6 +13,7 @@ use portent::evaluate;
 use portent::evaluate::Outcome;
 use portent::evaluate::Settings;
 use portent::math::calendar::Calendar;
+use portent::quality::Confusion;
 use portent::quality::Paging;
 use portent::source::csv;
 
@@ -27,10 +28,11 @@ struct Sum {
     /// VUS-PR of each turn, where it was chosen by and where it was judged on.
     chosen_by: Vec<f64>,
     judged_on: Vec<f64>,
+    /// VUS-PR of a score that says nothing, where it was judged on.
+    chance: Vec<f64>,
     found: usize,
     incidents: usize,
-    false_rows: usize,
-    normal_rows: usize,
+    rows: Confusion,
 }
 
 /// Judges every detector once on each recording that has all classes, and says who is best on average where it is
@@ -119,8 +121,8 @@ impl Sum {
         self.judged_on.push(test.vus_pr);
         self.found += test.n_found;
         self.incidents += test.n_incidents;
-        self.false_rows += test.rows.false_positives;
-        self.normal_rows += test.rows.false_positives + test.rows.true_negatives;
+        self.chance.push(test.chance);
+        self.rows += test.rows;
     }
 
     fn chosen(&self) -> f64 {
@@ -137,17 +139,26 @@ fn best<'a>(sums: impl Iterator<Item = &'a Sum>) -> Option<&'a Sum> {
 }
 
 fn table(sums: &[Sum], n_turns: usize) -> String {
-    let mut text = format!(
-        "{:<18} {:>19} {:>11} {:>10} {:>14}\n",
-        "DETECTOR", "VALIDATION VUS-PR", "TEST VUS-PR", "FOUND", "FALSE ROWS"
-    );
+    let head = ["DETECTOR", "VALIDATION", "TEST", "FOUND", "PRECISION", "RECALL", "F1"];
+    let mut text = line(&head.map(String::from), &["TP", "FP", "FN", "TN"].map(String::from));
+    let three = |value: f64| format!("{value:.3}");
     for sum in sums {
         let name = if sum.control { format!("{} (control)", sum.name) } else { sum.name.into() };
         let found = format!("{} of {}", sum.found, sum.incidents);
-        let wrong = format!("{} of {}", sum.false_rows, sum.normal_rows);
-        let (chosen, judged) = (sum.chosen(), mean(&sum.judged_on));
-        let _ = writeln!(text, "{name:<18} {chosen:>19.3} {judged:>11.3} {found:>10} {wrong:>14}");
+        let [chosen, judged] = [sum.chosen(), mean(&sum.judged_on)].map(three);
+        let rows = sum.rows;
+        let [precision, recall, f1] = [rows.precision(), rows.recall(), rows.f1()].map(three);
+        let counts =
+            [rows.true_positives, rows.false_positives, rows.false_negatives, rows.true_negatives];
+        let cells = [name, chosen, judged, found, precision, recall, f1];
+        text += &line(&cells, &counts.map(|n| n.to_string()));
     }
+    let chance = sums.first().map_or(f64::NAN, |sum| mean(&sum.chance));
+    let _ = writeln!(
+        text,
+        "\nVALIDATION and TEST are VUS-PR, of which a score that says nothing has {chance:.3} (test); the rest is \
+         of the rows that are judged on, at each detector's own threshold"
+    );
     let shown = |sum: &Sum| {
         let judged = mean(&sum.judged_on);
         format!("{} (validation {:.3}, test {judged:.3})", sum.name, sum.chosen())
@@ -155,6 +166,18 @@ fn table(sums: &[Sum], n_turns: usize) -> String {
     let winner = best(sums.iter().filter(|sum| !sum.control)).map_or("nobody".into(), shown);
     let control = best(sums.iter().filter(|sum| sum.control)).map(shown);
     let control = control.map_or(String::new(), |control| format!("; best control: {control}"));
-    let _ = writeln!(text, "\nshortlisted, mean of {n_turns} turns: {winner}{control}");
+    let _ = writeln!(
+        text,
+        "\nshortlisted by validation's VUS-PR, mean of {n_turns} turns: {winner}{control}"
+    );
     text
+}
+
+fn line(cells: &[String; 7], counts: &[String; 4]) -> String {
+    let [name, chosen, judged, found, precision, recall, f1] = cells;
+    let mut text = format!(
+        "{name:<18} {chosen:>10} {judged:>6} {found:>9} {precision:>9} {recall:>6} {f1:>6}"
+    );
+    counts.iter().for_each(|count| text += &format!(" {count:>5}"));
+    text + "\n"
 }

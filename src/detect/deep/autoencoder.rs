@@ -6,6 +6,7 @@
 //! After the `CoreDNS` anomaly-detection RFC of 2020: the newest rows of all features stacked up
 //! are squeezed into a short latent vector and rebuilt. Score and margins are ours.
 
+mod deviations;
 pub(super) mod measure;
 mod space;
 
@@ -388,6 +389,10 @@ impl Model for Autoencoder {
         });
         let total: f64 = shares.iter().sum();
         (total > 0.0 && total.is_finite()).then(|| shares.iter().map(|s| s / total).collect())
+    }
+
+    fn deviations(&self, window: &Window) -> Option<Vec<f64>> {
+        self.signed(window)
     }
 
     fn parts(&self) -> Parts {

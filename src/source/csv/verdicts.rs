@@ -17,6 +17,7 @@ use super::unreadable;
 use super::wrong;
 use crate::source::SourceError;
 use crate::verdict::Interval;
+use crate::verdict::UNKNOWN;
 use crate::verdict::Verdict;
 
 /// One line: what a person said of an interval.
@@ -95,6 +96,10 @@ fn told(record: &StringRecord, places: &Places) -> Result<Told, SourceError> {
     if verdict == Verdict::Normal && class.is_some() {
         return Err(fail("class", class.unwrap_or_default(), "none of what is normal"));
     }
+    if class == Some(UNKNOWN) {
+        let wanted = "another or none: it is what networks call a kind that they never learnt";
+        return Err(fail("class", UNKNOWN, wanted));
+    }
     Ok(Told { interval, verdict, class: class.map(String::from) })
 }
 
@@ -128,6 +133,7 @@ mod tests {
             error("from,to\n5,5\n"),
             error("from,to,verdict\n1,2,perhaps\n"),
             error("from,to,verdict,class\n1,2,normal,slow\n"),
+            error("from,to,class\n1,2,unknown\n"),
             error("from,to\n1,2,3\n"),
         ];
         expect_test::expect![[r#"
@@ -136,6 +142,7 @@ mod tests {
             line 2: to is "5", wanted a time after from
             line 2: verdict is "perhaps", wanted anomaly or normal
             line 2: class is "slow", wanted none of what is normal
+            line 2: class is "unknown", wanted another or none: it is what networks call a kind that they never learnt
             line 2: 3 cells, wanted 2"#]]
         .assert_eq(&errors.join("\n"));
     }

@@ -34,10 +34,10 @@ groups:
 - name: g
   rules:
   - {alert: Plain, expr: m > 0}
-  - {alert: For, expr: m > 0, for: 3m, labels: {anomaly_class: slow, severity: page}}
+  - {alert: For, expr: m > 0, for: 3m, labels: {anomaly_class: 'slow_{{ $labels.to }}', severity: page}}
   - {alert: Odd, expr: m > 0, for: 90s, keep_firing_for: 150s}
   - {alert: Keep, expr: m > 0, keep_firing_for: 4m}
-  - {alert: Both, expr: m > 0, for: 3m, keep_firing_for: 5m, labels: {to: any, from: ''}}
+  - {alert: Both, expr: m > 0, for: 3m, keep_firing_for: 5m, labels: {to: any, from: '', n: '{{.Labels.from}}{{ $labels.n }}{{ $labels.no }}'}}
   - {alert: Gaps, expr: 'absent(m{to=\"a\",from=\"x\"})', for: 2m}
   - {alert: Any, expr: m, for: 2m}
   - {alert: Rate, expr: 'max by (to) (rate(m[3m])) > 0', for: 1m}
@@ -189,7 +189,9 @@ fn a_running_server_wrote_the_same_intervals() {
     let rules = "groups:\n- name: g\n  interval: 1s\n  rules:\n  \
         - {alert: Plain, expr: vector(time()) % 11 < 5}\n  \
         - {alert: For, expr: vector(time()) % 11 < 5, for: 3s}\n  \
-        - {alert: Both, expr: vector(time()) % 7 < 4, for: 2s, keep_firing_for: 2s}\n";
+        - {alert: Both, expr: vector(time()) % 7 < 4, for: 2s, keep_firing_for: 2s}\n  \
+        - {alert: Kind, expr: 'label_replace(vector(time()) % 11 < 5, \"kind\", \"slow\", \"\", \"\")', \
+        labels: {anomaly_class: 'very_{{ $labels.kind }}'}}\n";
     let rules = vec![lab.write("rules.yml", rules)];
     let config = prometheus::Config { rules: rules.clone(), ..Default::default() };
     let server = Prometheus::start(&lab, &config);
@@ -224,5 +226,17 @@ fn a_running_server_wrote_the_same_intervals() {
         }
         assert!(labels.iter().any(|label| label.alert == alert && label.state == State::Firing));
     }
+    let classes = |labels: &mut dyn Iterator<Item = Option<String>>| {
+        labels.collect::<std::collections::BTreeSet<_>>()
+    };
+    let kinds = |labels: &Entity| labels.get("alertname") == Some("Kind");
+    let class = |labels: &Entity| labels.get("anomaly_class").map(str::to_string);
+    let wrote = answer.series.iter().map(|s| &s.labels).filter(|labels| kinds(labels));
+    let said = labels.iter().filter(|label| kinds(&label.labels)).map(|label| label.class.clone());
+    let (wrote, said) = (classes(&mut wrote.map(class)), classes(&mut { said }));
+    assert_eq!(
+        (wrote, said),
+        ([Some("very_slow".into())].into(), [Some("very_slow".into())].into())
+    );
     assert!(agree as i64 > 3 * SECONDS * 9 / 10, "{agree} of {}", 3 * SECONDS);
 }

@@ -187,6 +187,12 @@ fn contributions_point_at_the_fault_and_add_up() {
     let shares = model().contributions(&window).unwrap();
     assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
     assert!(shares[4] > 0.5, "{shares:?}");
+    let above = model().deviations(&window).unwrap();
+    let same = above.iter().map(|v| v.abs() / above.iter().map(|v| v.abs()).sum::<f64>());
+    assert!(same.zip(shares).all(|(a, b)| (a - b).abs() < 1e-12));
+    window.row_mut(99)[4] -= 10.0;
+    let below = model().deviations(&window).unwrap();
+    assert!(above[4] > 1.0 && below[4] < -1.0, "{above:?} {below:?}");
 }
 
 #[test]

@@ -5,25 +5,15 @@
 //! Latent vectors of normal windows differ too, with the hour and the load, and as widely. So clusters are
 //! looked for in the space in which normal ones vary equally in all directions, where what sets two anomalies
 //! apart is not what sets two hours apart; and by direction alone, since a weak anomaly is of the same kind
-//! as a strong one.
+//! as a strong one. By what is strange about the newest rows they are closer still to what people call a kind of
+//! anomaly, for the latent vector speaks of the whole window, in which the incident before may still be.
 
 use super::autoencoder::ConvAutoencoder;
+use super::autoencoder::Reconstruction;
 use super::body::NetworkError;
-use crate::detect::deep::train::thin;
-use crate::math::kmeans::Points;
+use crate::detect::linear;
+use crate::math::directions;
 use crate::math::random::Random;
-
-/// Clusterings that the best one is taken of.
-const STARTS: usize = 20;
-
-/// Clusters at most, where their number is not given.
-const MOST: usize = 8;
-
-/// Least mean silhouette of what is taken for a structure (Kaufman and Rousseeuw, "Finding Groups in Data", 1990).
-const LEAST_SILHOUETTE: f64 = 0.25;
-
-/// Windows that a number of clusters is chosen by, at most: it costs their square.
-const MOST_CHOSEN_BY: usize = 1024;
 
 /// Windows that are alike.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +28,7 @@ pub struct Cluster {
 }
 
 impl ConvAutoencoder {
-    /// Groups windows, which are meant to be anomalies, by their latent vectors: in `k` clusters, or in the 1 to 8
+    /// Groups windows, which are meant to be anomalies, by their latent vectors: in `k` clusters, or in the 1 to 20
     /// that the silhouette finds. The largest cluster comes first; windows that are too empty are in none. The
     /// result is the same for the same seed as given to [`ConvAutoencoder::initialize_new_weights`].
     ///
@@ -49,43 +39,54 @@ impl ConvAutoencoder {
         anomalies: &[&[f32]],
         k: Option<usize>,
     ) -> Result<Vec<Cluster>, NetworkError> {
+        let whitening = self.whitening().ok_or(NetworkError::NotTrained)?;
+        let white = |seen: &Reconstruction| {
+            let latent: Vec<f64> = seen.latent.iter().map(|&v| f64::from(v)).collect();
+            whitening.apply(&latent)
+        };
+        self.clusters(anomalies, k, white)
+    }
+
+    /// As [`ConvAutoencoder::latent_clusters`], by the reconstruction errors of the features: the logarithm of each
+    /// as far as it is larger than for normal windows.
+    ///
+    /// # Errors
+    /// As [`ConvAutoencoder::latent_clusters`].
+    pub fn error_clusters(
+        &self,
+        anomalies: &[&[f32]],
+        k: Option<usize>,
+    ) -> Result<Vec<Cluster>, NetworkError> {
+        let strange = |error: f32| linear::strangeness(f64::from(error.max(0.0)).powi(2));
+        let errors = |seen: &Reconstruction| {
+            self.standardised(&seen.errors).into_iter().map(strange).collect::<Vec<f64>>()
+        };
+        self.clusters(anomalies, k, errors)
+    }
+
+    /// Groups windows by the directions of what `of` makes of them.
+    fn clusters(
+        &self,
+        anomalies: &[&[f32]],
+        k: Option<usize>,
+        of: impl Fn(&Reconstruction) -> Vec<f64>,
+    ) -> Result<Vec<Cluster>, NetworkError> {
         if k == Some(0) {
             return Err(NetworkError::Setting("k: 0 clusters hold nothing".to_string()));
         }
         let seen = self.predict(anomalies)?;
         let seen: Vec<_> =
             seen.iter().enumerate().filter_map(|(i, s)| Some((i, s.as_ref()?))).collect();
-        let dimensions = self.body.shape.latent;
-        let whitening = self.whitening().ok_or(NetworkError::NotTrained)?;
-        let latent = |i: usize| {
-            let latent: Vec<f64> = seen[i].1.latent.iter().map(|&v| f64::from(v)).collect();
-            let white = whitening.apply(&latent);
-            let length = white.iter().map(|v| v * v).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
-            white.into_iter().map(move |v| v / length)
-        };
-        let values =
-            |places: &[usize]| -> Vec<f64> { places.iter().flat_map(|&i| latent(i)).collect() };
-        let all: Vec<usize> = (0..seen.len()).collect();
-        let (values, few) = (values(&all), values(&thin(&all, MOST_CHOSEN_BY)));
+        let points: Vec<Vec<f64>> = seen.iter().map(|(_, seen)| of(seen)).collect();
+        let dimensions = points.first().map_or(1, Vec::len);
         let mut random = Random::new(self.body.seed);
-        let points = Points::new(&values, dimensions);
-        let k = k.unwrap_or_else(|| {
-            let few = Points::new(&few, dimensions);
-            let chosen = few.cluster_by_silhouette(MOST, LEAST_SILHOUETTE, STARTS, &mut random);
-            chosen.centres.len() / dimensions
-        });
-        let clustering = points.cluster(k, STARTS, &mut random);
-        let cluster = |(group, medoid): (usize, Option<usize>)| {
-            let own = (0..seen.len()).filter(|&i| clustering.groups[i] == group);
-            let members: Vec<usize> = own.clone().map(|i| seen[i].0).collect();
-            let features = self.marks(own.map(|i| seen[i].1.errors.as_slice()));
-            Some(Cluster { members, medoid: seen[medoid?].0, features })
+        let groups = directions::groups(&points.concat(), dimensions, k, &mut random);
+        let cluster = |group: directions::Group| {
+            let features = self.marks(group.members.iter().map(|&i| seen[i].1.errors.as_slice()));
+            let members = group.members.iter().map(|&i| seen[i].0).collect();
+            Cluster { members, medoid: seen[group.medoid].0, features }
         };
-        let medoids = points.medoids(&clustering);
-        let mut clusters: Vec<Cluster> =
-            medoids.into_iter().enumerate().filter_map(cluster).collect();
-        clusters.sort_by_key(|cluster| std::cmp::Reverse(cluster.members.len()));
-        Ok(clusters)
+        Ok(groups.into_iter().map(cluster).collect())
     }
 
     /// Each feature's mean standardised error, the largest first.

@@ -108,17 +108,22 @@ fn the_autoencoder_blames_the_feature_and_finds_clusters() {
     let seen = network.predict(&windows(&anomalies)).unwrap();
     assert_eq!(share(&anomalies, &seen, |_, s| s.anomalous), 1.0);
 
-    let clusters = network.latent_clusters(&windows(&anomalies), Some(2)).unwrap();
-    assert_eq!(clusters.iter().map(|c| c.members.len()).sum::<usize>(), anomalies.len());
-    for cluster in &clusters {
-        assert!(cluster.members.contains(&cluster.medoid));
-        let kind = anomalies[cluster.medoid].class.kind();
-        let own = cluster.members.iter().filter(|&&i| anomalies[i].class.kind() == kind).count();
-        assert!(own * 10 > 8 * cluster.members.len(), "{kind:?} {own} {}", cluster.members.len());
-        assert_eq!(cluster.features[0].0, usize::from(kind == Some("shift")), "{kind:?}");
+    let by_latents = network.latent_clusters(&windows(&anomalies), Some(2)).unwrap();
+    let by_errors = network.error_clusters(&windows(&anomalies), Some(2)).unwrap();
+    for clusters in [by_latents, by_errors] {
+        assert_eq!(clusters.iter().map(|c| c.members.len()).sum::<usize>(), anomalies.len());
+        for cluster in &clusters {
+            assert!(cluster.members.contains(&cluster.medoid));
+            let kind = anomalies[cluster.medoid].class.kind();
+            let own =
+                cluster.members.iter().filter(|&&i| anomalies[i].class.kind() == kind).count();
+            assert!(own * 10 > 8 * cluster.members.len(), "{kind:?} {own}");
+            assert_eq!(cluster.features[0].0, usize::from(kind == Some("shift")), "{kind:?}");
+        }
     }
     assert!(!network.latent_clusters(&windows(&anomalies), None).unwrap().is_empty());
     assert!(network.latent_clusters(&[], None).unwrap().is_empty());
+    assert!(network.error_clusters(&[], None).unwrap().is_empty());
 }
 
 #[test]
