@@ -29,11 +29,8 @@ use crate::store::StoreError;
 use crate::store::StoredLabel;
 use crate::verdict::Interval;
 use crate::verdict::Verdict;
-use crate::verdict::rfc3339;
 use crate::watch::Watch;
 use crate::weak;
-use crate::weak::LeftOut;
-use crate::weak::News;
 use crate::weak::Said;
 use crate::weak::Spoken;
 use crate::weak::WeakLabel;
@@ -135,16 +132,11 @@ async fn rules(
         }
         tracing::warn!(watch = name, %error, "a rule that labels nothing this time");
     }
-    let News { labels, usual, partly } = weak::news(labels, interval);
-    for rule in usual {
-        tracing::warn!(watch = name, rule, "holds most of the time: it labels nothing");
+    let news = weak::news(labels, interval);
+    for (rule, what) in news.left_out() {
+        tracing::warn!(watch = name, rule, "{what}");
     }
-    for (rule, LeftOut { n, longest: Interval { from_s, to_s } }) in partly {
-        let longest = format!("{}..{}", rfc3339(from_s), rfc3339(to_s));
-        let what = "holds for more than a day or most of the time: some of it labels nothing";
-        tracing::warn!(watch = name, rule, left_out = n, longest, "{what}");
-    }
-    Ok(labels)
+    Ok(news.labels)
 }
 
 /// Seconds from the first row with data to the last.

@@ -12,6 +12,7 @@ use super::WeakLabel;
 use super::alert_name;
 use crate::series::Entity;
 use crate::verdict::Interval;
+use crate::verdict::rfc3339;
 
 /// What lasts longer is how things are now.
 const NEW_NORMAL_S: i64 = 86_400;
@@ -44,6 +45,21 @@ impl LeftOut {
         if lasts_s(other) > lasts_s(self.longest) {
             self.longest = other;
         }
+    }
+}
+
+impl News {
+    /// All that was left out, for the log: the alert, and what became of it.
+    pub fn left_out(&self) -> Vec<(String, String)> {
+        let all = "holds most of the time: it labels nothing";
+        let whole = self.usual.iter().map(|name| (name.clone(), all.to_string()));
+        let part = |(name, left): (&String, &LeftOut)| {
+            let LeftOut { n, longest: Interval { from_s, to_s } } = left;
+            let longest = format!("{}..{}", rfc3339(*from_s), rfc3339(*to_s));
+            let what = "holds for more than a day or most of the time: of that it labels nothing";
+            (name.clone(), format!("{what} ({n}, the longest {longest})"))
+        };
+        whole.chain(self.partly.iter().map(part)).collect()
     }
 }
 
@@ -124,6 +140,9 @@ mod tests {
         let wanted =
             ("r.yml: group g: alert Slow {job=dns}".to_string(), LeftOut { n: 1, longest });
         assert_eq!(heard.partly, BTreeMap::from([wanted]));
+        let said = heard.left_out();
+        let span = "(1, the longest 1970-01-02T00:00:00Z..1970-01-04T00:00:00Z)";
+        assert!(said.len() == 4 && said[3].1.ends_with(span), "{said:?}");
         // Young history, and an alert that comes and goes.
         let flaps = (0..10).map(|i| label("Flap", firing, i * 100, i * 100 + 60)).collect();
         assert_eq!(news(flaps, Interval { from_s: 0, to_s: 1_000 }).labels, []);
