@@ -292,9 +292,13 @@ mod tests {
     }
 
     fn members(history: &Window) -> Members {
+        of_feature("x", history)
+    }
+
+    fn of_feature(name: &str, history: &Window) -> Members {
         let watch = watch();
         let recipe = Recipe {
-            features: vec!["x".into()],
+            features: vec![name.into()],
             detector: watch.detectors[0].clone(),
             preprocess: watch.preprocess(&[0]),
             step_s: STEP_S,
@@ -304,7 +308,7 @@ mod tests {
         };
         let context = FitContext::new(0, &|| true);
         let model = Model::train(&recipe, history, &context).unwrap();
-        let (entity, feature) = (Entity::default(), Some("x".to_string()));
+        let (entity, feature) = (Entity::default(), Some(name.to_string()));
         let key =
             ModelKey { watch: "w".into(), entity, feature, detector: "seasonal_median".into() };
         Members::from([(key, model)])
@@ -451,5 +455,23 @@ mod tests {
         let wanted = "wanted at most 1, judged without what label 16 (anomaly) contradicts, \
             where it contradicts label 3 (anomaly)";
         assert!(reason.ends_with(wanted), "{reason}");
+    }
+
+    #[test]
+    fn an_incident_that_a_held_version_sees_best_bends_no_other() {
+        let history = rows(1, ROWS, 0..0, 0.0);
+        let (held, mut others) = (of_feature("x", &history), of_feature("y", &history));
+        let Told { heard, rows: LabelRows { window, .. }, points } = told(Verdict::Anomaly, 20.0);
+        let quiet = rows(7, window.grid.len, 0..0, 0.0);
+        let values = window.values.iter().zip(&quiet.values).flat_map(|(x, y)| [*x, *y]).collect();
+        let window = Window { grid: window.grid, n_features: 2, values };
+        let rows = LabelRows { features: vec!["x".into(), "y".into()], window };
+        let told = [Told { heard, rows, points }];
+        let threshold = |members: &Members| members.values().next().map(Model::threshold);
+        let before = threshold(&others);
+        move_thresholds(&told, &held, &mut others, 0.5, &|| true);
+        assert_eq!(threshold(&others), before);
+        move_thresholds(&told, &Members::new(), &mut others, 0.5, &|| true);
+        assert!(threshold(&others) < before, "as if nobody else saw it");
     }
 }
