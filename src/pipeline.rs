@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::detect::RestoreError;
 use crate::export::Board;
 use crate::gather;
 use crate::gather::Problem;
@@ -40,6 +41,7 @@ use judge::Judged;
 use judge::Tracked;
 use news::Fetched;
 use news::News;
+use news::Unusable;
 
 pub use found::Findings;
 pub use found::Found;
@@ -355,21 +357,28 @@ impl Pipeline {
             models.retain(|loaded| news.keys.contains(&loaded.key));
         }
         self.state.models.retain(|_, models| !models.is_empty());
-        for fetched in news.models {
-            self.take_model(fetched);
+        let strange: Vec<RestoreError> =
+            news.models.into_iter().filter_map(|fetched| self.take_model(fetched)).collect();
+        // Once for all of them, as after an upgrade.
+        if let Some(error) = strange.first() {
+            let (watch, models) = (&self.watch.name, strange.len());
+            let what = "made by another version of Portent, not used: trained anew";
+            tracing::warn!(watch, models, %error, "{what}");
         }
         Ok(())
     }
 
-    fn take_model(&mut self, fetched: Fetched) {
+    /// Takes a model into use where it may be; why not, where another version of this program made it.
+    fn take_model(&mut self, fetched: Fetched) -> Option<RestoreError> {
         let Fetched { key, version, word, loaded } = fetched;
         self.state.read.insert(key.clone(), version);
         let (watch, entity) = (&self.watch.name, &key.entity);
         let loaded = match loaded {
             Ok(loaded) => loaded,
-            Err(error) => {
+            Err(Unusable::OfAnotherVersion(error)) => return Some(error),
+            Err(Unusable::Damaged(error)) => {
                 tracing::error!(watch, %entity, version, %error, "stored model refused");
-                return;
+                return None;
             }
         };
         let member = (key.feature.clone(), key.detector.clone());
@@ -378,7 +387,7 @@ impl Pipeline {
             if let Some(word) = word {
                 tracing::warn!(model = %key, version, word, "made with other settings, not used");
             }
-            return;
+            return None;
         }
         if let Some(word) = word {
             tracing::info!(model = %key, version, word, "taken up");
@@ -387,6 +396,7 @@ impl Pipeline {
         models.retain(|loaded| loaded.key != key);
         models.push(loaded);
         models.sort_by(|a, b| a.key.cmp(&b.key));
+        None
     }
 
     /// Streaks and anomalies outlive a `kill -9`.

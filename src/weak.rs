@@ -36,6 +36,7 @@ pub use said::Spoken;
 pub use states::Span;
 pub use states::State;
 pub use states::spans;
+pub use usual::LeftOut;
 pub use usual::News;
 pub use usual::news;
 pub use why::Why;

@@ -42,7 +42,6 @@ use crate::verdict::Label;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 use crate::weak;
-use crate::weak::News;
 use crate::weak::Said;
 use crate::weak::Spoken;
 
@@ -262,11 +261,11 @@ async fn of_watch(
     for (rule, error) in weak.failed {
         tracing::warn!(watch = watch.name, rule, %error, "a rule that labels nothing");
     }
-    let News { labels, usual } = weak::news(weak.labels, interval);
-    for rule in usual {
-        tracing::warn!(watch = watch.name, rule, "holds most of the time: it labels nothing");
+    let news = weak::news(weak.labels, interval);
+    for (rule, what) in news.left_out() {
+        tracing::warn!(watch = watch.name, rule, "{what}");
     }
-    let Said { incidents, ambiguous } = Spoken::new(&labels, &watch.entity).of(&entity);
+    let Said { incidents, ambiguous } = Spoken::new(&news.labels, &watch.entity).of(&entity);
     for i in 0..rows.grid.len {
         let time_s = rows.grid.time(i);
         if ambiguous.iter().any(|interval| interval.contains(time_s)) {

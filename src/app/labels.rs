@@ -197,7 +197,11 @@ fn add(store: &Store, label: &Label, rows: Option<&LabelRows>) -> Result<Said, S
         let older = other.label.named(other.id);
         Some(format!("label {id} contradicts {older} in {shared}; the later word holds there"))
     });
-    Ok(Said { id, training: true, warnings: contradicted.collect() })
+    let mut warnings: Vec<String> = contradicted.collect();
+    let holds = store.holds(&label.watch, label.created_s)?.of.into_iter();
+    let of_it = holds.filter(|(key, _)| key.entity == label.entity);
+    warnings.extend(of_it.map(|(key, hold)| format!("{key} does not learn it yet: {hold}")));
+    Ok(Said { id, training: true, warnings })
 }
 
 /// Takes a label back and asks for a training; once, however often it is said.
@@ -351,8 +355,11 @@ fn state(stored: &StoredLabel, present: &[StoredLabel]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Change;
+    use crate::store::Deed;
     use crate::store::ModelKey;
     use crate::store::ModelState;
+    use crate::store::ModelWord;
     use crate::store::NewModel;
     use crate::verdict::Interval;
     use crate::verdict::Verdict;
@@ -391,5 +398,49 @@ mod tests {
         assert_eq!(said("ports", "port=b").unwrap(), wanted);
         let wanted = "no watch \"port\" has ever been trained; there are: ports";
         assert_eq!(said("port", "port=a").unwrap(), wanted);
+    }
+
+    #[test]
+    fn a_label_that_a_held_version_does_not_learn_says_so() {
+        let store = Store::in_memory().unwrap();
+        let key = |port: &str| ModelKey {
+            watch: "ports".into(),
+            entity: Entity::new([("port", port)]),
+            feature: None,
+            detector: "stl".into(),
+        };
+        for port in ["a", "b"] {
+            let (card, bytes, sha256) = (Value::Null, Vec::new(), String::new());
+            let model = NewModel { key: key(port), card, bytes, sha256, trained_s: 0 };
+            store.add_models(&[model], &ModelState::Promoted).unwrap();
+        }
+        let word = ModelWord {
+            deed: Deed::Promote,
+            before: None,
+            hold_until_s: Some(100),
+            author: Some("ann".into()),
+            note: None,
+            created_s: 50,
+        };
+        let again = Change { key: key("a"), from: Some(1), to: Some(1) };
+        store.put_in_use(&[again], &word).unwrap();
+        let said = |port: &str, created_s: i64| {
+            let label = Label {
+                watch: "ports".into(),
+                entity: Entity::new([("port", port)]),
+                interval: Interval { from_s: 0, to_s: 30 },
+                verdict: Verdict::Anomaly,
+                class: None,
+                author: None,
+                note: None,
+                source: "cli".into(),
+                created_s,
+            };
+            add(&store, &label, None).unwrap().warnings
+        };
+        let wanted = "ports/stl{port=a} does not learn it yet: version 1 was put in use by ann, and is held until \
+                      1970-01-01T00:01:40Z";
+        assert_eq!((said("a", 60), said("b", 60)), (vec![wanted.to_string()], vec![]));
+        assert_eq!(said("a", 100), [""; 0]);
     }
 }

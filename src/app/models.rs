@@ -3,6 +3,7 @@
 //! Owns: which versions are meant by what was said, and whether they may be put in use.
 //! Does not own: the files of models (`files`), where versions are kept (`store`).
 
+mod back;
 mod files;
 mod show;
 
@@ -30,6 +31,7 @@ use crate::train::recipe;
 use crate::verdict::rfc3339;
 use crate::watch::Watch;
 
+pub use back::roll_back_models;
 pub use files::ModelFiles;
 pub use files::export_models;
 pub use files::import_models;
@@ -188,7 +190,7 @@ pub fn promote_models(
         trained.insert(row.trained_s, key);
         let in_use = rows.iter().find(|row| row.state == ModelState::Promoted);
         let from = in_use.map(|row| row.version);
-        changes.push(Change { key: key.clone(), from, to: version });
+        changes.push(Change { key: key.clone(), from, to: Some(version) });
     }
     if let (Some((first_s, first)), Some((last_s, last))) =
         (trained.first_key_value(), trained.last_key_value())
@@ -205,37 +207,6 @@ pub fn promote_models(
     put(&store, config_file, &changes, word.checked(Deed::Promote)?)
 }
 
-/// Puts the versions back in use that were before, and says what changed, a line each. Those that were in
-/// use are rejected from then on.
-///
-/// # Errors
-/// There is none to go back to, or it could not score; then all are as they were.
-pub fn roll_back_models(
-    folder: &Path,
-    config_file: Option<&Path>,
-    which: &Which,
-    word: Word,
-) -> Result<Vec<String>, Error> {
-    let store = existing(folder)?;
-    let (mut changes, mut alone) = (Vec::new(), Vec::new());
-    for key in select(&store, which)?.into_keys() {
-        match store.version_before(&key)? {
-            (from, Some(to)) => changes.push(Change { key, from, to }),
-            (Some(only), None) => {
-                alone.push(format!("{key}: none before version {only}, it stays"))
-            }
-            (None, None) => {}
-        }
-    }
-    if changes.is_empty() {
-        let none = "no version to go back to; `portent models list` shows what there is";
-        return Err(none.into());
-    }
-    let mut said = put(&store, config_file, &changes, word.checked(Deed::Rollback)?)?;
-    said.extend(alone);
-    Ok(said)
-}
-
 /// Makes changes whose versions can score.
 fn put(
     store: &Store,
@@ -244,27 +215,49 @@ fn put(
     word: ModelWord,
 ) -> Result<Vec<String>, Error> {
     let mut settings: BTreeMap<&str, Vec<Watch>> = BTreeMap::new();
+    let mut in_use: BTreeMap<&str, BTreeMap<ModelKey, ModelRow>> = BTreeMap::new();
     for Change { key, to, .. } in changes {
-        let model = sound(store, key, *to)?;
-        if !settings.contains_key(key.watch.as_str()) {
-            settings.insert(&key.watch, known_watches(config_file, &key.watch)?);
+        let Some(to) = *to else { continue };
+        let (model, name) = (sound(store, key, to)?, key.watch.as_str());
+        if config_file.is_none() {
+            // What a sidecar scores by is made with its settings, which only it knows.
+            if !in_use.contains_key(name) {
+                let rows = store.models_in_use(Some(name))?.into_iter();
+                in_use.insert(name, rows.map(|row| (row.key.clone(), row)).collect());
+            }
+            let other = |row: &&ModelRow| {
+                row.fingerprint.as_deref().is_some_and(|known| known != model.fingerprint())
+            };
+            if let Some(row) = in_use[name].get(key).filter(other) {
+                return Err(other_settings_than(key, to, row.version).into());
+            }
+            continue;
         }
-        let watches = &settings[key.watch.as_str()];
-        // Without a configuration a preset may have been changed: a sidecar's own settings are its own.
-        if config_file.is_some() && !watches.is_empty() && !suits(&model, key, watches) {
-            return Err(other_settings(key, *to).into());
+        if !settings.contains_key(name) {
+            settings.insert(name, known_watches(config_file, name)?);
+        }
+        let watches = &settings[name];
+        if !watches.is_empty() && !suits(&model, key, watches) {
+            return Err(other_settings(key, to).into());
         }
     }
     store.put_in_use(changes, &word)?;
     let held = word.hold_until_s.map(|until_s| format!(", held until {}", rfc3339(until_s)));
     let held = held.unwrap_or_default();
     let line = |Change { key, from, to }: &Change| {
-        let instead = match from {
-            Some(from) if from == to => " as before".to_string(),
-            Some(from) => format!(" instead of {from}"),
-            None => String::new(),
-        };
-        format!("{key}: version {to} is in use{instead}{held}")
+        let version = |version: &i64| format!("version {version}");
+        let (old, new) = (from.as_ref().map(version), to.as_ref().map(version));
+        match (old, new, from) {
+            (Some(old), None, _) => {
+                format!("{key}: {old} is out of use, and none in its place{held}")
+            }
+            (_, Some(new), None) => format!("{key}: {new} is in use{held}"),
+            (_, Some(new), Some(_)) if from == to => {
+                format!("{key}: {new} is in use as before{held}")
+            }
+            (_, Some(new), Some(from)) => format!("{key}: {new} is in use instead of {from}{held}"),
+            (None, None, _) => format!("{key}: none is in use, as before"),
+        }
     };
     Ok(changes.iter().map(line).collect())
 }
@@ -274,5 +267,13 @@ fn other_settings(key: &ModelKey, version: i64) -> String {
     format!(
         "version {version} of {key} was made with other settings than the configuration's (queries, step, \
          preprocessing, detector, page budget, calendar): it would not score"
+    )
+}
+
+/// What a running sidecar would do with such a version, as far as the store tells: nothing.
+fn other_settings_than(key: &ModelKey, version: i64, in_use: i64) -> String {
+    format!(
+        "version {version} of {key} was made with other settings than version {in_use}, which is in use: a sidecar \
+         that scores by that one would not score by it; where the settings have changed, name them with --config.file"
     )
 }

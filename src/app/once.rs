@@ -139,13 +139,15 @@ fn table(trained: &[Trained<'_>]) -> String {
                 continue;
             }
         };
-        let (rejected, waiting) = (&outcome.rejected, &outcome.waiting);
+        let (rejected, waiting, held) = (&outcome.rejected, &outcome.waiting, &outcome.held);
         let failed = &outcome.failed;
         let numbers =
             [outcome.seen.len(), outcome.n_promoted, rejected.len(), waiting.len(), failed.len()];
         let [a, b, c, d, e] = numbers.map(|n| n.to_string());
         watches.push([name.clone(), a, b, c, d, e, took]);
-        for (result, who) in [("rejected", rejected), ("waiting", waiting), ("failed", failed)] {
+        let results =
+            [("rejected", rejected), ("held", held), ("waiting", waiting), ("failed", failed)];
+        for (result, who) in results {
             others.extend(who.iter().map(|(entity, reason)| {
                 [name.clone(), entity.to_string(), result.into(), reason.clone()]
             }));

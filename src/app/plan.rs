@@ -21,6 +21,7 @@ use super::counted::counted;
 use super::finding;
 use super::now_s;
 use super::say;
+use crate::detect;
 use crate::export::Board;
 use crate::gather;
 use crate::pipeline::Findings;
@@ -37,6 +38,9 @@ use crate::train::Outcome;
 use crate::train::Progress;
 use crate::train::Trainer;
 use crate::train::Which;
+use crate::verdict::Interval;
+use crate::verdict::Label;
+use crate::verdict::Verdict;
 use crate::watch::Watch;
 use crate::workers::Workers;
 
@@ -45,6 +49,9 @@ const MEASURED: usize = 3;
 
 /// Points back to which an entity is looked for.
 const LOOK_BACK_POINTS: i64 = 10;
+
+/// Points of the incident that is supposed, where detectors learn from incidents.
+const SUPPOSED_POINTS: i64 = 20;
 
 /// What one watch costs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -74,6 +81,12 @@ struct WatchPlan {
     history_bytes: u64,
     /// Series of results, models included.
     exported_series: Option<usize>,
+    /// Detectors that have no model before an incident is known: measured as if one were.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    with_incidents: Vec<String>,
+    /// Such detectors that had too little history all the same, or could not be trained.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_reckoned: Vec<String>,
     /// Why entities that were to be measured were not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<String>,
@@ -159,6 +172,7 @@ impl Plan {
 async fn of_one(trainer: &Trainer, watch: &Watch) -> Result<(WatchPlan, Pipeline), Error> {
     let found = entities(&trainer.source, watch).await?;
     let sample = sample(&found);
+    suppose(&trainer.store, watch, &sample).await?;
     let (outcome, read, fitted) = train(trainer, watch, &sample).await?;
     let models = in_use(&trainer.store, watch).await?;
     let Trainer { source, store, board, workers } = trainer.clone();
@@ -166,8 +180,11 @@ async fn of_one(trainer: &Trainer, watch: &Watch) -> Result<(WatchPlan, Pipeline
     let started = Instant::now();
     let findings = pipeline.find(now_s()).await?;
     let pass_seconds = started.elapsed().as_secs_f64();
+    let (with_incidents, not_reckoned) = supervised(watch, &models);
     let plan = WatchPlan {
         watch: watch.name.clone(),
+        with_incidents,
+        not_reckoned,
         entities: found.len(),
         series: found.values().sum(),
         read_seconds: read.as_secs_f64(),
@@ -232,6 +249,37 @@ fn sample(found: &BTreeMap<Entity, usize>) -> BTreeSet<Entity> {
     let n = found.len().min(MEASURED);
     let at = |i: usize| i * found.len().saturating_sub(1) / n.saturating_sub(1).max(1);
     (0..n).filter_map(|i| found.keys().nth(at(i))).cloned().collect()
+}
+
+/// Where a watch has detectors that learn from incidents, a label for each of the sample: without one they cost
+/// nothing, and from the first one on, in each training. The store ends with the command.
+async fn suppose(store: &Store, watch: &Watch, sample: &BTreeSet<Entity>) -> Result<(), Error> {
+    if !watch.detectors.iter().any(detect::Config::supervised) {
+        return Ok(());
+    }
+    let (point_s, now_s) = (watch.point_s(), now_s());
+    let end_s = gather::known_s(watch, now_s) - LOOK_BACK_POINTS * point_s;
+    let label = |entity: &Entity| Label {
+        watch: watch.name.clone(),
+        entity: entity.clone(),
+        interval: Interval { from_s: end_s - SUPPOSED_POINTS * point_s, to_s: end_s },
+        verdict: Verdict::Anomaly,
+        class: None,
+        author: None,
+        note: None,
+        source: "plan".into(),
+        created_s: now_s,
+    };
+    let (store, labels) = (store.clone(), sample.iter().map(label).collect::<Vec<_>>());
+    let add = move || labels.iter().try_for_each(|label| store.add_label(label, None).map(drop));
+    Ok(tokio::task::spawn_blocking(add).await??)
+}
+
+/// The detectors that learn from incidents: those that have models now, and those that have not.
+fn supervised(watch: &Watch, models: &[(ModelRow, usize)]) -> (Vec<String>, Vec<String>) {
+    let all = watch.detectors.iter().filter(|detector| detector.supervised());
+    let has = |name: &String| models.iter().any(|(row, _)| row.key.detector == *name);
+    all.map(|detector| detector.name().to_string()).partition(has)
 }
 
 /// Trains a sample; how long reading all of history took, and how long the models.

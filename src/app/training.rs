@@ -15,6 +15,9 @@ use super::due::Due;
 use super::now_s;
 use crate::detect;
 use crate::series::Entity;
+use crate::store::ModelKey;
+use crate::store::ModelRow;
+use crate::store::ModelState;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::train::Outcome;
@@ -132,38 +135,46 @@ async fn finish(store: &Store, requests: Vec<i64>) {
     }
 }
 
-/// What was trained before a restart need not be trained again for it; what the settings ask for since
-/// then has to be.
+/// What was trained before a restart need not be trained again for it, also where it is not in use; what the
+/// settings ask for since then has to be.
 async fn first_due(store: &Store, watch: &Watch) -> Due {
     let (store, name) = (store.clone(), watch.name.clone());
     let read = move || {
         let labels = store.labels(Some(&name))?;
         let told = labels.iter().any(|stored| stored.label.verdict == Verdict::Anomaly);
-        Ok::<_, StoreError>((store.models_in_use(Some(&name))?, told))
+        Ok::<_, StoreError>((store.models(Some(&name))?, told))
     };
     let read = tokio::task::spawn_blocking(read).await;
-    let (stored, told) = read.ok().and_then(Result::ok).unwrap_or_default();
+    let (mut stored, told) = read.ok().and_then(Result::ok).unwrap_or_default();
+    // Brought by a person and never in use: nobody trained it here.
+    stored.retain(|row| row.state != ModelState::Candidate);
+    // The newest of each model, since an older one of these settings may be of before they were changed twice.
+    let newest: BTreeMap<&ModelKey, &ModelRow> = stored.iter().map(|row| (&row.key, row)).collect();
+    let in_use = || stored.iter().filter(|row| row.state == ModelState::Promoted);
     // Who learns from incidents has no model while there are none: that is nothing to train all for again.
     let idle = |detector: &String| {
         let mut of = watch.detectors.iter().filter(|known| known.name() == detector);
         !told && of.any(detect::Config::supervised)
     };
     let fits = |(feature, detector): &(Option<String>, String), fingerprint: &String| {
-        let own = (feature, detector);
-        let own = || stored.iter().filter(|m| (&m.key.feature, &m.key.detector) == own);
-        own().any(|model| model.fingerprint.as_ref() == Some(fingerprint))
-            || idle(detector) && own().next().is_none()
+        let own = |row: &&ModelRow| (&row.key.feature, &row.key.detector) == (feature, detector);
+        let made = |row: &ModelRow| row.fingerprint.as_ref() == Some(fingerprint);
+        in_use().filter(own).any(made)
+            || newest.values().copied().filter(own).any(made)
+            || idle(detector) && in_use().find(own).is_none()
     };
     if !watch.fingerprints().iter().all(|(member, fingerprint)| fits(member, fingerprint)) {
         return Due::new(watch, 0);
     }
-    let mut newest: BTreeMap<Entity, (i64, Option<i64>)> = BTreeMap::new();
-    for model in stored {
-        let known = (model.trained_s, model.n_rows);
-        let newest = newest.entry(model.key.entity).or_insert(known);
+    // Who has left has none in use.
+    let living: BTreeSet<&Entity> = in_use().map(|row| &row.key.entity).collect();
+    let mut trained: BTreeMap<Entity, (i64, Option<i64>)> = BTreeMap::new();
+    for row in stored.iter().filter(|row| living.contains(&row.key.entity)) {
+        let known = (row.trained_s, row.n_rows);
+        let newest = trained.entry(row.key.entity.clone()).or_insert(known);
         *newest = known.max(*newest);
     }
-    Due::after_restart(watch, newest)
+    Due::after_restart(watch, trained)
 }
 
 /// What was said already.
@@ -183,6 +194,9 @@ fn tell(watch: &Watch, trained: &Result<Outcome, TrainError>, known: &mut Known)
     };
     for (entity, reason) in &outcome.rejected {
         tracing::warn!(watch, %entity, reason, "trained, kept unpromoted");
+    }
+    for (entity, reason) in &outcome.held {
+        tracing::info!(watch, %entity, reason, "trained, but for what is held");
     }
     if let Some((entity, error)) = outcome.failed.first() {
         let entities = outcome.failed.len();
@@ -233,6 +247,65 @@ mod tests {
         assert_eq!(next_s().await, 0);
         add("siamese", fingerprint("siamese"));
         assert_eq!(next_s().await, trained_s + watch.train.every_s);
+    }
+
+    fn watch_of(text: &str) -> Watch {
+        use crate::config;
+        config::parse("test", text).unwrap().watches.unwrap().remove(0)
+    }
+
+    #[tokio::test]
+    async fn a_restart_trains_nothing_again_for_a_version_that_a_person_prefers() {
+        use crate::store::Change;
+        use crate::store::Deed;
+        use crate::store::ModelWord;
+        use crate::store::NewModel;
+        let text = "watches: [{name: w, queries: {x: x}, step: 30s, detectors: [seasonal_median, stl], \
+                    train: {every: 1d, history: 2w}}]";
+        let watch = watch_of(text);
+        let store = Store::in_memory().unwrap();
+        let key = |detector: &str| {
+            let (entity, detector) = (Entity::default(), detector.to_string());
+            ModelKey { watch: "w".into(), entity, feature: Some("x".into()), detector }
+        };
+        let add = |detector: &str, trained_s: i64, state: &ModelState, settings: &str| {
+            let member = (Some("x".to_string()), detector.to_string());
+            let fingerprint = format!("{}{settings}", watch.fingerprints()[&member]);
+            let card = serde_json::json!({ "fingerprint": fingerprint });
+            let (bytes, sha256) = (Vec::new(), String::new());
+            let model = NewModel { key: key(detector), card, bytes, sha256, trained_s };
+            store.add_models(&[model], state).unwrap();
+        };
+        let (both, day_s) = (["seasonal_median", "stl"], 86_400);
+        for (trained_s, detector) in
+            [(100, both[0]), (100, both[1]), (200, both[0]), (200, both[1])]
+        {
+            add(detector, trained_s, &ModelState::Promoted, "");
+        }
+        let next_s = async || first_due(&store, &watch).await.next_s();
+        assert_eq!(next_s().await, 200 + day_s);
+        // One goes back, the other out of use; then a training that their holds keep out.
+        let (author, note, before) = (None, None, None);
+        let word = ModelWord {
+            deed: Deed::Rollback,
+            before,
+            hold_until_s: Some(900),
+            author,
+            note,
+            created_s: 250,
+        };
+        let back = [
+            Change { key: key(both[0]), from: Some(2), to: Some(1) },
+            Change { key: key(both[1]), from: Some(2), to: None },
+        ];
+        store.put_in_use(&back, &word).unwrap();
+        assert_eq!(next_s().await, 200 + day_s, "it was trained then, in use or not");
+        let rejected = ModelState::Rejected { reason: "held".into() };
+        add(both[0], 300, &rejected, "");
+        assert_eq!(next_s().await, 300 + day_s);
+        // Settings that were changed, and changed back.
+        add(both[1], 400, &ModelState::Promoted, " of others");
+        assert_eq!(next_s().await, 0);
     }
 
     #[test]

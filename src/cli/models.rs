@@ -22,7 +22,8 @@ pub(super) enum ModelsCommand {
     Show(ShowArgs),
     /// Put a version in use; a running sidecar takes it up within seconds
     Promote(PromoteArgs),
-    /// Go back to the version that was in use before; the one in use is rejected from then on
+    /// Go back to the version that was in use before; the one in use is rejected from then on. The first version of a
+    /// --detector is taken out of use, where others score without it
     Rollback(ChangeArgs),
     /// Take models from files: versions of their own, which are kept for ever
     Import(ImportArgs),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Loaded;
 use crate::detect::RestoreError;
+use crate::model;
 use crate::model::Model;
 use crate::store::ModelKey;
 use crate::store::ModelRow;
@@ -32,7 +33,15 @@ pub(super) struct Fetched {
     /// What the person said who put it in use, where that is how it got there.
     pub(super) word: Option<String>,
     /// The model, or why it is of no use.
-    pub(super) loaded: Result<Loaded, RestoreError>,
+    pub(super) loaded: Result<Loaded, Unusable>,
+}
+
+/// Why a stored model is of no use.
+pub(super) enum Unusable {
+    /// Its bytes are not those that were stored.
+    Damaged(RestoreError),
+    /// They are, and this program does not understand them: one before or after it made the model.
+    OfAnotherVersion(RestoreError),
 }
 
 impl News {
@@ -59,8 +68,17 @@ impl News {
 fn fetched(row: ModelRow, bytes: &[u8]) -> Fetched {
     let ModelRow { key, version, sha256, trained_s, word, .. } = row;
     let word = word.map(|word| word.describe());
-    let read = Model::from_stored(bytes, &sha256);
-    let loaded =
-        |model| Loaded { key: key.clone(), version, sha256, trained_s, model: Arc::new(model) };
+    let unusable = |error| match model::sha256(bytes) == sha256 {
+        true => Unusable::OfAnotherVersion(error),
+        false => Unusable::Damaged(error),
+    };
+    let read = Model::from_stored(bytes, &sha256).map_err(unusable);
+    let loaded = |model| Loaded {
+        key: key.clone(),
+        version,
+        sha256: sha256.clone(),
+        trained_s,
+        model: Arc::new(model),
+    };
     Fetched { loaded: read.map(loaded), version, word, key }
 }

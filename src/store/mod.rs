@@ -7,6 +7,7 @@
 //! Calls block; on an async thread they belong in `spawn_blocking`. The sidecar and the command
 //! line may hold the same file open at once.
 
+mod holds;
 mod labels;
 mod leave;
 mod lock;
@@ -31,6 +32,8 @@ use rusqlite::config::DbConfig;
 
 use crate::series::Entity;
 
+pub use holds::Hold;
+pub use holds::Holds;
 pub use labels::LabelRows;
 pub use labels::StoredLabel;
 pub use lock::LOCK_NAME;

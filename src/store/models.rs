@@ -20,6 +20,7 @@ use super::json_column;
 use super::json_text;
 use super::unreadable;
 use super::words::ModelWord;
+use super::words::SAID;
 use super::words::word_of;
 use crate::series::Entity;
 
@@ -160,14 +161,18 @@ impl Store {
         })
     }
 
-    /// Takes what is in use of these keys out of use, all or none; it is kept.
+    /// Takes versions that are in use out of use, all or none; they are kept. One that is not in use any more
+    /// stays as it is.
     ///
     /// # Errors
     /// The write failed; then all are as they were.
-    pub fn retire_keys(&self, keys: &[ModelKey]) -> Result<(), StoreError> {
+    pub fn retire_versions(&self, versions: &[(ModelKey, i64)]) -> Result<(), StoreError> {
+        let sql = "
+            UPDATE model SET state = 'retired'
+            WHERE key_id = ?1 AND version = ?2 AND state = 'promoted'";
         self.write("retire models", |transaction| {
-            keys.iter().try_for_each(|key| match key_id(transaction, key)? {
-                Some(id) => retire(transaction, id),
+            versions.iter().try_for_each(|(key, version)| match key_id(transaction, key)? {
+                Some(id) => transaction.prepare_cached(sql)?.execute([id, *version]).map(drop),
                 None => Ok(()),
             })
         })
@@ -206,7 +211,7 @@ impl Store {
             "SELECT watch, entity, feature, detector, model.version, state, reason, sha256, trained_s,
                CASE WHEN json_valid(card) THEN json_extract(card, '$.fingerprint') END,
                CASE WHEN json_valid(card) THEN json_extract(card, '$.n_rows') END,
-               deed, before, hold_until_s, author, note, created_s
+               {SAID}
              FROM model JOIN model_key ON model_key.id = model.key_id
              LEFT JOIN model_word AS word ON state = 'promoted' AND word.version = model.version
                AND word.id = (SELECT max(id) FROM model_word AS last
@@ -296,7 +301,7 @@ pub(super) fn key_id(connection: &Connection, key: &ModelKey) -> rusqlite::Resul
 }
 
 /// The key in columns 0 to 3.
-fn key_of(row: &Row<'_>) -> rusqlite::Result<ModelKey> {
+pub(super) fn key_of(row: &Row<'_>) -> rusqlite::Result<ModelKey> {
     let feature: String = row.get(2)?;
     Ok(ModelKey {
         watch: row.get(0)?,

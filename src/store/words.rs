@@ -18,7 +18,6 @@ use super::models::NewModel;
 use super::models::insert;
 use super::models::key_id;
 use super::unreadable;
-use crate::verdict::rfc3339;
 
 /// What a person did with a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -30,15 +29,17 @@ pub enum Deed {
     Promote,
     /// Put it in use instead of one that was worse.
     Rollback,
+    /// Took it out of use, with none before it to go back to. In the store a rollback from a version to itself.
+    Retire,
 }
 
 impl Deed {
-    /// The word in the store and for people.
+    /// The word in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Deed::Import => "import",
             Deed::Promote => "promote",
-            Deed::Rollback => "rollback",
+            Deed::Rollback | Deed::Retire => "rollback",
         }
     }
 }
@@ -61,12 +62,18 @@ pub struct ModelWord {
 }
 
 impl ModelWord {
+    /// The same word of another deed.
+    fn of(&self, deed: Deed) -> ModelWord {
+        ModelWord { deed, ..self.clone() }
+    }
+
     /// `put in use by ann (quiet nights)`.
     pub fn describe(&self) -> String {
         let deed = match self.deed {
             Deed::Import => "imported",
             Deed::Promote => "put in use",
             Deed::Rollback => "put back in use",
+            Deed::Retire => "taken out of use",
         };
         // Free text, which may hold what a terminal obeys.
         let text = |before: &str, text: &Option<String>, after: &str| {
@@ -78,15 +85,15 @@ impl ModelWord {
     }
 }
 
-/// One version in use instead of another.
+/// One version in use instead of another, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Of which model.
     pub key: ModelKey,
     /// The version that is in use now; `None` where there is none.
     pub from: Option<i64>,
-    /// The version that is to be.
-    pub to: i64,
+    /// The version that is to be; `None`: none of this key.
+    pub to: Option<i64>,
 }
 
 impl Store {
@@ -115,8 +122,8 @@ impl Store {
         })
     }
 
-    /// Puts versions in use, all or none, as a person says. With [`Deed::Rollback`] those that were in use
-    /// are rejected from then on, else they are retired; a version that is in use already gets the word.
+    /// Puts versions in use, all or none, as a person says, or none of a key. With [`Deed::Rollback`] those that
+    /// were in use are rejected from then on, else they are retired; a version that is in use already gets the word.
     ///
     /// # Errors
     /// There is no such version, another one was put in use since the caller looked, or the write failed;
@@ -137,33 +144,9 @@ impl Store {
         problem.map_or(Ok(()), |problem| Err(self.invalid(ACTION, problem)))
     }
 
-    /// As [`Store::add_models`], but where a person's word holds a version in use of the same settings, the
-    /// models are rejected instead of promoted. Returns why, if so.
-    ///
-    /// # Errors
-    /// As [`Store::add_models`].
-    pub fn add_models_unless_held(
-        &self,
-        models: &[NewModel],
-        state: &ModelState,
-    ) -> Result<Option<String>, StoreError> {
-        self.write("store models", |transaction| {
-            let mut held = None;
-            if *state == ModelState::Promoted {
-                for model in models {
-                    held = held.or(hold(transaction, model)?);
-                }
-            }
-            let rejected = held.clone().map(|reason| ModelState::Rejected { reason });
-            for model in models {
-                insert(transaction, model, rejected.as_ref().unwrap_or(state))?;
-            }
-            Ok(held)
-        })
-    }
-
     /// The version to go back to from the one in use: where a person promoted that one, the one that it
-    /// took the place of, else the newest that was in use and is older. The first of the pair is in use.
+    /// took the place of, else the newest that was in use and is older. The first of the pair is in use; where
+    /// none is, there is nothing to go back from.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -178,15 +161,14 @@ impl Store {
             WHERE key_id = ?1 AND state = 'retired' AND version < ?2";
         self.read("read models", |connection| {
             let Some(id) = key_id(connection, key)? else { return Ok((None, None)) };
-            let current = promoted(connection, id)?;
-            let below = current.unwrap_or(i64::MAX);
+            let Some(current) = promoted(connection, id)? else { return Ok((None, None)) };
             let before: Option<i64> =
-                connection.query_row(promoted_over, [id, below], |row| row.get(0)).optional()?;
+                connection.query_row(promoted_over, [id, current], |row| row.get(0)).optional()?;
             let before = match before {
                 Some(before) => Some(before),
-                None => connection.query_row(older, [id, below], |row| row.get(0))?,
+                None => connection.query_row(older, [id, current], |row| row.get(0))?,
             };
-            Ok((current, before))
+            Ok((Some(current), before))
         })
     }
 
@@ -195,13 +177,14 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn model_words(&self, key: &ModelKey, version: i64) -> Result<Vec<ModelWord>, StoreError> {
-        let sql = "
-            SELECT deed, before, hold_until_s, author, note, created_s FROM model_word
-            WHERE key_id = ?1 AND version = ?2 ORDER BY id";
+        let sql = format!(
+            "SELECT {SAID} FROM model_word AS word
+             WHERE key_id = ?1 AND version = ?2 ORDER BY id"
+        );
         self.read("read what was said of models", |connection| {
             let Some(id) = key_id(connection, key)? else { return Ok(Vec::new()) };
             let word = |row: &Row<'_>| word_of(row, 0);
-            connection.prepare_cached(sql)?.query_map([id, version], word)?.collect()
+            connection.prepare_cached(&sql)?.query_map([id, version], word)?.collect()
         })
     }
 
@@ -243,7 +226,9 @@ fn change_problem(connection: &Connection, change: &Change) -> rusqlite::Result<
     let Change { key, from, to } = change;
     let exists = "SELECT EXISTS (SELECT 1 FROM model WHERE key_id = ?1 AND version = ?2)";
     let Some(id) = key_id(connection, key)? else { return Ok(Some(format!("no model {key}"))) };
-    if !connection.query_row(exists, [id, *to], |row| row.get(0))? {
+    if let Some(to) = to
+        && !connection.query_row(exists, [id, *to], |row| row.get(0))?
+    {
         return Ok(Some(format!("there is no version {to} of {key}")));
     }
     let in_use = promoted(connection, id)?;
@@ -258,10 +243,14 @@ fn put(connection: &Connection, change: &Change, word: &ModelWord) -> rusqlite::
     let Some(id) = key_id(connection, key)? else { return Ok(()) };
     let update = "UPDATE model SET state = ?3, reason = ?4 WHERE key_id = ?1 AND version = ?2";
     let mut update = connection.prepare_cached(update)?;
-    let other = from.filter(|from| from != to);
+    let other = from.filter(|from| Some(*from) != *to);
     if let Some(from) = other {
-        let (state, reason) = match word.deed {
-            Deed::Rollback => {
+        let (state, reason) = match (word.deed, to) {
+            (_, None) => {
+                let reason = format!("it was {}", word.of(Deed::Retire).describe());
+                (ModelState::Rejected { reason: reason.clone() }, Some(reason))
+            }
+            (Deed::Rollback, Some(to)) => {
                 let reason = format!("version {to} was {} instead", word.describe());
                 (ModelState::Rejected { reason: reason.clone() }, Some(reason))
             }
@@ -269,8 +258,15 @@ fn put(connection: &Connection, change: &Change, word: &ModelWord) -> rusqlite::
         };
         update.execute(params![id, from, state.as_str(), reason])?;
     }
-    update.execute(params![id, to, ModelState::Promoted.as_str(), None::<&str>])?;
-    say(connection, key, *to, other, word)
+    match (to, other) {
+        (Some(to), _) => {
+            update.execute(params![id, to, ModelState::Promoted.as_str(), None::<&str>])?;
+            say(connection, key, *to, other, word)
+        }
+        // The word of a version that was in use and is not: see `SAID`.
+        (None, Some(from)) => say(connection, key, from, other, &word.of(Deed::Retire)),
+        (None, None) => Ok(()),
+    }
 }
 
 fn say(
@@ -292,26 +288,10 @@ fn say(
         .map(drop)
 }
 
-/// Why a version that is in use may not be replaced by this one, where a person holds it.
-fn hold(connection: &Connection, model: &NewModel) -> rusqlite::Result<Option<String>> {
-    let sql = "
-        SELECT deed, before, hold_until_s, author, note, created_s, word.version FROM model_word AS word
-        JOIN model ON model.key_id = word.key_id AND model.version = word.version
-        WHERE word.id = (SELECT max(id) FROM model_word WHERE key_id = ?1 AND deed <> 'import')
-          AND state = 'promoted' AND hold_until_s > ?2
-          AND json_valid(card) AND json_extract(card, '$.fingerprint') IS ?3";
-    let Some(id) = key_id(connection, &model.key)? else { return Ok(None) };
-    let fingerprint = model.card.get("fingerprint").and_then(|value| value.as_str());
-    let held = |row: &Row<'_>| {
-        let (word, version): (ModelWord, i64) = (word_of(row, 0)?, row.get(6)?);
-        let until = rfc3339(word.hold_until_s.unwrap_or(0));
-        Ok(format!("version {version} was {}, and is held until {until}", word.describe()))
-    };
-    connection
-        .prepare_cached(sql)?
-        .query_row(params![id, model.trained_s, fingerprint], held)
-        .optional()
-}
+/// The six columns of a word, of the table `model_word AS word`.
+pub(super) const SAID: &str = "
+  CASE WHEN deed = 'rollback' AND before = word.version THEN 'retire' ELSE deed END,
+  before, hold_until_s, author, note, created_s";
 
 /// The word in six columns from `first` on.
 pub(super) fn word_of(row: &Row<'_>, first: usize) -> rusqlite::Result<ModelWord> {
@@ -319,6 +299,7 @@ pub(super) fn word_of(row: &Row<'_>, first: usize) -> rusqlite::Result<ModelWord
         "import" => Deed::Import,
         "promote" => Deed::Promote,
         "rollback" => Deed::Rollback,
+        "retire" => Deed::Retire,
         other => return Err(unreadable(first, format!("deed {other:?}"))),
     };
     Ok(ModelWord {

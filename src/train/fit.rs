@@ -39,8 +39,11 @@ pub(super) struct Lessons {
 
 /// What came of it.
 pub(super) struct Trained {
+    /// What was judged.
     pub(super) members: Members,
     pub(super) decision: Decision,
+    /// What was not, since a person's word keeps it out of use.
+    pub(super) aside: Members,
 }
 
 /// Fits every member of one entity and decides whether they are better than what is there.
@@ -99,8 +102,11 @@ pub(super) fn fit_entity(
             }
         }
     }
+    // In the set that is judged, the version that a person holds stands for the one that was made now.
+    let (aside, mut members): (Members, Members) =
+        members.into_iter().partition(|(key, _)| champions.held.has(key));
     if members.is_empty() {
-        return Ok(Trained { members, decision: Decision::Reject(refused) });
+        return Ok(Trained { members, decision: Decision::Reject(refused), aside });
     }
     let decision = match succession::refused(watch, rows, champions, &members, &keep_going) {
         Some(reason) => Decision::Reject(reason),
@@ -112,7 +118,7 @@ pub(super) fn fit_entity(
     if !keep_going() {
         return Err(TrainError::Stopped);
     }
-    Ok(Trained { members, decision })
+    Ok(Trained { members, decision, aside })
 }
 
 /// Which part of an entity's training each member is: networks that will learn share it equally; who needs no

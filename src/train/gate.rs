@@ -41,7 +41,8 @@ const NAMED: usize = 5;
 const QUANTILES: [f64; 4] = [0.5, 0.75, 0.9, 1.0];
 
 /// Moves the challenger's thresholds as the labels say and decides. Judged is what would be in use:
-/// with the challengers, champions that none of them replaces. `keep_going` is asked between two pieces
+/// with the challengers, champions that none of them replaces, such as a version that a person holds: what that one
+/// finds is found, what it calls false counts on both sides, and its threshold stays where it is. `keep_going` is asked between two pieces
 /// of scoring; what is decided after it said no is of no use.
 pub(super) fn decide_while(
     watch: &Watch,
@@ -76,7 +77,7 @@ pub(super) fn decide_while(
         for (key, model) in challengers.iter_mut() {
             model.reset_threshold(pristine[key]);
         }
-        move_thresholds(told, challengers, quantile, keep_going);
+        move_thresholds(told, in_use, challengers, quantile, keep_going);
         let jury = Jury::mixed(in_use, challengers, keep_going);
         decision = judge(watch, history, told, &jury, Some(&allowed));
         if decision == Decision::Promote {
@@ -161,9 +162,10 @@ fn missed(jury: &Jury<'_>, told: &Told) -> Option<String> {
 }
 
 /// Lowers the thresholds of the members that see a labelled anomaly best, and raises those of members
-/// that see one where a person saw none.
+/// that see one where a person saw none. Of those in use that stay none is moved, though one may see it best.
 fn move_thresholds(
     told: &[Told],
+    in_use: &Members,
     challengers: &mut Members,
     quantile: f64,
     keep_going: &dyn Fn() -> bool,
@@ -172,8 +174,10 @@ fn move_thresholds(
     let mut highest: BTreeMap<_, f64> = BTreeMap::new();
     for told in told {
         let verdict = told.heard.label.verdict;
+        let stay = in_use.iter().filter(|(key, _)| !challengers.contains_key(*key));
         let levels: BTreeMap<_, f64> = challengers
             .iter()
+            .chain(stay)
             .filter_map(|(key, model)| {
                 let at = if verdict == Verdict::Normal { 1.0 } else { quantile };
                 Some((key.clone(), level(surprises(model, told, keep_going), at)?))
@@ -288,9 +292,13 @@ mod tests {
     }
 
     fn members(history: &Window) -> Members {
+        of_feature("x", history)
+    }
+
+    fn of_feature(name: &str, history: &Window) -> Members {
         let watch = watch();
         let recipe = Recipe {
-            features: vec!["x".into()],
+            features: vec![name.into()],
             detector: watch.detectors[0].clone(),
             preprocess: watch.preprocess(&[0]),
             step_s: STEP_S,
@@ -300,7 +308,7 @@ mod tests {
         };
         let context = FitContext::new(0, &|| true);
         let model = Model::train(&recipe, history, &context).unwrap();
-        let (entity, feature) = (Entity::default(), Some("x".to_string()));
+        let (entity, feature) = (Entity::default(), Some(name.to_string()));
         let key =
             ModelKey { watch: "w".into(), entity, feature, detector: "seasonal_median".into() };
         Members::from([(key, model)])
@@ -447,5 +455,23 @@ mod tests {
         let wanted = "wanted at most 1, judged without what label 16 (anomaly) contradicts, \
             where it contradicts label 3 (anomaly)";
         assert!(reason.ends_with(wanted), "{reason}");
+    }
+
+    #[test]
+    fn an_incident_that_a_held_version_sees_best_bends_no_other() {
+        let history = rows(1, ROWS, 0..0, 0.0);
+        let (held, mut others) = (of_feature("x", &history), of_feature("y", &history));
+        let Told { heard, rows: LabelRows { window, .. }, points } = told(Verdict::Anomaly, 20.0);
+        let quiet = rows(7, window.grid.len, 0..0, 0.0);
+        let values = window.values.iter().zip(&quiet.values).flat_map(|(x, y)| [*x, *y]).collect();
+        let window = Window { grid: window.grid, n_features: 2, values };
+        let rows = LabelRows { features: vec!["x".into(), "y".into()], window };
+        let told = [Told { heard, rows, points }];
+        let threshold = |members: &Members| members.values().next().map(Model::threshold);
+        let before = threshold(&others);
+        move_thresholds(&told, &held, &mut others, 0.5, &|| true);
+        assert_eq!(threshold(&others), before);
+        move_thresholds(&told, &Members::new(), &mut others, 0.5, &|| true);
+        assert!(threshold(&others) < before, "as if nobody else saw it");
     }
 }

@@ -31,7 +31,6 @@ use crate::verdict::Interval;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 use crate::weak;
-use crate::weak::News;
 use crate::weak::Said;
 use crate::weak::Spoken;
 use crate::weak::WeakLabel;
@@ -133,11 +132,11 @@ async fn rules(
         }
         tracing::warn!(watch = name, %error, "a rule that labels nothing this time");
     }
-    let News { labels, usual } = weak::news(labels, interval);
-    for rule in usual {
-        tracing::warn!(watch = name, rule, "holds most of the time: it labels nothing");
+    let news = weak::news(labels, interval);
+    for (rule, what) in news.left_out() {
+        tracing::warn!(watch = name, rule, "{what}");
     }
-    Ok(labels)
+    Ok(news.labels)
 }
 
 /// Seconds from the first row with data to the last.

@@ -1,4 +1,5 @@
-//! What supervised detectors learn from: rows of which people or rules said what they are.
+//! What supervised detectors learn from: rows of which people or rules said what they are; and which models have
+//! nothing to go on from any more.
 //!
 //! Owns: which rows those are. Does not own: who has the word (`told`, `weak`), what is kept from the others
 //! (`history`).
@@ -75,6 +76,14 @@ pub(super) fn baseless(
         true => Vec::new(),
         false => learnt,
     }
+}
+
+/// Models in use of detectors or features that the watch has no more: nothing scores by them.
+pub(super) fn left(watch: &Watch, in_use: &[ModelRow]) -> Vec<ModelKey> {
+    let known = watch.fingerprints();
+    let member = |key: &ModelKey| (key.feature.clone(), key.detector.clone());
+    let keys = in_use.iter().map(|row| &row.key);
+    keys.filter(|key| !known.contains_key(&member(key))).cloned().collect()
 }
 
 /// The rows of an interval, and those before it: `before` of them, or all there are where that is 0.

@@ -7,6 +7,7 @@ mod fit;
 mod gate;
 mod history;
 mod jury;
+mod keeping;
 mod leaving;
 mod lessons;
 mod progress;
@@ -27,14 +28,11 @@ use crate::detect::Episode;
 use crate::export::Board;
 use crate::gather::GatherError;
 use crate::model::Model;
-use crate::model::sha256;
 use crate::series::Entity;
 use crate::series::Window;
 use crate::source::Source;
 use crate::store::ModelKey;
 use crate::store::ModelRow;
-use crate::store::ModelState;
-use crate::store::NewModel;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::watch::Watch;
@@ -47,6 +45,7 @@ use fit::Trained;
 use fit::fit_entity;
 use history::Past;
 use history::with_store;
+use keeping::Held;
 use progress::Share;
 use progress::UnderWay;
 use reading::Reading;
@@ -99,6 +98,9 @@ pub struct Outcome {
     pub n_promoted: usize,
     /// Entities whose models were kept unpromoted, with why.
     pub rejected: Vec<(Entity, String)>,
+    /// Entities of which some models stay as a person wants, with who and until when; the others were promoted or
+    /// rejected all the same. Where all of them stay, the entity is among the rejected.
+    pub held: Vec<(Entity, String)>,
     /// Entities that have too little history yet, with why.
     pub waiting: Vec<(Entity, String)>,
     /// Entities that want another attempt, with why: a defect, a store that could not be written, a
@@ -202,6 +204,9 @@ impl Trainer {
         let mut outcome = Outcome { again_s, failed: unread, ..Outcome::default() };
         let absent = told.keys().filter(|entity| which.wants(entity));
         outcome.absent = absent.filter(|entity| !windows.contains_key(entity)).cloned().collect();
+        // Before what is in use: of a word that comes between the two, keeping hears.
+        let holds = with_store(&self.store, watch, move |store, name| store.holds(name, now_s));
+        let mut holds = keeping::Held::of(watch, holds.await?);
         let mut in_use = self.in_use(watch).await?;
         let shared = Arc::new((self.clone(), watch.clone(), refused));
         let mut so_far = UnderWay::new(listener, windows.len());
@@ -225,6 +230,7 @@ impl Trainer {
                     told: told.remove(&entity).unwrap_or_default(),
                     weak: weak.remove(&entity).unwrap_or_default(),
                     in_use: in_use.remove(&entity).unwrap_or_default(),
+                    held: holds.remove(&entity),
                 };
                 let (shared, share) = (Arc::clone(&shared), so_far.begin(&entity));
                 running.spawn(async move {
@@ -262,27 +268,33 @@ impl Trainer {
         now_s: i64,
         share: Arc<Share>,
     ) -> Result<Ended, TrainError> {
-        let Subject { rows, told, weak, mut in_use } = subject;
-        let baseless = lessons::baseless(watch, &in_use, &told, &weak);
-        if !baseless.is_empty() {
-            let why = "no incident is known any more";
-            tracing::info!(watch = watch.name, %entity, why, "what learnt from some goes out of use");
-            in_use.retain(|row| !baseless.contains(&row.key));
-            with_store(&self.store, watch, move |store, _| store.retire_keys(&baseless)).await?;
-        }
-        let champions = Champions {
-            protected: succession::is_protected(watch, &in_use, &told, now_s),
-            members: self.champions(watch, in_use).await?,
-        };
+        let Subject { rows, told, weak, mut in_use, mut held } = subject;
+        let left = lessons::left(watch, &in_use);
+        self.put_out_of_use(
+            watch,
+            entity,
+            &mut in_use,
+            left,
+            "the watch has no such detector or feature",
+        )
+        .await?;
+        let mut baseless = lessons::baseless(watch, &in_use, &told, &weak);
+        baseless.retain(|key| !held.has(key));
+        self.put_out_of_use(watch, entity, &mut in_use, baseless, "no incident is known any more")
+            .await?;
+        let protected = succession::is_protected(watch, &in_use, &told, now_s);
+        let members = self.champions(watch, in_use).await?;
+        held.forget_unreadable(&members);
+        let held = Arc::new(held);
+        let champions = Champions { members, protected, held: Arc::clone(&held) };
         // A model on some of its features is better than none, not better than one on all.
         let known = |error: &&GatherError| champions.members.values().any(|m| m.reads(&error.name));
         if let Some(refused) = refused.iter().find(known) {
             return Ok(Ended::Failed(format!("history cannot be read: {refused}")));
         }
-        let trained = self
-            .train_entity(watch, entity, Lessons { rows, told, weak }, champions, share)
-            .await?;
-        self.keep(watch, trained, now_s).await
+        let lessons = Lessons { rows, told, weak };
+        let trained = self.train_entity(watch, entity, lessons, champions, share).await?;
+        self.keep(watch, trained, held, now_s).await
     }
 
     async fn train_entity(
@@ -334,36 +346,6 @@ impl Trainer {
         .await
     }
 
-    async fn keep(&self, watch: &Watch, trained: Trained, now_s: i64) -> Result<Ended, TrainError> {
-        let Trained { members, decision } = trained;
-        if members.is_empty() {
-            return Ok(Ended::Waiting(decision.reason()));
-        }
-        let promote = decision == Decision::Promote;
-        let state = match promote {
-            true => ModelState::Promoted,
-            false => ModelState::Rejected { reason: decision.reason() },
-        };
-        let held = with_store(&self.store, watch, move |store, _| {
-            let stored = |(key, model): (ModelKey, Model)| {
-                let bytes = model.to_bytes();
-                let (sha256, card) = (sha256(&bytes), model.card());
-                NewModel { key, card, bytes, sha256, trained_s: now_s }
-            };
-            let models: Vec<NewModel> = members.into_iter().map(stored).collect();
-            // All at once: half a set of new models is a set that nobody judged.
-            store.add_models_unless_held(&models, &state)
-        })
-        .await?;
-        if let Some(held) = held {
-            self.board.own().promotion(&watch.name, "held");
-            return Ok(Ended::Rejected(held));
-        }
-        let result = if promote { "promoted" } else { "rejected" };
-        self.board.own().promotion(&watch.name, result);
-        Ok(if promote { Ended::Promoted } else { Ended::Rejected(decision.reason()) })
-    }
-
     /// Models of those who have left go out of use.
     async fn retire(
         &self,
@@ -386,6 +368,8 @@ impl Trainer {
 /// How the training of one entity ended; the words say why.
 enum Ended {
     Promoted,
+    /// As `Promoted` or `Rejected`, and some models stay as a person wants.
+    Beside(Box<Ended>, String),
     Rejected(String),
     Waiting(String),
     Failed(String),
@@ -395,6 +379,10 @@ impl Outcome {
     fn note(&mut self, entity: Entity, ended: Ended) {
         match ended {
             Ended::Promoted => self.n_promoted += 1,
+            Ended::Beside(ended, held) => {
+                self.held.push((entity.clone(), held));
+                self.note(entity, *ended);
+            }
             Ended::Rejected(why) => self.rejected.push((entity, why)),
             Ended::Waiting(why) => self.waiting.push((entity, why)),
             Ended::Failed(why) => self.failed.push((entity, why)),
@@ -403,7 +391,7 @@ impl Outcome {
 
     /// Entities end in any order, and are told of in theirs.
     fn sort(&mut self) {
-        for list in [&mut self.rejected, &mut self.waiting, &mut self.failed] {
+        for list in [&mut self.rejected, &mut self.held, &mut self.waiting, &mut self.failed] {
             list.sort();
         }
     }
@@ -432,6 +420,7 @@ struct Subject {
     told: Vec<Told>,
     weak: Vec<Episode>,
     in_use: Vec<ModelRow>,
+    held: Held,
 }
 
 #[cfg(test)]

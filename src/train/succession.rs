@@ -3,9 +3,12 @@
 //!
 //! Owns: how much a challenger must have learnt from. Does not own: whether it is better (`gate`).
 
+use std::sync::Arc;
+
 use super::Members;
 use super::Told;
 use super::jury::Jury;
+use super::keeping::Held;
 use crate::model::Model;
 use crate::series::Window;
 use crate::store::ModelRow;
@@ -17,6 +20,8 @@ pub(super) struct Champions {
     pub(super) members: Members,
     /// Whether they stay until a challenger has learnt from enough.
     pub(super) protected: bool,
+    /// Which stay whatever is learnt.
+    pub(super) held: Arc<Held>,
 }
 
 /// Whether the models in use stay until a challenger has learnt from enough. Not for ever: until they
@@ -38,7 +43,7 @@ pub(super) fn refused(
     challengers: &Members,
     keep_going: &dyn Fn() -> bool,
 ) -> Option<String> {
-    let Champions { members: champions, protected } = champions;
+    let Champions { members: champions, protected, .. } = champions;
     let most = |members: &Members| members.values().map(Model::n_rows).max().unwrap_or(0);
     // Who shortened `train.history` wants less to be known.
     let most_there_is = (watch.train.history_s / watch.point_s()) as usize;

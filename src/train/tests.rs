@@ -14,6 +14,7 @@ use crate::source::Answer;
 use crate::source::AnswerSeries;
 use crate::source::BoxFuture;
 use crate::source::SourceError;
+use crate::store::ModelState;
 use crate::verdict::Interval;
 use crate::verdict::Label;
 use crate::verdict::Verdict;
@@ -22,6 +23,8 @@ use crate::verdict::rfc3339;
 use crate::watch::Checks;
 use crate::watch::Feature;
 use crate::watch::Training;
+
+mod holds;
 
 const HOUR_S: i64 = 3_600;
 const NOW_S: i64 = 240 * HOUR_S;

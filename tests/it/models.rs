@@ -18,6 +18,8 @@ use crate::lab::now_s;
 use crate::lab::portent::Portent;
 use crate::lab::secs;
 
+mod back;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_portent");
 const STEP_S: i64 = 60;
 const OF_WATCH: [&str; 2] = ["--watch=w", "--entity=file=x.csv"];

@@ -93,3 +93,32 @@ fn what_is_planned_is_what_happens() {
         names.iter().map(|name| metrics.all(name, &[("watch", "ports")]).len()).sum();
     assert_eq!(exported as u64, planned("exported_series"));
 }
+
+/// Who learns from incidents is planned for before the first is known.
+#[cfg(feature = "deep")]
+#[test]
+fn a_network_that_waits_for_an_incident_is_reckoned() {
+    let lab = Lab::new("plan_incidents");
+    let mut rows = String::from("t,x,y\n");
+    let newest_s = now_s() / 60 * 60;
+    for time_s in (newest_s - 26 * 3_600..=newest_s).step_by(60) {
+        writeln!(rows, "{time_s},{},{}", time_s * 7_919 % 101, time_s / 60 * 31 % 97).unwrap();
+    }
+    lab.write("x.csv", rows);
+    let config = {
+        let text = "source: {csv: {file: x.csv}}\nwatches:\n  - name: w\n    queries: {x: x, y: y}\n    step: 60s\n    \
+             lag: 0s\n    detectors: [pca, {siamese: {window: 8, max_steps: 30}}]\n    \
+             train: {history: 1w, min_history: 1h}\n";
+        format!("--config.file={}", lab.write("portent.yml", text).display())
+    };
+    let plan: Value = serde_json::from_str(&done(&["plan", &config, "--format=json"])).unwrap();
+    let plan = &plan["watches"][0];
+    assert_eq!(
+        (&plan["models"], &plan["with_incidents"][0]),
+        (&2.into(), &"siamese".into()),
+        "{plan}"
+    );
+    assert_eq!(plan["problems"], Value::Null);
+    let table = done(&["plan", &config]);
+    assert!(table.contains("w: with siamese, which comes once an incident is known"), "{table}");
+}

@@ -176,14 +176,18 @@ pub fn import_models(
     if files.promote {
         let changes = keys.into_iter().map(|(key, to)| change(&store, key, to));
         let changes = changes.collect::<Result<Vec<_>, _>>()?;
-        lines.extend(put(&store, config_file, &changes, word.checked(Deed::Promote)?)?);
+        match put(&store, config_file, &changes, word.checked(Deed::Promote)?) {
+            Ok(said) => lines.extend(said),
+            // They are in the store by now.
+            Err(error) => return Err(format!("{}\n{error}", lines.join("\n")).into()),
+        }
     }
     Ok(lines)
 }
 
 fn change(store: &Store, key: ModelKey, to: i64) -> Result<Change, Error> {
     let (from, _) = store.version_before(&key)?;
-    Ok(Change { key, from, to })
+    Ok(Change { key, from, to: Some(to) })
 }
 
 /// The cards that paths name, in the order of their names within a folder.

@@ -53,6 +53,16 @@ pub(super) fn table(plan: &Plan) -> String {
                 "{name}: {measured} of {entities} entities were trained, the others reckoned"
             ));
         }
+        let name = &watch.watch;
+        if !watch.with_incidents.is_empty() {
+            let detectors = watch.with_incidents.join(", ");
+            say(format!("{name}: with {detectors}, which comes once an incident is known"));
+        }
+        if watch.measured > 0 && !watch.not_reckoned.is_empty() {
+            let detectors = watch.not_reckoned.join(", ");
+            let when = "which comes once an incident and a day of history are known";
+            say(format!("{name}: without {detectors}, {when}"));
+        }
         for problem in &watch.problems {
             say(format!("{}: {problem}", watch.watch));
         }
@@ -140,10 +150,21 @@ mod tests {
             ..WatchPlan::default()
         };
         let old = WatchPlan { watch: "old".into(), models: Some(4), ..WatchPlan::default() };
+        let old = WatchPlan {
+            measured: 1,
+            with_incidents: vec!["siamese".into()],
+            not_reckoned: vec!["classifier".into()],
+            ..old
+        };
         let text = table(&Plan { watches: vec![young, old], threads: 1, ..Plan::default() });
         assert!(text.contains("\nyoung  2         0       -"), "{text}");
         assert!(text.contains("\nall    2         0       4"), "{text}");
         assert!(text.contains("young: 0 of 2 entities were trained"), "{text}");
         assert!(text.contains("young: a=b: 60 s of history\n"), "{text}");
+        assert!(
+            text.contains("old: with siamese, which comes once an incident is known\n"),
+            "{text}"
+        );
+        assert!(text.contains("old: without classifier, which comes once"), "{text}");
     }
 }

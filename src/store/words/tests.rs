@@ -44,7 +44,7 @@ fn states(store: &Store) -> Vec<&'static str> {
 }
 
 fn put(store: &Store, from: Option<i64>, to: i64, word: &ModelWord) -> Result<(), StoreError> {
-    store.put_in_use(&[Change { key: key("stl"), from, to }], word)
+    store.put_in_use(&[Change { key: key("stl"), from, to: Some(to) }], word)
 }
 
 #[test]
@@ -79,12 +79,12 @@ fn back_is_what_was_in_use_before() {
 fn nothing_changes_where_one_change_cannot_be_made() {
     let store = trained();
     let promote = word(Deed::Promote, 40, None);
-    let good = Change { key: key("stl"), from: Some(2), to: 1 };
+    let good = Change { key: key("stl"), from: Some(2), to: Some(1) };
     let bad = [
-        (Change { to: 9, ..good.clone() }, "there is no version 9 of ports/stl/in{port=1}"),
+        (Change { to: Some(9), ..good.clone() }, "there is no version 9 of ports/stl/in{port=1}"),
         (Change { key: key("pca"), ..good.clone() }, "no model ports/pca/in{port=1}"),
         (
-            Change { from: Some(1), to: 3, ..good.clone() },
+            Change { from: Some(1), to: Some(3), ..good.clone() },
             "version 2 of ports/stl/in{port=1} is in use by now",
         ),
     ];
@@ -96,24 +96,78 @@ fn nothing_changes_where_one_change_cannot_be_made() {
     }
 }
 
+/// What is held at a time, in words.
+fn held(store: &Store, now_s: i64) -> Vec<String> {
+    store.holds("ports", now_s).unwrap().of.values().map(ToString::to_string).collect()
+}
+
 #[test]
-fn a_held_version_stays_until_its_time_or_until_the_settings_change() {
+fn a_version_is_held_until_its_time_or_until_another_is_in_use() {
     let store = trained();
     put(&store, Some(2), 1, &word(Deed::Rollback, 40, Some(100))).unwrap();
-    let train = |trained_s, fingerprint: &str| {
-        let new = [model(trained_s, fingerprint)];
-        store.add_models_unless_held(&new, &ModelState::Promoted).unwrap()
-    };
-    let held = "version 1 was put back in use by ann (why), and is held until 1970-01-01T00:01:40Z";
-    assert_eq!(train(50, "a").as_deref(), Some(held));
-    assert_eq!(states(&store), ["promoted", "rejected", "rejected", "rejected"]);
-    assert_eq!(rows(&store)[3].state, ModelState::Rejected { reason: held.into() });
+    let wanted =
+        "version 1 was put back in use by ann (why), and is held until 1970-01-01T00:01:40Z";
+    assert_eq!((held(&store, 99), held(&store, 100)), (vec![wanted.into()], vec![]));
+    let holds = store.holds("ports", 99).unwrap();
+    assert_eq!((holds.of[&key("stl")].fingerprint.as_deref(), holds.newest_word), (Some("a"), 1));
+    assert!(store.holds("elsewhere", 99).unwrap().of.is_empty());
     // Said again, of the version that is in use: for a shorter time.
     put(&store, Some(1), 1, &word(Deed::Promote, 60, Some(70))).unwrap();
-    assert_eq!(train(70, "a"), None);
-    put(&store, Some(5), 1, &word(Deed::Promote, 80, Some(900))).unwrap();
-    assert_eq!(train(90, "b"), None, "a model of other settings does not score");
-    assert_eq!(*states(&store).last().unwrap(), "promoted");
+    assert_eq!((held(&store, 69).len(), held(&store, 70).len()), (1, 0));
+    put(&store, Some(1), 1, &word(Deed::Promote, 80, Some(900))).unwrap();
+    store.add_models(&[model(90, "b")], &ModelState::Promoted).unwrap();
+    assert_eq!(held(&store, 90), [""; 0], "of other settings, say");
+}
+
+#[test]
+fn the_first_version_can_be_taken_out_of_use_and_none_comes_back_by_itself() {
+    let store = trained();
+    let out = [Change { key: key("stl"), from: Some(2), to: None }];
+    store.put_in_use(&out, &word(Deed::Rollback, 40, Some(100))).unwrap();
+    assert_eq!(states(&store), ["retired", "rejected", "rejected"]);
+    let reason = "it was taken out of use by ann (why)".to_string();
+    assert_eq!(rows(&store)[1].state, ModelState::Rejected { reason });
+    let wanted = "version 2 was taken out of use by ann (why), and none is put in use until 1970-01-01T00:01:40Z";
+    assert_eq!(held(&store, 99), [wanted]);
+    let said = store.model_words(&key("stl"), 2).unwrap();
+    assert_eq!((said[0].deed, said[0].before), (Deed::Retire, Some(2)));
+    assert_eq!(store.watches_changed_since(0).unwrap().1, ["ports"], "a sidecar hears of it");
+    // There is nothing to go back from; a person may put any in use.
+    assert_eq!(store.version_before(&key("stl")).unwrap(), (None, None));
+    put(&store, None, 2, &word(Deed::Promote, 50, Some(200))).unwrap();
+    assert_eq!(
+        held(&store, 99),
+        ["version 2 was put in use by ann (why), and is held until 1970-01-01T00:03:20Z"]
+    );
+}
+
+#[test]
+fn what_was_judged_beside_others_than_those_in_use_is_not_kept() {
+    let store = trained();
+    let newest = store.holds("ports", 0).unwrap().newest_word;
+    let keep = |trained_s: i64| {
+        let new = [
+            (model(trained_s, "a"), ModelState::Promoted),
+            (NewModel { key: key("pca"), ..model(trained_s, "a") }, ModelState::Candidate),
+        ];
+        store.add_models_unless_spoken(&new, newest).unwrap()
+    };
+    assert!(keep(40));
+    // Of another entity, and brought only: no matter of this one.
+    let other = ModelKey { entity: Entity::new([("port", "2")]), ..key("stl") };
+    store
+        .add_models(&[NewModel { key: other.clone(), ..model(45, "a") }], &ModelState::Promoted)
+        .unwrap();
+    let again = Change { key: other, from: Some(1), to: Some(1) };
+    store.put_in_use(&[again], &word(Deed::Promote, 46, None)).unwrap();
+    store.import_models(&[model(47, "a")], &word(Deed::Import, 47, None)).unwrap();
+    assert!(keep(50));
+    let in_use = store.models_in_use(Some("ports")).unwrap();
+    let from = in_use.iter().find(|row| row.key == key("stl")).map(|row| row.version);
+    put(&store, from, 1, &word(Deed::Promote, 55, None)).unwrap();
+    let before = rows(&store);
+    assert!(!keep(60));
+    assert_eq!(rows(&store), before);
 }
 
 #[test]
