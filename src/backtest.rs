@@ -414,7 +414,8 @@ mod tests {
         };
         let plain = Settings::new(0);
         assert_eq!([7, 14, 365].map(|days| trainings(&plain, days)), [7, 14, 62]);
-        let watched = Settings { train: Some(trained(DAY_S, 14 * DAY_S)), ..plain };
+        let train = Some(trained(DAY_S, 14 * DAY_S));
+        let watched = Settings { train, train_rows: 14 * DAY, ..plain };
         assert_eq!(trainings(&watched, 365), 365);
         // As a sidecar: what is young has to double.
         let young = Settings { train_rows: 2, ..watched };

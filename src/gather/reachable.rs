@@ -90,8 +90,16 @@ async fn usual(
     let answer = source.range(weak::ANY_TARGET, grid).await;
     let answer = answer.map_err(|error| GatherError { name: "up".into(), error })?;
     let times = answer.series.iter().flat_map(|series| &series.samples).map(|(time_s, _)| *time_s);
-    // Without `up`, everything that there is may be as old as that.
-    let since_s = times.min().unwrap_or(end_s - LOOKED_BACK_S);
+    let since_s = match times.min() {
+        Some(first_s) => first_s,
+        None => match source.instant(weak::ANY_TARGET, now_s).await {
+            // Minutes old.
+            Ok(answer) if !answer.series.is_empty() => now_s,
+            // Without `up`, everything that there is may be as old as that.
+            Ok(_) => end_s - LOOKED_BACK_S,
+            Err(error) => return Err(GatherError { name: "up".into(), error }),
+        },
+    };
     let history = Interval { from_s: since_s, to_s: now_s };
     if now_s - since_s < LEAST_HISTORY_S {
         return Ok((BTreeSet::new(), since_s));

@@ -416,7 +416,7 @@ async fn heard(trainer: &Trainer, watch: &Watch) -> Vec<(Progress, f64)> {
 #[tokio::test]
 async fn a_training_moves_with_its_network() {
     let trainer = trainer();
-    let network = r#"{"autoencoder": {"window": 16, "max_steps": 400, "max_epochs": 100}}"#;
+    let network = r#"{"autoencoder": {"window": 16, "max_steps": 2000, "max_epochs": 500}}"#;
     let detectors = vec![serde_json::from_str(network).unwrap()];
     let heard = heard(&trainer, &Watch { detectors, ..watch() }).await;
     let ratios: Vec<f64> = heard.iter().map(|(progress, _)| progress.ratio()).collect();
