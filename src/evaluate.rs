@@ -95,10 +95,21 @@ pub struct Evaluation {
     pub holdout_class: Option<String>,
     /// Stretches of rows in which something was wrong, and the class of each.
     pub labelled: Vec<(Range<usize>, String)>,
+    /// What a score that says nothing has.
+    pub chance: Chance,
     /// Per detector, in the order that was asked for, and then the controls.
     pub detectors: Vec<Judged>,
     /// The place of the best in `detectors`, where there were anomalies to choose by.
     pub winner: Option<Winner>,
+}
+
+/// VUS-PR of a score that says nothing: where incidents are many and long, that is much.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Chance {
+    /// On the rows that the winner was chosen by.
+    pub validation: f64,
+    /// On the rows that everything was judged on.
+    pub test: f64,
 }
 
 /// The detector of the highest VUS-PR on the validation part, of those that are no controls.
@@ -149,8 +160,6 @@ pub struct Quality {
     pub rows: Confusion,
     /// Range-aware, threshold-free.
     pub vus_pr: f64,
-    /// The same of a score that says nothing: where incidents are many and long, that is much.
-    pub chance: f64,
     /// Incidents.
     pub n_incidents: usize,
     /// How many of them were found.
@@ -224,6 +233,7 @@ pub fn run(
         test: middle..n,
         holdout_class: settings.holdout_class.clone(),
         labelled: hall.labelled(),
+        chance: Chance { validation: hall.chance(first..middle), test: hall.chance(middle..n) },
         detectors,
         winner,
     })
@@ -361,27 +371,45 @@ impl Hall<'_> {
         Part {
             scores: replayed.iter().map(|row| row.score).collect(),
             alarms: replayed.iter().map(alarm).collect(),
-            buffer: buffer(
-                &self.rows.slice(rows.start, rows.end).column(0),
-                &self.truth.labels(rows),
-            ),
+            buffer: self.buffer(rows),
         }
+    }
+
+    /// The longest label buffer of a part.
+    fn buffer(&self, rows: Range<usize>) -> usize {
+        buffer(&self.rows.slice(rows.start, rows.end).column(0), &self.truth.labels(rows))
+    }
+
+    /// VUS-PR of a part by a score that says nothing.
+    fn chance(&self, rows: Range<usize>) -> f64 {
+        let truth = &self.truth.rows[rows.clone()];
+        let kept = self.kept(&rows, |row| self.counts(&rows, row, None));
+        let labels: Vec<bool> = kept.into_iter().map(|i| truth[i].is_some()).collect();
+        RangePr::new(&labels, &vec![0.0; labels.len()]).volume(self.buffer(rows))
+    }
+
+    /// Whether a row of this truth counts where a part is judged, or one class of it.
+    fn counts(&self, part: &Range<usize>, row: &Option<usize>, class: Option<usize>) -> bool {
+        let choosing = part.end <= self.middle;
+        match (row, class) {
+            (Some(_), Some(class)) => *row == Some(class),
+            (Some(_), None) => !(choosing && *row == self.holdout),
+            (None, _) => true,
+        }
+    }
+
+    /// The places within a part of the rows that count: nobody can be right or wrong about one without data.
+    fn kept(&self, part: &Range<usize>, counts: impl Fn(&Option<usize>) -> bool) -> Vec<usize> {
+        let kept = |i: &usize| counts(&self.truth.rows[*i]) && self.rows.has_data(*i);
+        part.clone().filter(kept).map(|i| i - part.start).collect()
     }
 
     /// How a part was scored; of one class, without the rows of the others. What is held out has no part in
     /// the choice.
     fn quality(&self, part: &Part, rows: Range<usize>, class: Option<usize>) -> Quality {
         let (truth, all) = (&self.truth.rows[rows.clone()], rows.clone());
-        let choosing = rows.end <= self.middle;
-        let counts = |row: &Option<usize>| match (row, class) {
-            (Some(_), Some(class)) => *row == Some(class),
-            (Some(_), None) => !(choosing && *row == self.holdout),
-            (None, _) => true,
-        };
-        // Nobody can be right or wrong about a row without data.
-        let has_data = |i: usize| self.rows.row(all.start + i).iter().any(|v| !v.is_nan());
-        let kept: Vec<usize> =
-            (0..truth.len()).filter(|&i| counts(&truth[i]) && has_data(i)).collect();
+        let counts = |row: &Option<usize>| self.counts(&all, row, class);
+        let kept = self.kept(&all, counts);
         let labels: Vec<bool> = kept.iter().map(|&i| truth[i].is_some()).collect();
         let scores: Vec<f64> = kept.iter().map(|&i| part.scores[i]).collect();
         let alarms: Vec<bool> = kept.iter().map(|&i| part.alarms[i]).collect();
@@ -398,7 +426,6 @@ impl Hall<'_> {
         Quality {
             rows: Confusion::of(&labels, &alarms),
             vus_pr: RangePr::new(&labels, &scores).volume(part.buffer),
-            chance: RangePr::new(&labels, &vec![0.0; labels.len()]).volume(part.buffer),
             n_incidents: incidents.len(),
             n_found: found.n_found(),
             n_named: None,

@@ -21,6 +21,7 @@ use crate::detect::Raw;
 use crate::preprocess;
 use crate::score::Calibrator;
 use crate::score::Scale;
+use crate::score::THRESHOLD;
 use crate::series::Grid;
 use crate::series::Window;
 
@@ -147,7 +148,7 @@ impl Model {
             seed: context.seed,
             portent: env!("CARGO_PKG_VERSION").to_owned(),
             n_held_out: held_out.iter().filter(|raw| !raw.is_nan()).count(),
-            n_above: surprises.filter(|s| scale.score(*s) > 1.0).count(),
+            n_above: surprises.filter(|s| scale.score(*s) > THRESHOLD).count(),
         };
         let head = Head {
             format: FORMAT,

@@ -219,11 +219,15 @@ impl Window {
         &mut self.values[i * self.n_features..(i + 1) * self.n_features]
     }
 
+    /// Whether row `i` has a sample of any feature.
+    pub fn has_data(&self, i: usize) -> bool {
+        self.row(i).iter().any(|v| !v.is_nan())
+    }
+
     /// The first row with data and the last; `None` where all are gaps.
     pub fn extent(&self) -> Option<(usize, usize)> {
-        let has_data = |i: &usize| self.row(*i).iter().any(|v| !v.is_nan());
-        let first = (0..self.grid.len).find(has_data)?;
-        let last = (0..self.grid.len).rev().find(has_data)?;
+        let first = (0..self.grid.len).find(|&i| self.has_data(i))?;
+        let last = (0..self.grid.len).rev().find(|&i| self.has_data(i))?;
         Some((first, last))
     }
 

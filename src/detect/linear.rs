@@ -37,7 +37,7 @@ const PIECE_ROWS: usize = 512;
 pub(in crate::detect) fn live(train: &Window) -> Result<Vec<usize>, FitError> {
     let count = |f: &usize| train.column(*f).iter().filter(|v| !v.is_nan()).count() >= MIN_ROWS;
     let live: Vec<usize> = (0..train.n_features).filter(count).take(MOST_COLUMNS).collect();
-    match (0..train.grid.len).filter(|&i| train.row(i).iter().any(|v| !v.is_nan())).count() {
+    match (0..train.grid.len).filter(|&i| train.has_data(i)).count() {
         have if live.is_empty() || have < MIN_ROWS => {
             Err(FitError::TooFewRows { have: have.min(MIN_ROWS - 1), want: MIN_ROWS })
         }

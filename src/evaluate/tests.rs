@@ -164,7 +164,6 @@ fn the_winner_keeps_the_budget_where_anybody_does() {
     let judged = |vus_pr: f64, false_pages: usize| {
         let quality = Quality {
             rows: Confusion::default(),
-            chance: 0.1,
             vus_pr,
             n_incidents: 1,
             n_found: 1,

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::Chance;
 use super::Evaluation;
 use super::Group;
 use super::Judged;
@@ -192,11 +193,13 @@ pub fn parts(evaluation: &Evaluation) -> Vec<String> {
         part("validation", &evaluation.validation, "the winner is chosen by them"),
         part("test", &evaluation.test, "everything is judged on them"),
     ];
-    let judged = evaluation.detectors.iter().find_map(|judged| judged.outcome.as_ref().ok());
-    lines.extend(judged.map(|Outcome { validation, test, .. }| {
-        let [validation, test] = [validation, test].map(|quality| ratio(quality.chance));
-        format!("chance: a score that says nothing has VUS-PR {validation} (validation) and {test} (test)")
-    }));
+    if evaluation.detectors.iter().any(|judged| judged.outcome.is_ok()) {
+        let Chance { validation, test } = evaluation.chance;
+        let [validation, test] = [validation, test].map(ratio);
+        lines.push(format!(
+            "chance: a score that says nothing has VUS-PR {validation} (validation) and {test} (test)"
+        ));
+    }
     lines.extend(evaluation.holdout_class.as_ref().map(|class| {
         format!(
             "held out: {class} is a gap in training and validation, and wanted in the test part"

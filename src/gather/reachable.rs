@@ -85,8 +85,7 @@ async fn usual(
     groups: &[Group],
     now_s: i64,
 ) -> Result<(BTreeSet<String>, i64), GatherError> {
-    let end_s = now_s.div_euclid(STEP_S) * STEP_S;
-    let grid = Grid::covering(end_s - LOOKED_BACK_S, end_s + 1, STEP_S);
+    let grid = looked_back(now_s);
     let answer = source.range(weak::ANY_TARGET, grid).await;
     let answer = answer.map_err(|error| GatherError { name: "up".into(), error })?;
     let times = answer.series.iter().flat_map(|series| &series.samples).map(|(time_s, _)| *time_s);
@@ -96,7 +95,7 @@ async fn usual(
             // Minutes old.
             Ok(answer) if !answer.series.is_empty() => now_s,
             // Without `up`, everything that there is may be as old as that.
-            Ok(_) => end_s - LOOKED_BACK_S,
+            Ok(_) => grid.start_s,
             Err(error) => return Err(GatherError { name: "up".into(), error }),
         },
     };
@@ -111,6 +110,12 @@ async fn usual(
     }
 }
 
+/// The last week.
+fn looked_back(now_s: i64) -> Grid {
+    let end_s = now_s.div_euclid(STEP_S) * STEP_S;
+    Grid::covering(end_s - LOOKED_BACK_S, end_s + 1, STEP_S)
+}
+
 /// Those of the metrics that had no sample in the last week.
 async fn missing(
     source: &Arc<dyn Source>,
@@ -122,8 +127,7 @@ async fn missing(
         let answer = source.instant(&counts(&names_now), now_s).await;
         forget(&mut names, answer)?;
     }
-    let end_s = now_s.div_euclid(STEP_S) * STEP_S;
-    let grid = Grid::covering(end_s - LOOKED_BACK_S, end_s + 1, STEP_S);
+    let grid = looked_back(now_s);
     for names_ever in pieces(&names) {
         forget(&mut names, source.range(&counts(&names_ever), grid).await)?;
     }

@@ -91,7 +91,7 @@ fn cut(rows: &Window, points: Interval, before: usize, class: &Class) -> Option<
     let grid = rows.grid;
     let (first, end) = (grid.at_or_after(points.from_s), grid.at_or_after(points.to_s));
     let from = if before == 0 { 0 } else { first.saturating_sub(before) };
-    let observed = (first..end).any(|i| rows.row(i).iter().any(|v| !v.is_nan()));
+    let observed = (first..end).any(|i| rows.has_data(i));
     observed.then(|| Episode {
         rows: rows.slice(from, end),
         from_s: points.from_s,

@@ -15,7 +15,6 @@ fn judged(config: &detect::Config, seed: u64, hear: &Hear<'_>) -> Result<Validat
     let quality = Quality {
         rows: Confusion::default(),
         vus_pr: (noise % 1000) as f64 / 1000.0,
-        chance: 0.1,
         n_incidents: 3,
         n_found: 2,
         n_named: None,

@@ -28,8 +28,6 @@ struct Sum {
     /// VUS-PR of each turn, where it was chosen by and where it was judged on.
     chosen_by: Vec<f64>,
     judged_on: Vec<f64>,
-    /// VUS-PR of a score that says nothing, where it was judged on.
-    chance: Vec<f64>,
     found: usize,
     incidents: usize,
     rows: Confusion,
@@ -49,10 +47,9 @@ pub(crate) fn rotate(
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let turns = turns(&experiment::with_all_classes(recordings)?, recordings);
     let mut sums: Vec<Sum> = Vec::new();
-    for turn in &turns {
-        one(turn, &folder, judged, &mut sums)?;
-    }
-    Ok(table(&sums, turns.len()))
+    let chances = turns.iter().map(|turn| one(turn, &folder, judged, &mut sums));
+    let chances = chances.collect::<Result<Vec<f64>, String>>()?;
+    Ok(table(&sums, &chances))
 }
 
 /// Recordings in the order of their parts: those that are learnt from, one to choose by, one to judge on.
@@ -68,12 +65,13 @@ fn turns(whole: &[PathBuf], all: &[PathBuf]) -> Vec<Vec<PathBuf>> {
     whole.iter().zip(before).map(turn).collect()
 }
 
+/// Adds a turn, and says what a score that says nothing has there.
 fn one(
     turn: &[PathBuf],
     folder: &Path,
     judged: &Judged,
     sums: &mut Vec<Sum>,
-) -> Result<(), String> {
+) -> Result<f64, String> {
     let joined = experiment::join(turn)?;
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
@@ -107,7 +105,7 @@ fn one(
         (sum.name, sum.control) = (detector.detector, detector.control);
         sum.add(&outcome);
     }
-    Ok(())
+    Ok(evaluation.chance.test)
 }
 
 fn named(list: &str) -> Result<Vec<detect::Config>, String> {
@@ -121,7 +119,6 @@ impl Sum {
         self.judged_on.push(test.vus_pr);
         self.found += test.n_found;
         self.incidents += test.n_incidents;
-        self.chance.push(test.chance);
         self.rows += test.rows;
     }
 
@@ -138,7 +135,7 @@ fn best<'a>(sums: impl Iterator<Item = &'a Sum>) -> Option<&'a Sum> {
     sums.max_by(|a, b| a.chosen().total_cmp(&b.chosen()))
 }
 
-fn table(sums: &[Sum], n_turns: usize) -> String {
+fn table(sums: &[Sum], chances: &[f64]) -> String {
     let head = ["DETECTOR", "VALIDATION", "TEST", "FOUND", "PRECISION", "RECALL", "F1"];
     let mut text = line(&head.map(String::from), &["TP", "FP", "FN", "TN"].map(String::from));
     let three = |value: f64| format!("{value:.3}");
@@ -153,7 +150,7 @@ fn table(sums: &[Sum], n_turns: usize) -> String {
         let cells = [name, chosen, judged, found, precision, recall, f1];
         text += &line(&cells, &counts.map(|n| n.to_string()));
     }
-    let chance = sums.first().map_or(f64::NAN, |sum| mean(&sum.chance));
+    let (chance, n_turns) = (mean(chances), chances.len());
     let _ = writeln!(
         text,
         "\nVALIDATION and TEST are VUS-PR, of which a score that says nothing has {chance:.3} (test); the rest is \
