@@ -47,10 +47,11 @@ pub mod workers;
 // 3: what is watched, and a fitted model, whole
 pub mod model;
 pub mod watch;
-// 2: the science
+// 2: the science, and what happens to a DNS service
 pub mod detect;
 pub mod preprocess;
 pub mod quality;
+pub mod scenario;
 pub mod score;
 pub mod weak;
 pub mod window;

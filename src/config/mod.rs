@@ -1,7 +1,7 @@
 //! The configuration: one file, checked whole before anything starts.
 //!
 //! Owns: the file's shape, defaults across parts, every problem at once with its path and line. So for files of
-//! rules, too.
+//! rules and scenarios, too.
 //! Does not own: what a setting means; its type lives beside what it sets.
 
 mod calendar;
@@ -12,6 +12,7 @@ mod presets;
 mod problems;
 mod raw;
 mod rules;
+mod scenario;
 mod sources;
 mod steps;
 mod typed;
@@ -35,6 +36,8 @@ pub use problems::Problem;
 pub use problems::Problems;
 pub use rules::load_rules;
 pub use rules::parse_rules;
+pub use scenario::load_scenario;
+pub use scenario::parse_scenario;
 
 /// A configuration that was found right.
 #[derive(Debug, Clone)]

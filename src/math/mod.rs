@@ -3,6 +3,7 @@
 pub mod calendar;
 pub mod decompose;
 pub mod dense;
+pub mod dice;
 pub mod directions;
 pub mod duration;
 pub mod kmeans;

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::AtomicBool;
 
+use portent::config;
 use portent::source::csv;
 use portent::verdict::Verdict;
 
 use crate::fault_lab;
 use crate::fault_lab::experiment;
 use crate::fault_lab::record::Recording;
-use crate::fault_lab::scenario;
 use crate::lab::Lab;
 use crate::lab::repository;
 
@@ -30,14 +30,14 @@ fn mean(recording: &Recording, feature: &str, from_s: i64, to_s: i64) -> f64 {
 fn each_fault_moves_its_features_and_benign_changes_are_no_errors() {
     let lab = Lab::new("faults");
     let file = repository().join("tests/lab/scenarios/short.yml");
-    let scenario = scenario::load(&file).unwrap();
+    let scenario = config::load_scenario(&file).unwrap();
     let recording = fault_lab::run(&scenario, &AtomicBool::new(false)).unwrap();
     assert_eq!(recording.problems, [""; 0]);
     assert_eq!(recording.rows.len(), 1, "one job");
     let usual = |feature: &str| mean(&recording, feature, 0, 14);
     // Over the second half of an injection, when its rates see little else.
     let during = |class: &str, feature: &str| {
-        let injection = scenario.injections.iter().find(|injection| injection.class == class);
+        let injection = scenario.injections.iter().find(|injection| injection.class.name == class);
         let injection = injection.unwrap();
         let value = mean(&recording, feature, injection.at_s + 4, injection.end_s() + 2);
         lab.step(&format!("{class}: {feature} {:.3} → {value:.3}", usual(feature)));
@@ -101,5 +101,5 @@ fn every_scenario_of_the_repository_is_sound() {
     let files: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     assert!(files.len() > 4, "{files:?}");
-    files.iter().for_each(|file| drop(scenario::load(file).unwrap()));
+    files.iter().for_each(|file| drop(config::load_scenario(file).unwrap()));
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 const FLOORS: &[&[&str]] = &[
     &["math", "series"],
     &["verdict"],
-    &["window", "preprocess", "detect", "score", "quality", "weak"],
+    &["window", "preprocess", "detect", "score", "quality", "scenario", "weak"],
     &["model", "watch"],
     &["source", "export", "labels", "plot", "store", "simulate", "tensorboard", "workers"],
     &["gather"],

@@ -1,7 +1,7 @@
 //! Clients that ask as much as they are told, whether they are answered or not.
 //!
 //! Owns: when the next question is asked, of whom, over what; what came back. An answer that was cut short
-//! is asked for again over TCP. Does not own: which questions there are (`names`), or how many a second (`course`).
+//! is asked for again over TCP. Does not own: which questions there are (`names`), or how many a second (`scenario`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,10 +21,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::time::Instant;
 
+use portent::math::dice;
 use portent::math::random::Random;
+use portent::scenario::world::Stream;
 
-use super::dice;
-use super::names::Kind;
+use super::names;
 use super::wire;
 
 /// How often threads look whether demand has changed, or the lab is over.
@@ -33,16 +34,6 @@ const LOOK: Duration = Duration::from_millis(50);
 const TCP_CLIENTS: usize = 12;
 const TCP_QUEUE: usize = 500;
 const TCP_PATIENCE: Duration = Duration::from_secs(5);
-
-/// So many questions a second of these kinds.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Stream {
-    pub(crate) qps: f64,
-    /// Kinds with their weights.
-    pub(crate) mix: Vec<(Kind, f64)>,
-    /// Share that is asked over TCP at once.
-    pub(crate) tcp: f64,
-}
 
 /// What is asked now, and each replica's share of it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -177,7 +168,7 @@ impl Asker {
         let stream = &demand.streams[dice::weighted(random, rates)];
         let kind = dice::weighted(random, stream.mix.iter().map(|(_, weight)| *weight));
         let Some((kind, _)) = stream.mix.get(kind) else { return };
-        let (name, rtype, edns) = kind.question(random);
+        let (name, rtype, edns) = names::question(*kind, random);
         let replica = dice::weighted(random, demand.shares.iter().copied());
         let Some(replica) = self.replicas.get(replica) else { return };
         self.id = self.id.wrapping_add(1);

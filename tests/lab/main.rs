@@ -30,8 +30,8 @@ use fault_lab::experiment;
 use fault_lab::experiment::Judged;
 use fault_lab::record::Recording;
 use fault_lab::rotation;
-use fault_lab::scenario;
-use fault_lab::scenario::Scenario;
+use portent::config;
+use portent::scenario::Scenario;
 
 const USAGE: &str = "lab [--out FOLDER] [--side-by-side N] [--experiment FOLDER [--hold-out CLASS]] SCENARIO.yml…\n\
     with --experiment: what was recorded before is used again; the last scenario's rows judge, those before it choose";
@@ -85,7 +85,7 @@ fn asked(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
 
 /// All files are read before anything starts.
 fn run(asked: &Asked) -> Result<(), String> {
-    let read = asked.files.iter().map(|file| scenario::load(file));
+    let read = asked.files.iter().map(|file| config::load_scenario(file));
     let (scenarios, problems): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
     let problems: Vec<String> = problems.into_iter().filter_map(Result::err).collect();
     if !problems.is_empty() {

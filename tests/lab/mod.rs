@@ -1,7 +1,7 @@
 //! The fault lab: real CoreDNS under load, in front of resolvers that fail on demand, scraped by a real Prometheus.
 //!
 //! ```text
-//!  scenario ─► course ─► load ──► CoreDNS (1–3) ──► upstreams
+//!  scenario ─► stage ──► load ──► CoreDNS (1–3) ──► upstreams
 //!                │          (names)    │ kill, freeze,      ▲ faults
 //!                └─────────────────────┴─ reload ───────────┘
 //!                        Prometheus ─► record ─► NAME.csv, NAME-labels.csv, NAME.json ─► experiment
@@ -12,17 +12,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a lab that cannot start says where")]
 
-mod classes;
-mod course;
-mod dice;
 pub(crate) mod experiment;
-mod fields;
 mod load;
 mod names;
 pub(crate) mod record;
 mod replica;
 pub(crate) mod rotation;
-pub(crate) mod scenario;
+mod stage;
 mod upstream;
 mod wire;
 
@@ -35,6 +31,7 @@ use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use portent::scenario::Scenario;
 use serde_json::json;
 
 use crate::lab::Lab;
@@ -44,12 +41,11 @@ use crate::lab::process::run as output_of;
 use crate::lab::prometheus;
 use crate::lab::prometheus::Prometheus;
 
-use course::Course;
-use course::Service;
 use load::Load;
 use record::Recording;
 use replica::Replica;
-use scenario::Scenario;
+use stage::Service;
+use stage::Stage;
 use upstream::Upstream;
 
 /// How often the course is looked at: a fifth of the period in which a process lacks CPU.
@@ -82,12 +78,12 @@ fn inside(scenario: &Scenario, stop: &AtomicBool, lab: &Lab) -> Result<Recording
     let start_s = ((now_s() + scenario.warm_up_s as f64) / step_s as f64).ceil() as i64 * step_s;
     // Until the last row's samples are in.
     let end_s = start_s + scenario.duration_s + 2 * scenario.scrape_interval_s;
-    let mut course = Course::new(scenario);
+    let mut stage = Stage::new(scenario);
     while now_s() < end_s as f64 {
         if stop.load(Ordering::Relaxed) {
             return Err("stopped".to_owned());
         }
-        course.advance(lab, &mut service, now_s() - start_s as f64);
+        stage.advance(lab, &mut service, now_s() - start_s as f64);
         service.replicas.iter().for_each(Replica::assert_running);
         thread::sleep(TICK);
     }

@@ -4,10 +4,10 @@
 
 use std::fmt::Write as _;
 
+use portent::math::dice;
 use portent::math::random::Random;
-use serde::Serialize;
+use portent::scenario::world::Kind;
 
-use super::dice;
 use super::wire::rtype;
 
 /// Services of the cluster, in namespaces of ten.
@@ -16,85 +16,37 @@ const EXTERNAL: usize = 240;
 /// What pods in Kubernetes try before a name as it stands: `ndots:5` and three search domains.
 const SEARCH: [&str; 3] = ["shop.svc.cluster.local.", "svc.cluster.local.", "cluster.local."];
 
-/// Kinds of questions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    /// A service of the cluster, A or AAAA.
-    Internal,
-    /// A name outside, A or AAAA.
-    External,
-    /// A name outside on its way through the search domains: three of four do not exist.
-    Search,
-    /// A service's address.
-    Ptr,
-    /// A service's ports.
-    Srv,
-    /// A name outside that nobody asked for before and that does not exist.
-    Random,
-    /// A name outside that nobody asked for before and that exists.
-    Unique,
-    /// All that a name has.
-    Any,
-    /// A long text.
-    Txt,
-    /// One of a few names that do not exist, as a monitoring or a misspelt setting asks for.
-    Missing,
-    /// A name of the zone that a scenario adds.
-    NewZone,
-}
-
-impl Kind {
-    /// Those of a scenario's `mix`, by name.
-    pub(crate) const MIX: [(&str, Kind); 10] = [
-        ("internal", Kind::Internal),
-        ("external", Kind::External),
-        ("search", Kind::Search),
-        ("ptr", Kind::Ptr),
-        ("srv", Kind::Srv),
-        ("random", Kind::Random),
-        ("unique", Kind::Unique),
-        ("any", Kind::Any),
-        ("txt", Kind::Txt),
-        ("missing", Kind::Missing),
-    ];
-
-    /// A name, its type, and whether the asker speaks EDNS.
-    pub(crate) fn question(self, random: &mut Random) -> (String, u16, bool) {
-        // glibc asks for both at once; every third pod has no IPv6.
-        let address = if random.unit() < 0.4 { rtype::AAAA } else { rtype::A };
-        match self {
-            Kind::Internal => (service(dice::popular(random, SERVICES)), address, false),
-            Kind::External => (external(random), address, false),
-            Kind::Search => {
-                let name = external(random);
-                let name = match SEARCH.get(random.below(SEARCH.len() + 1)) {
-                    Some(domain) => name + domain,
-                    None => name,
-                };
-                (name, address, false)
-            }
-            Kind::Ptr => {
-                let i = dice::popular(random, SERVICES);
-                (format!("{}.{}.96.10.in-addr.arpa.", i % 250, i / 250), rtype::PTR, false)
-            }
-            Kind::Srv => {
-                let name = format!("_http._tcp.{}", service(dice::popular(random, SERVICES)));
-                (name, rtype::SRV, false)
-            }
-            Kind::Random => {
-                (format!("nx{:012x}.example.net.", random.next_u64() >> 16), address, false)
-            }
-            Kind::Unique => {
-                (format!("u{:012x}.example.net.", random.next_u64() >> 16), address, false)
-            }
-            Kind::Any => (external(random), rtype::ANY, true),
-            Kind::Txt => (external(random), rtype::TXT, true),
-            Kind::Missing => {
-                (format!("nx-check-{}.example.org.", random.below(25)), address, false)
-            }
-            Kind::NewZone => (format!("app-{}.corp.internal.", random.below(APPS)), address, false),
+/// A name, its type, and whether the asker speaks EDNS.
+pub(crate) fn question(kind: Kind, random: &mut Random) -> (String, u16, bool) {
+    // glibc asks for both at once; every third pod has no IPv6.
+    let address = if random.unit() < 0.4 { rtype::AAAA } else { rtype::A };
+    match kind {
+        Kind::Internal => (service(dice::popular(random, SERVICES)), address, false),
+        Kind::External => (external(random), address, false),
+        Kind::Search => {
+            let name = external(random);
+            let name = match SEARCH.get(random.below(SEARCH.len() + 1)) {
+                Some(domain) => name + domain,
+                None => name,
+            };
+            (name, address, false)
         }
+        Kind::Ptr => {
+            let i = dice::popular(random, SERVICES);
+            (format!("{}.{}.96.10.in-addr.arpa.", i % 250, i / 250), rtype::PTR, false)
+        }
+        Kind::Srv => {
+            let name = format!("_http._tcp.{}", service(dice::popular(random, SERVICES)));
+            (name, rtype::SRV, false)
+        }
+        Kind::Random => {
+            (format!("nx{:012x}.example.net.", random.next_u64() >> 16), address, false)
+        }
+        Kind::Unique => (format!("u{:012x}.example.net.", random.next_u64() >> 16), address, false),
+        Kind::Any => (external(random), rtype::ANY, true),
+        Kind::Txt => (external(random), rtype::TXT, true),
+        Kind::Missing => (format!("nx-check-{}.example.org.", random.below(25)), address, false),
+        Kind::NewZone => (format!("app-{}.corp.internal.", random.below(APPS)), address, false),
     }
 }
 
@@ -150,18 +102,18 @@ fn each_kind_asks_within_the_zones_that_there_are() {
     let mut random = Random::new(4);
     let zone = cluster_zone();
     for _ in 0..200 {
-        let (name, rtype, edns) = Kind::Internal.question(&mut random);
+        let (name, rtype, edns) = question(Kind::Internal, &mut random);
         let owner = name.strip_suffix(".cluster.local.").unwrap();
         assert!(zone.contains(&format!("\n{owner} IN A ")), "{name}");
         assert!(!edns && [rtype::A, rtype::AAAA].contains(&rtype));
-        let (name, ..) = Kind::Ptr.question(&mut random);
+        let (name, ..) = question(Kind::Ptr, &mut random);
         let owner = name.strip_suffix(".96.10.in-addr.arpa.").unwrap();
         assert!(reverse_zone().contains(&format!("\n{owner} IN PTR ")), "{name}");
-        let (name, ..) = Kind::NewZone.question(&mut random);
+        let (name, ..) = question(Kind::NewZone, &mut random);
         let owner = name.strip_suffix(".corp.internal.").unwrap();
         assert!(new_zone().contains(&format!("\n{owner} IN A ")), "{name}");
     }
-    let (one, ..) = Kind::Random.question(&mut random);
-    let (other, ..) = Kind::Random.question(&mut random);
+    let (one, ..) = question(Kind::Random, &mut random);
+    let (other, ..) = question(Kind::Random, &mut random);
     assert!(one.starts_with("nx") && one != other);
 }

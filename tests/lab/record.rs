@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use portent::config;
 use portent::gather;
+use portent::scenario::Injection;
+use portent::scenario::Scenario;
 use portent::series::Entity;
 use portent::series::Grid;
 use portent::series::Window;
@@ -17,8 +19,6 @@ use portent::watch::Watch;
 use serde_json::json;
 
 use super::load::Seen;
-use super::scenario::Injection;
-use super::scenario::Scenario;
 
 /// No history takes longer to ask for.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -98,7 +98,7 @@ async fn ask(
 impl Label {
     /// Whether nothing was wrong.
     pub(crate) fn is_benign(&self) -> bool {
-        self.injection.kind().is_benign()
+        self.injection.class.is_benign()
     }
 }
 
@@ -113,7 +113,7 @@ impl Recording {
             if let Some(before) = labels.last_mut() {
                 before.to_s = before.to_s.min(from_s);
             }
-            let after_s = injection.kind().settles_s + rate_window_s;
+            let after_s = injection.class.settles_s + rate_window_s;
             let to_s = self.start_s + injection.end_s() + after_s;
             labels.push(Label { from_s, to_s, injection: injection.clone() });
         }
@@ -168,7 +168,7 @@ impl Recording {
                     "from": label.from_s, "to": label.to_s,
                     "injected_to": self.start_s + label.injection.end_s(),
                     "class": label.injection.class, "strength": label.injection.strength,
-                    "benign": label.injection.kind().is_benign(),
+                    "benign": label.injection.class.is_benign(),
                 })
             })
             .collect();
@@ -215,9 +215,10 @@ pub(crate) fn labels_csv(labels: &[Label]) -> String {
     let mut text = "from,to,class,verdict,injected,strength\n".to_owned();
     for Label { from_s, to_s, injection } in labels {
         let Injection { class, strength, .. } = injection;
-        let (told, verdict) = match injection.kind().is_benign() {
+        let class = class.name;
+        let (told, verdict) = match injection.class.is_benign() {
             true => ("", "normal"),
-            false => (class.as_str(), "anomaly"),
+            false => (class, "anomaly"),
         };
         let _ = writeln!(text, "{from_s},{to_s},{told},{verdict},{class},{strength}");
     }

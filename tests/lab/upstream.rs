@@ -1,6 +1,6 @@
 //! The resolvers behind CoreDNS, which fail on demand, over UDP and TCP.
 //!
-//! Owns: answers, their delay, what is lost. Does not own: when something fails (`course`).
+//! Owns: answers, their delay, what is lost. Does not own: when something fails (`scenario`).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -21,9 +21,10 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use portent::math::dice;
 use portent::math::random::Random;
+use portent::scenario::world::Faults;
 
-use super::dice;
 use super::wire;
 use super::wire::Reply;
 use super::wire::rcode;
@@ -31,39 +32,6 @@ use crate::lab::free_port;
 
 /// How often threads look whether the lab is over.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// What one resolver does wrong.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Faults {
-    /// Shares of the queries that are answered with these codes.
-    pub(crate) servfail: f64,
-    pub(crate) nxdomain: f64,
-    pub(crate) refused: f64,
-    /// Share of the queries that are not answered.
-    pub(crate) drop: f64,
-    /// Share of the UDP queries that are answered with the TC bit alone.
-    pub(crate) truncate: f64,
-    /// Share of the answers that may not be cached.
-    pub(crate) uncached: f64,
-    /// Every answer comes this many milliseconds later.
-    pub(crate) delay_ms: f64,
-    /// Queries a second that are answered; the rest is lost without a word.
-    pub(crate) limit_qps: Option<f64>,
-}
-
-impl Faults {
-    /// A resolver on a good day.
-    pub(crate) const NONE: Faults = Faults {
-        servfail: 0.0,
-        nxdomain: 0.0,
-        refused: 0.0,
-        drop: 0.0,
-        truncate: 0.0,
-        uncached: 0.0,
-        delay_ms: 0.0,
-        limit_qps: None,
-    };
-}
 
 /// One resolver: every name exists but those that begin with `nx`.
 pub(crate) struct Upstream {

@@ -3,12 +3,12 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use portent::math::duration::parse_duration_s;
+use crate::math::duration::parse_duration_s;
 use serde_yaml::Mapping;
 use serde_yaml::Value;
 
 /// One mapping, at a path.
-pub(crate) struct Fields<'a> {
+pub(super) struct Fields<'a> {
     at: String,
     mapping: Mapping,
     known: Vec<&'static str>,
@@ -17,7 +17,7 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// A value that should be a mapping; an empty one where it is none, which is noted.
-    pub(crate) fn of(value: Value, at: &str, problems: &'a mut Vec<String>) -> Fields<'a> {
+    pub(super) fn of(value: Value, at: &str, problems: &'a mut Vec<String>) -> Fields<'a> {
         let mapping = match value {
             Value::Mapping(mapping) => mapping,
             _ => {
@@ -34,19 +34,19 @@ impl<'a> Fields<'a> {
     }
 
     /// Notes that a field is not as wanted.
-    pub(crate) fn wrong(&mut self, name: &str, what: impl Display) {
+    pub(super) fn wrong(&mut self, name: &str, what: impl Display) {
         let path = self.path(name);
         self.problems.push(format!("{path}: {what}"));
     }
 
     /// A field's value as it stands.
-    pub(crate) fn value(&mut self, name: &'static str) -> Option<Value> {
+    pub(super) fn value(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);
         self.mapping.get(name).cloned()
     }
 
     /// A number; `usual` where the field is missing.
-    pub(crate) fn number(
+    pub(super) fn number(
         &mut self,
         name: &'static str,
         usual: f64,
@@ -64,7 +64,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number.
-    pub(crate) fn count(
+    pub(super) fn count(
         &mut self,
         name: &'static str,
         usual: u64,
@@ -83,7 +83,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A duration in seconds, such as `2m`; without `usual` the field must be there.
-    pub(crate) fn seconds(
+    pub(super) fn seconds(
         &mut self,
         name: &'static str,
         usual: Option<i64>,
@@ -109,7 +109,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text.
-    pub(crate) fn text(&mut self, name: &'static str, usual: &str) -> String {
+    pub(super) fn text(&mut self, name: &'static str, usual: &str) -> String {
         match self.value(name) {
             None => usual.to_owned(),
             Some(Value::String(text)) => text,
@@ -121,7 +121,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Notes the fields that nobody asked for.
-    pub(crate) fn end(mut self) {
+    pub(super) fn end(mut self) {
         let names = self.mapping.keys().map(|key| key.as_str().unwrap_or("?").to_owned());
         let unknown: Vec<String> =
             names.filter(|name| !self.known.contains(&name.as_str())).collect();

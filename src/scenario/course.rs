@@ -1,50 +1,30 @@
-//! A scenario's course: what clients, upstream servers and processes do at each moment.
+//! A scenario's course: the world at each moment.
 //!
-//! Owns: the daily rhythm, and how injections become settings and signals. Does not own: what a class does
-//! (`classes`), nor the servers themselves.
+//! Owns: the daily rhythm, and how injections of processes follow from the time. Does not own: what a class does to
+//! queries and answers (`classes`).
 
 use std::f64::consts::TAU;
 
-use portent::math::random::Random;
-
+use super::Injection;
+use super::Scenario;
 use super::classes::Act;
-use super::classes::World;
-use super::dice;
-use super::load::Demand;
-use super::load::Load;
-use super::load::Stream;
-use super::replica::Replica;
-use super::scenario::Injection;
-use super::scenario::Scenario;
-use super::upstream::Faults;
-use super::upstream::Upstream;
-use crate::lab::Lab;
+use super::world::Faults;
+use super::world::Running;
+use super::world::Stream;
+use super::world::Wanted;
+use super::world::World;
+use crate::math::dice;
+use crate::math::random::Random;
 
-/// All that a scenario changes.
-pub(crate) struct Service {
-    pub(crate) replicas: Vec<Replica>,
-    /// By replica, then by server.
-    pub(crate) upstreams: Vec<Vec<Upstream>>,
-    pub(crate) load: Load,
-}
-
-/// How a replica is to be.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Wanted {
-    running: Running,
-    frozen: bool,
-    /// Its part of what clients ask.
-    share: f64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Running {
-    Yes,
-    Killed,
-    Ended,
+/// A scenario under way.
+#[derive(Debug)]
+pub struct Course<'a> {
+    scenario: &'a Scenario,
+    rhythm: Rhythm,
 }
 
 /// Clients' day, less what is injected.
+#[derive(Debug)]
 struct Rhythm {
     phase: f64,
     random: Random,
@@ -53,78 +33,31 @@ struct Rhythm {
     drawn_s: i64,
 }
 
-/// A scenario under way.
-pub(crate) struct Course<'a> {
-    scenario: &'a Scenario,
-    rhythm: Rhythm,
-    /// How many of the injections were told to the processes that are told once.
-    told: usize,
-}
-
 impl<'a> Course<'a> {
-    pub(crate) fn new(scenario: &'a Scenario) -> Course<'a> {
+    /// At its beginning.
+    pub fn new(scenario: &'a Scenario) -> Course<'a> {
         let mut random = Random::new(scenario.seed ^ 0x000F_1E1D);
         let phase = random.unit();
         let rhythm = Rhythm { phase, random, drift: 1.0, drawn_s: i64::MIN };
-        Course { scenario, rhythm, told: 0 }
+        Course { scenario, rhythm }
     }
 
-    /// Brings everything to where it should be `elapsed_s` after the first row; before it that is negative.
-    pub(crate) fn advance(&mut self, lab: &Lab, service: &mut Service, elapsed_s: f64) {
+    /// The world `elapsed_s` after the first row; before it that is negative. Time does not go back.
+    pub fn at(&mut self, elapsed_s: f64) -> World {
+        let Scenario { load, replicas, upstreams, injections, .. } = self.scenario;
+        let qps = load.qps * self.rhythm.factor(elapsed_s, load.day_s, load.swing);
+        let mut world = World {
+            upstreams: vec![vec![Faults::NONE; *upstreams]; *replicas],
+            streams: vec![Stream { qps, mix: load.mix.clone(), tcp: load.tcp }],
+            replicas: wanted(self.scenario, elapsed_s),
+        };
         let active = |injection: &&Injection| {
             (injection.at_s as f64..injection.end_s() as f64).contains(&elapsed_s)
         };
-        let active: Vec<&Injection> = self.scenario.injections.iter().filter(active).collect();
-        let mut world = self.world(elapsed_s);
-        for injection in &active {
-            injection.kind().apply(injection, self.scenario, &mut world);
+        for injection in injections.iter().filter(active) {
+            injection.class.apply(injection, self.scenario, &mut world);
         }
-        let wanted = wanted(self.scenario, elapsed_s);
-        for (servers, faults) in service.upstreams.iter().zip(&world.upstreams) {
-            servers.iter().zip(faults).for_each(|(server, faults)| server.set(*faults));
-        }
-        let shares = wanted.iter().map(|wanted| wanted.share).collect();
-        service.load.set(Demand { streams: world.streams, shares });
-        for (replica, wanted) in service.replicas.iter_mut().zip(&wanted) {
-            match wanted.running {
-                Running::Yes => replica.launch(lab),
-                Running::Killed => replica.kill(),
-                Running::Ended => replica.terminate(lab),
-            }
-            replica.freeze(wanted.frozen);
-        }
-        self.tell(lab, service, elapsed_s);
-    }
-
-    /// What is told once, at the beginning.
-    fn tell(&mut self, lab: &Lab, service: &Service, elapsed_s: f64) {
-        let begun = |injection: &Injection| injection.at_s as f64 <= elapsed_s;
-        while let Some(injection) = self.scenario.injections.get(self.told).filter(|i| begun(i)) {
-            self.told += 1;
-            let Injection { class, strength, at_s, for_s, .. } = injection;
-            let name = &self.scenario.name;
-            eprintln!("{name}: {at_s}s: {class}, strength {strength}, for {for_s}s");
-            match injection.kind().act() {
-                Some(Act::Reload) => service.replicas.iter().for_each(Replica::reload),
-                Some(Act::NewZone) => {
-                    for replica in &service.replicas {
-                        replica.configure(lab, true);
-                        replica.reload();
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// The world on a good day.
-    fn world(&mut self, elapsed_s: f64) -> World {
-        let Scenario { load, replicas, upstreams, .. } = self.scenario;
-        let qps = load.qps * self.rhythm.factor(elapsed_s, load.day_s, load.swing);
-        World {
-            upstreams: vec![vec![Faults::NONE; *upstreams]; *replicas],
-            streams: vec![Stream { qps, mix: load.mix.clone(), tcp: load.tcp }],
-        }
+        world
     }
 }
 
@@ -142,10 +75,9 @@ impl Rhythm {
 
 /// How each replica is to be.
 fn wanted(scenario: &Scenario, elapsed_s: f64) -> Vec<Wanted> {
-    let well = Wanted { running: Running::Yes, frozen: false, share: 1.0 };
-    let mut wanted = vec![well; scenario.replicas];
+    let mut wanted = vec![Wanted::WELL; scenario.replicas];
     for injection in &scenario.injections {
-        let Some(act) = injection.kind().act() else { continue };
+        let Some(act) = injection.class.act() else { continue };
         let (since_s, for_s) = (elapsed_s - injection.at_s as f64, injection.for_s as f64);
         match act {
             Act::Down => down(&mut wanted[injection.replica], since_s, for_s),
@@ -199,16 +131,15 @@ fn restart(wanted: &mut [Wanted], since_s: f64, for_s: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault_lab::scenario;
 
     fn at(text: &str, elapsed_s: f64) -> Vec<Wanted> {
         let text = format!("duration: 10m\nreplicas: 3\ninjections: [{text}]");
-        wanted(&scenario::parse("x", &text).unwrap(), elapsed_s)
+        wanted(&crate::config::parse_scenario("x", &text).unwrap(), elapsed_s)
     }
 
     #[test]
     fn processes_end_and_come_back_when_they_should() {
-        let well = Wanted { running: Running::Yes, frozen: false, share: 1.0 };
+        let well = Wanted::WELL;
         let gone = Wanted { running: Running::Killed, ..well };
         let down = "{at: 60s, for: 30s, class: replica_down, replica: 1}";
         assert_eq!(at(down, 59.9), [well; 3]);

@@ -3,21 +3,25 @@
 //! Owns: the names of all classes, and what each does at a strength. Does not own: when (`scenario`), nor the
 //! processes that it is done to (`course`).
 
-use super::load::Stream;
-use super::names::Kind;
-use super::scenario::Injection;
-use super::scenario::Scenario;
-use super::upstream::Faults;
+use serde::Serialize;
+use serde::Serializer;
+
+use super::Injection;
+use super::Scenario;
+use super::world::Faults;
+use super::world::Kind;
+use super::world::Stream;
+use super::world::World;
 
 /// One class.
 #[derive(Debug)]
-pub(crate) struct Class {
+pub struct Class {
     /// As in labels; what begins with `benign_` is normal.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Seconds that its effects outlive it: questions that are still under way, answers that are still cached.
-    pub(crate) settles_s: i64,
+    pub settles_s: i64,
     /// Whether it is about one replica of several.
-    pub(crate) of_replica: bool,
+    pub of_replica: bool,
     effect: Effect,
 }
 
@@ -40,7 +44,7 @@ enum Effect {
 
 /// What is done to processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Act {
+pub enum Act {
     /// One is gone as long as the injection lasts.
     Down,
     /// One is killed and comes back, again and again.
@@ -55,13 +59,17 @@ pub(crate) enum Act {
     NewZone,
 }
 
-/// What clients ask for, and what fails behind CoreDNS.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct World {
-    /// By replica, then by server.
-    pub(crate) upstreams: Vec<Vec<Faults>>,
-    /// The usual stream first.
-    pub(crate) streams: Vec<Stream>,
+// There is one of each name.
+impl PartialEq for Class {
+    fn eq(&self, other: &Class) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Serialize for Class {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
+    }
 }
 
 const fn class(name: &'static str, settles_s: i64, effect: Effect) -> Class {
@@ -71,7 +79,7 @@ const fn class(name: &'static str, settles_s: i64, effect: Effect) -> Class {
 }
 
 /// Every class. A strength of 1 is what nobody misses, one of 0.3 what is easily missed.
-pub(crate) const CLASSES: &[Class] = &[
+pub const CLASSES: &[Class] = &[
     // SERVFAIL stays in CoreDNS' cache for five seconds.
     class("upstream_servfail", 5, Effect::Upstream(|to, s| to.servfail = s)),
     class("upstream_refused", 2, Effect::Upstream(|to, s| to.refused = s)),
@@ -111,17 +119,17 @@ const OVERLOAD_S: f64 = 1.8;
 
 impl Class {
     /// The class of this name.
-    pub(crate) fn named(name: &str) -> Option<&'static Class> {
+    pub fn named(name: &str) -> Option<&'static Class> {
         CLASSES.iter().find(|class| class.name == name)
     }
 
     /// Whether it is no fault.
-    pub(crate) fn is_benign(&self) -> bool {
+    pub fn is_benign(&self) -> bool {
         self.name.starts_with("benign_")
     }
 
     /// What it does to processes.
-    pub(crate) fn act(&self) -> Option<Act> {
+    pub fn act(&self) -> Option<Act> {
         match self.effect {
             Effect::Process(act) => Some(act),
             _ => None,
@@ -129,7 +137,7 @@ impl Class {
     }
 
     /// Changes the world as an injection of this class does.
-    pub(crate) fn apply(&self, injection: &Injection, scenario: &Scenario, world: &mut World) {
+    pub fn apply(&self, injection: &Injection, scenario: &Scenario, world: &mut World) {
         let (strength, usual) = (injection.strength, world.streams[0].clone());
         let more = |qps: f64, mix: &[(Kind, f64)]| Stream { qps, mix: mix.to_vec(), tcp: 0.0 };
         match self.effect {

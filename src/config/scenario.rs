@@ -23,89 +23,30 @@
 //!   - {at: 4m, for: 40s, class: replica_bad, replica: 1}
 //! ```
 
+mod fields;
+
 use std::path::Path;
 
-use serde::Serialize;
 use serde_yaml::Value;
 
-use super::classes::CLASSES;
-use super::classes::Class;
-use super::fields::Fields;
-use super::names::Kind;
+use crate::scenario::Injection;
+use crate::scenario::Scenario;
+use crate::scenario::Usual;
+use crate::scenario::classes::CLASSES;
+use crate::scenario::classes::Class;
+use crate::scenario::world::Kind;
 
-/// What a file says.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Scenario {
-    /// The file's name without its ending.
-    pub(crate) name: String,
-    pub(crate) duration_s: i64,
-    pub(crate) seed: u64,
-    pub(crate) scrape_interval_s: i64,
-    pub(crate) step_s: i64,
-    pub(crate) rate_window_s: i64,
-    pub(crate) preset: String,
-    pub(crate) replicas: usize,
-    pub(crate) upstreams: usize,
-    pub(crate) max_concurrent: u32,
-    pub(crate) warm_up_s: i64,
-    pub(crate) load: Usual,
-    pub(crate) injections: Vec<Injection>,
-}
-
-/// What clients usually ask.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Usual {
-    /// Questions a second, over a whole day.
-    pub(crate) qps: f64,
-    pub(crate) day_s: i64,
-    pub(crate) swing: f64,
-    pub(crate) tcp: f64,
-    pub(crate) mix: Vec<(Kind, f64)>,
-}
-
-/// One change, from `at_s` on for `for_s` seconds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Injection {
-    /// Seconds after the first row.
-    pub(crate) at_s: i64,
-    pub(crate) for_s: i64,
-    pub(crate) class: String,
-    pub(crate) strength: f64,
-    /// Which one, where it is about one.
-    pub(crate) replica: usize,
-}
-
-const USUAL_MIX: [(Kind, f64); 7] = [
-    (Kind::Internal, 50.0),
-    (Kind::External, 25.0),
-    (Kind::Search, 16.0),
-    (Kind::Ptr, 3.0),
-    (Kind::Srv, 4.0),
-    (Kind::Txt, 1.0),
-    (Kind::Missing, 1.0),
-];
-
-impl Injection {
-    /// What it is.
-    pub(crate) fn kind(&self) -> &'static Class {
-        Class::named(&self.class).unwrap()
-    }
-
-    /// When it is over.
-    pub(crate) fn end_s(&self) -> i64 {
-        self.at_s + self.for_s
-    }
-}
+use fields::Fields;
 
 /// Reads a file.
 ///
 /// # Errors
 /// Everything that is wrong with it, a line each.
-pub(crate) fn load(path: &Path) -> Result<Scenario, String> {
+pub fn load_scenario(path: &Path) -> Result<Scenario, String> {
     let file = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{file}: {error}"))?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let problems = match parse(&name, &text) {
+    let problems = match parse_scenario(&name, &text) {
         Ok(scenario) => return Ok(scenario),
         Err(problems) => problems,
     };
@@ -117,7 +58,7 @@ pub(crate) fn load(path: &Path) -> Result<Scenario, String> {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(crate) fn parse(name: &str, text: &str) -> Result<Scenario, Vec<String>> {
+pub fn parse_scenario(name: &str, text: &str) -> Result<Scenario, Vec<String>> {
     let tree: Value = serde_yaml::from_str(text).map_err(|error| vec![error.to_string()])?;
     let mut problems = Vec::new();
     let mut fields = Fields::of(tree, "", &mut problems);
@@ -166,7 +107,7 @@ fn usual(value: Value, problems: &mut Vec<String>) -> Usual {
         day_s: fields.seconds("day", Some(300), 30..=86_400),
         swing: fields.number("swing", 0.3, 0.0..=0.9),
         tcp: fields.number("tcp", 0.02, 0.0..=1.0),
-        mix: USUAL_MIX.to_vec(),
+        mix: Usual::MIX.to_vec(),
     };
     fields.end();
     if let Some(mix) = mix {
@@ -209,24 +150,25 @@ fn all(value: Option<Value>, of: &Scenario, problems: &mut Vec<String>) -> Vec<I
 
 fn injection(value: Value, at: &str, of: &Scenario, problems: &mut Vec<String>) -> Injection {
     let mut fields = Fields::of(value, at, problems);
-    let injection = Injection {
-        at_s: fields.seconds("at", None, 0..=of.duration_s),
-        for_s: fields.seconds("for", None, 1..=of.duration_s),
-        class: fields.text("class", ""),
-        strength: fields.number("strength", 1.0, 0.05..=1.0),
-        replica: fields.count("replica", 0, 0..=of.replicas as u64 - 1) as usize,
-    };
-    match Class::named(&injection.class) {
+    let at_s = fields.seconds("at", None, 0..=of.duration_s);
+    let for_s = fields.seconds("for", None, 1..=of.duration_s);
+    let name = fields.text("class", "");
+    let strength = fields.number("strength", 1.0, 0.05..=1.0);
+    let replica = fields.count("replica", 0, 0..=of.replicas as u64 - 1) as usize;
+    let class = Class::named(&name);
+    match class {
         None => {
             let known: Vec<&str> = CLASSES.iter().map(|class| class.name).collect();
-            let what = format!("{:?}, wanted one of {}", injection.class, known.join(", "));
-            fields.wrong("class", what);
+            fields.wrong("class", format!("{name:?}, wanted one of {}", known.join(", ")));
         }
         Some(class) if class.of_replica && of.replicas == 1 => {
             fields.wrong("class", format!("{} needs several replicas", class.name));
         }
         Some(_) => {}
     }
+    // Nobody sees the first class: that it is unknown was noted.
+    let class = class.unwrap_or(&CLASSES[0]);
+    let injection = Injection { at_s, for_s, class, strength, replica };
     if injection.end_s() > of.duration_s {
         fields.wrong("for", format!("beyond the end of {}s", of.duration_s));
     }
@@ -241,10 +183,10 @@ mod tests {
     #[test]
     fn a_file_says_little_and_the_rest_is_usual() {
         let text = "duration: 2m\ninjections: [{at: 10s, for: 20s, class: upstream_slow}]";
-        let scenario = parse("short", text).unwrap();
+        let scenario = parse_scenario("short", text).unwrap();
         assert_eq!((scenario.step_s, scenario.rate_window_s, scenario.replicas), (2, 8, 2));
         let [one] = &scenario.injections[..] else { panic!("{scenario:?}") };
-        assert_eq!((one.end_s(), one.strength, one.kind().is_benign()), (30, 1.0, false));
+        assert_eq!((one.end_s(), one.strength, one.class.is_benign()), (30, 1.0, false));
     }
 
     #[test]
@@ -267,6 +209,6 @@ mod tests {
             injections[2].servers: not known, wanted some of at, for, class, strength, replica
             injections[2].at: before the end of the one before
             injections[3]: wanted fields and their values"#]]
-        .assert_eq(&parse("bad", text).unwrap_err().join("\n"));
+        .assert_eq(&parse_scenario("bad", text).unwrap_err().join("\n"));
     }
 }
