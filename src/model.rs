@@ -303,6 +303,11 @@ impl Model {
         self.head.n_rows
     }
 
+    /// How long these points are together, in seconds.
+    pub fn history_s(&self) -> i64 {
+        self.head.n_rows as i64 * self.head.step_s
+    }
+
     /// The surprise at which the score is 1.
     pub fn threshold(&self) -> f64 {
         self.head.scale.threshold

@@ -376,6 +376,7 @@ pub(super) fn fact(loaded: &Loaded) -> ModelFact {
         version: loaded.version,
         sha256: loaded.sha256.clone(),
         trained_s: loaded.trained_s,
+        history_s: loaded.model.history_s(),
     }
 }
 
