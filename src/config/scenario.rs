@@ -8,6 +8,9 @@
 //! scrape_interval: 1s      # 1s to 5s
 //! rows: {step: 2s, rate_window: 8s}   # usually two scrapes, and four rows
 //! preset: coredns          # or coredns_replicas: a file of rows for each replica
+//! coredns: 1.15.0          # or 1.8.0, 1.6.9
+//! native_histograms: false # whether Prometheus, a newer one then, stores them
+//! kubernetes: false        # whether names come from a real API server
 //! replicas: 3              # 1 to 3
 //! upstreams: 2             # resolvers that each replica forwards to, 1 to 4
 //! max_concurrent: 200      # questions that a replica forwards at once
@@ -73,6 +76,9 @@ pub fn parse_scenario(name: &str, text: &str) -> Result<Scenario, Vec<String>> {
         step_s: 2 * scrape_interval_s,
         rate_window_s: 8 * scrape_interval_s,
         preset: fields.text("preset", "coredns"),
+        coredns: fields.text("coredns", "1.15.0"),
+        native_histograms: fields.flag("native_histograms"),
+        kubernetes: fields.flag("kubernetes"),
         replicas: fields.count("replicas", 2, 1..=3) as usize,
         upstreams: fields.count("upstreams", 2, 1..=4) as usize,
         max_concurrent: fields.count("max_concurrent", 200, 10..=1_000) as u32,
@@ -83,6 +89,11 @@ pub fn parse_scenario(name: &str, text: &str) -> Result<Scenario, Vec<String>> {
     if !["coredns", "coredns_replicas"].contains(&scenario.preset.as_str()) {
         let what = format!("{:?}, wanted coredns or coredns_replicas", scenario.preset);
         fields.wrong("preset", what);
+    }
+    if !Scenario::COREDNS.contains(&scenario.coredns.as_str()) {
+        let what =
+            format!("{:?}, wanted one of {}", scenario.coredns, Scenario::COREDNS.join(", "));
+        fields.wrong("coredns", what);
     }
     fields.end();
     if let Some(rows) = rows {
@@ -164,6 +175,9 @@ fn injection(value: Value, at: &str, of: &Scenario, problems: &mut Vec<String>) 
         Some(class) if class.of_replica && of.replicas == 1 => {
             fields.wrong("class", format!("{} needs several replicas", class.name));
         }
+        Some(class) if class.of_kubernetes && !of.kubernetes => {
+            fields.wrong("class", format!("{} needs `kubernetes: true`", class.name));
+        }
         Some(_) => {}
     }
     // Nobody sees the first class: that it is unknown was noted.
@@ -198,11 +212,11 @@ mod tests {
             scrape_interval: 1, wanted a duration of 1s to 5s
             duration: 5s, wanted a duration of 60s to 43200s
             preset: "dns", wanted coredns or coredns_replicas
-            speed: not known, wanted some of load, injections, scrape_interval, rows, duration, seed, preset, replicas, upstreams, max_concurrent, warm_up
+            speed: not known, wanted some of load, injections, scrape_interval, rows, duration, seed, preset, coredns, native_histograms, kubernetes, replicas, upstreams, max_concurrent, warm_up
             load.qps: many, wanted 1 to 2000
             load.mix.outer: not known, wanted some of internal, external, search, ptr, srv, random, unique, any, txt, missing
             load.mix: nothing is asked, wanted a weight above 0
-            injections[0].class: "flood", wanted one of upstream_servfail, upstream_refused, upstream_nxdomain, upstream_timeout, upstream_slow, upstream_throttled, upstream_flap, cache_collapse, truncation, replica_bad, max_concurrent, nxdomain_ndots, random_subdomain, any_amplification, query_flood, traffic_loss, tcp_surge, replica_down, crashloop, cpu_throttled, benign_restart, benign_reload, benign_new_zone, benign_load_doubling, benign_cronjob_burst, benign_nxdomain_batch
+            injections[0].class: "flood", wanted one of upstream_servfail, upstream_refused, upstream_nxdomain, upstream_timeout, upstream_slow, upstream_throttled, upstream_flap, cache_collapse, truncation, replica_bad, max_concurrent, nxdomain_ndots, random_subdomain, any_amplification, query_flood, traffic_loss, tcp_surge, replica_down, crashloop, cpu_throttled, replica_skew, loop, apiserver_down, benign_rollout, benign_restart, benign_reload, benign_new_zone, benign_load_doubling, benign_cronjob_burst, benign_nxdomain_batch
             injections[1].strength: 2, wanted 0.05 to 1
             injections[1].class: crashloop needs several replicas
             injections[1].for: beyond the end of 60s

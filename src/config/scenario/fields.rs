@@ -108,6 +108,18 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Yes or no; no where the field is missing.
+    pub(super) fn flag(&mut self, name: &'static str) -> bool {
+        match self.value(name) {
+            None => false,
+            Some(Value::Bool(flag)) => flag,
+            Some(other) => {
+                self.wrong(name, format!("{}, wanted true or false", shown(&other)));
+                false
+            }
+        }
+    }
+
     /// A text.
     pub(super) fn text(&mut self, name: &'static str, usual: &str) -> String {
         match self.value(name) {
