@@ -131,6 +131,7 @@ pub fn fit(
     keep_going: &dyn Fn() -> bool,
 ) -> Option<Fit> {
     let mut search = Search::new(rows, columns, order, from.start());
+    let has_best_beta = !search.few.is_empty();
     let mut best = search.begin(from, keep_going)?;
     if !search.has_digits {
         best = search.begin(from, keep_going)?;
@@ -143,8 +144,8 @@ pub fn fit(
         Begin::Here(_) => order.seasonal_p + order.seasonal_q == 0,
         Begin::Earlier(_) => false,
     };
+    let beta = search.beta.clone();
     if !sure && search.is_beaten(&best) {
-        let beta = search.beta.clone();
         let other = search.begin(Begin::Anywhere, keep_going)?;
         let other = search.turns(other, keep_going)?;
         if other.value < best.value {
@@ -159,7 +160,7 @@ pub fn fit(
         }
         best = search.within(wall, best, keep_going)?;
     }
-    if !search.few.is_empty() {
+    if has_best_beta {
         search.regress(&best.point);
     }
     Some(search.fit(&best))

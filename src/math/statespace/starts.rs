@@ -17,14 +17,16 @@ const APART: f64 = 0.75;
 const SAME: f64 = 0.05;
 
 /// Points to begin at: slow and fast memory, shocks that go on and that turn back, and the seasonal
-/// autoregression of both signs.
+/// autoregression of both signs. Without a season also a memory of nearly one whose shocks nearly cancel it: a trend,
+/// or a level that changed, ends there, and from elsewhere there is often no way.
 pub(super) fn starts(order: &Order) -> Vec<Vec<f64>> {
     let none = [0.0];
     let turns = [0.0, 0.8, -0.8];
+    let short = order.season == 0;
     let mut points = vec![Vec::new()];
     let groups = [
-        (order.p, &[1.2, 0.3, -0.5][..]),
-        (order.q, &turns[..]),
+        (order.p, if short { &[1.2, 3.5, 0.3, -0.5][..] } else { &[1.2, 0.3, -0.5] }),
+        (order.q, if short { &[0.0, 0.8, 2.0, -0.8][..] } else { &turns }),
         (order.seasonal_p, &[0.5, 1.6, -0.5][..]),
         (order.seasonal_q, &[0.0, 0.9][..]),
     ];
@@ -33,7 +35,7 @@ pub(super) fn starts(order: &Order) -> Vec<Vec<f64>> {
             let values = match i {
                 0 => firsts,
                 // Short memories are cheap, and often have two valleys.
-                1 if group == 0 && order.season == 0 => &turns[..],
+                1 if group == 0 && short => &turns[..],
                 _ => &none[..],
             };
             let longer = |point: &Vec<f64>| {
