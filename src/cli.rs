@@ -1,6 +1,7 @@
 //! Arguments and exit codes.
 
 mod backtest;
+mod collect;
 mod evaluate;
 mod models;
 mod plot;
@@ -71,6 +72,8 @@ enum Command {
     Backtest(backtest::BacktestArgs),
     /// How good detectors are on a labelled CSV file, per class, and which is best
     Evaluate(evaluate::EvaluateArgs),
+    /// Prometheus history as a data set: Parquet and CSV with labels, and a card; an interrupted run goes on
+    Collect(collect::CollectArgs),
     /// Search for a network's settings on a labelled CSV file: at random, the better ones trained longer
     Tune(tune::TuneArgs),
     /// Pictures of a CSV file, as SVG or PNG
@@ -316,6 +319,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
         }
         Command::Backtest(args) => args.run(),
         Command::Evaluate(args) => args.run(),
+        Command::Collect(args) => args.run(),
         Command::Tune(args) => args.run(),
         Command::Plot(command) => plot::plot(command),
         Command::Labels(command) => labels(command),

@@ -31,6 +31,7 @@ pub mod tune;
 pub mod evaluate;
 // 5: the flow. `pipeline` is the place to start reading
 pub mod backtest;
+pub mod collect;
 pub mod pipeline;
 pub mod train;
 // 4½: a watch's rows, asked for and cleaned

@@ -51,6 +51,10 @@ impl Source for Counted {
         self.source.max_concurrency()
     }
 
+    fn version(&self) -> BoxFuture<'_, Option<String>> {
+        self.source.version()
+    }
+
     fn describe(&self) -> String {
         self.source.describe()
     }

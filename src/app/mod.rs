@@ -3,6 +3,7 @@
 mod backtest;
 mod bar;
 mod board;
+mod collect;
 mod counted;
 mod demo;
 mod due;
@@ -30,6 +31,8 @@ use std::time::SystemTime;
 
 pub use backtest::Backtest;
 pub use backtest::backtest;
+pub use collect::Collect;
+pub use collect::collect;
 pub use demo::demo;
 pub use evaluate::Evaluate;
 pub use evaluate::Split;

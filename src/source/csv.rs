@@ -24,7 +24,9 @@ use crate::source::SourceError;
 
 pub use live::Config;
 pub use live::Csv;
+pub use verdicts::Injected;
 pub use verdicts::Told;
+pub use verdicts::read_injected;
 pub use verdicts::read_verdicts;
 
 /// A file may have this many times more grid times than rows before it is refused.

@@ -43,6 +43,11 @@ pub trait Source: Send + Sync {
         usize::MAX
     }
 
+    /// The backend's own version, where it tells one.
+    fn version(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async { None })
+    }
+
     /// For logs and the landing page, without secrets.
     fn describe(&self) -> String;
 }

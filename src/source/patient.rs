@@ -58,6 +58,10 @@ impl Source for Patient {
         self.source.max_concurrency()
     }
 
+    fn version(&self) -> BoxFuture<'_, Option<String>> {
+        self.source.version()
+    }
+
     fn describe(&self) -> String {
         self.source.describe()
     }

@@ -13,6 +13,7 @@ mod fault_lab;
 
 mod backtest;
 mod cli;
+mod collect;
 mod config;
 mod csv;
 mod demo;

@@ -45,15 +45,45 @@ pub fn read_verdicts(path: &Path, rows: &CsvFile) -> Result<Vec<Told>, SourceErr
     Ok(told)
 }
 
+/// One line of a fault lab's file: what was done to the servers, with what is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Injected {
+    /// What a detector is told.
+    pub told: Told,
+    /// What was done, be it a fault or not: the column `injected`, else the class.
+    pub class: Option<String>,
+    /// How strongly: the column `strength`.
+    pub strength: Option<String>,
+}
+
+/// Reads a file of labels with the columns `injected` and `strength`, where it has them.
+///
+/// # Errors
+/// As [`read_verdicts`].
+pub fn read_injected(path: &Path) -> Result<Vec<Injected>, SourceError> {
+    let file = File::open(path).map_err(|error| unopened(path, &error))?;
+    lines(file, injected).map_err(|error| error.at(&path.display().to_string()))
+}
+
 /// Where the columns are.
 struct Places {
     from: usize,
     to: usize,
     class: Option<usize>,
     verdict: Option<usize>,
+    injected: Option<usize>,
+    strength: Option<usize>,
 }
 
 fn parse(input: impl Read) -> Result<Vec<Told>, SourceError> {
+    lines(input, told)
+}
+
+/// What `one` makes of each line.
+fn lines<T>(
+    input: impl Read,
+    one: fn(&StringRecord, &Places) -> Result<T, SourceError>,
+) -> Result<Vec<T>, SourceError> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(input);
     let header = reader.headers().map_err(unreadable)?.clone();
     let name = |cell: &str, name: &str| cell.trim_start_matches('\u{feff}') == name;
@@ -64,10 +94,25 @@ fn parse(input: impl Read) -> Result<Vec<Told>, SourceError> {
             "line 1: {shown:?}: wanted the columns from and to, perhaps class and verdict"
         )));
     };
-    let places = Places { from, to, class: place("class"), verdict: place("verdict") };
-    let told =
-        |record: Result<StringRecord, csv::Error>| told(&record.map_err(unreadable)?, &places);
-    reader.records().map(told).collect()
+    let places = Places {
+        from,
+        to,
+        class: place("class"),
+        verdict: place("verdict"),
+        injected: place("injected"),
+        strength: place("strength"),
+    };
+    reader.records().map(|record| one(&record.map_err(unreadable)?, &places)).collect()
+}
+
+fn injected(record: &StringRecord, places: &Places) -> Result<Injected, SourceError> {
+    let told = told(record, places)?;
+    let cell = |place: Option<usize>| {
+        let cell = place.and_then(|place| record.get(place)).unwrap_or_default();
+        Some(cell.to_string()).filter(|cell| !cell.is_empty())
+    };
+    let class = cell(places.injected).or_else(|| told.class.clone());
+    Ok(Injected { told, class, strength: cell(places.strength) })
 }
 
 fn told(record: &StringRecord, places: &Places) -> Result<Told, SourceError> {
@@ -122,6 +167,21 @@ mod tests {
         let plain = parse("from,to\n1,2\n".as_bytes()).unwrap();
         assert_eq!((plain[0].verdict, &plain[0].class), (Verdict::Anomaly, &None));
         assert_eq!(parse("\u{feff}from,to\n".as_bytes()).unwrap(), []);
+    }
+
+    #[test]
+    fn what_was_injected_has_its_name_also_where_nothing_is_wrong() {
+        let text = "from,to,class,verdict,injected,strength\n\
+                    0,60,nxdomain,anomaly,nxdomain,0.5\n60,90,,normal,load_doubling,2\n";
+        let read = lines(text.as_bytes(), injected).unwrap();
+        let shown: Vec<_> = read
+            .iter()
+            .map(|i| (i.told.verdict, i.class.as_deref(), i.strength.as_deref()))
+            .collect();
+        let fault = (Verdict::Anomaly, Some("nxdomain"), Some("0.5"));
+        assert_eq!(shown, [fault, (Verdict::Normal, Some("load_doubling"), Some("2"))]);
+        let plain = lines("from,to,class\n0,60,slow\n".as_bytes(), injected).unwrap();
+        assert_eq!((plain[0].class.as_deref(), &plain[0].strength), (Some("slow"), &None));
     }
 
     #[test]

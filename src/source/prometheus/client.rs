@@ -30,6 +30,7 @@ use crate::source::prometheus::config::Config;
 use crate::source::prometheus::config::header;
 use crate::source::prometheus::decode::Decoded;
 use crate::source::prometheus::decode::decode;
+use crate::source::prometheus::decode::decode_version;
 use crate::source::prometheus::http_config::HttpConfig;
 use crate::source::prometheus::resolve::Shared;
 use crate::source::prometheus::tls;
@@ -130,6 +131,16 @@ impl Client {
             tracing::debug!(error = %failure.error, retries, ?pause, "query failed; trying again");
             sleep(pause).await;
         }
+    }
+
+    /// What `/api/v1/status/buildinfo` says, which not every compatible server has; it is asked once.
+    pub(super) async fn version(self: &Arc<Self>) -> Option<String> {
+        let (api, headers) = self.prepared().await.ok()?;
+        let url = format!("{}/api/v1/status/buildinfo", self.base);
+        let asked = api.inner().get(url).headers(headers).query(&self.params).send();
+        let answered = tokio::time::timeout(self.config.timeout, asked).await.ok()?.ok()?;
+        let body = self.body(answered).await.ok()?;
+        decode_version(&body)
     }
 
     async fn attempt(

@@ -85,6 +85,13 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
+/// The version in the answer of `/api/v1/status/buildinfo`.
+pub(super) fn decode_version(body: &[u8]) -> Option<String> {
+    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let version = answer["data"]["version"].as_str()?;
+    Some(version.to_string()).filter(|version| !version.is_empty())
+}
+
 /// Reads the body that came with an HTTP status.
 ///
 /// # Errors

@@ -133,6 +133,10 @@ impl Source for Prometheus {
         self.max_concurrency
     }
 
+    fn version(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async { self.client.version().await })
+    }
+
     fn describe(&self) -> String {
         self.place.clone()
     }
