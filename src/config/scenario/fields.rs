@@ -108,6 +108,15 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Yes or no.
+    pub(super) fn truth(&mut self, name: &'static str, usual: bool) -> bool {
+        let Some(value) = self.value(name) else { return usual };
+        value.as_bool().unwrap_or_else(|| {
+            self.wrong(name, format!("{}, wanted true or false", shown(&value)));
+            usual
+        })
+    }
+
     /// A text.
     pub(super) fn text(&mut self, name: &'static str, usual: &str) -> String {
         match self.value(name) {
