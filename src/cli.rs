@@ -6,6 +6,7 @@ mod models;
 mod plot;
 mod rules;
 mod score;
+mod simulate;
 mod tune;
 
 use std::path::PathBuf;
@@ -73,6 +74,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Search for a network's settings on a labelled CSV file: at random, the better ones trained longer
     Tune(tune::TuneArgs),
+    /// Simulated CoreDNS and ports with injected faults, as history for Prometheus, as CSV or live
+    Simulate(simulate::SimulateArgs),
     /// Pictures of a CSV file, as SVG or PNG
     #[command(subcommand)]
     Plot(plot::PlotCommand),
@@ -317,6 +320,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
         Command::Backtest(args) => args.run(),
         Command::Evaluate(args) => args.run(),
         Command::Tune(args) => args.run(),
+        Command::Simulate(args) => args.run(),
         Command::Plot(command) => plot::plot(command),
         Command::Labels(command) => labels(command),
         Command::Rules(command) => rules::rules(command),
