@@ -420,7 +420,10 @@ impl Hall<'_> {
         let of =
             |labels: &[bool]| Incidents::new(labels, self.rows.grid.step_s, self.settings.paging);
         let incidents = of(&wanted);
-        let found = incidents.found(&part.alarms);
+        // An alarm that was raised for another class finds none of this one.
+        let of_another = |i: usize| class.is_some() && truth[i].is_some() && truth[i] != class;
+        let heard = (0..truth.len()).map(|i| part.alarms[i] && !of_another(i));
+        let found = incidents.found(&heard.collect::<Vec<bool>>());
         // Whatever was wrong, who was called for it was not called for nothing.
         let false_pages = of(&self.truth.labels(all.clone())).found(&part.alarms).false_pages;
         Quality {

@@ -277,15 +277,34 @@ impl Model {
         column.is_some_and(|column| self.fitted.reads(column))
     }
 
-    /// Whether it could have been made by this recipe: of its columns, detector, preprocessing and step, and
-    /// under its fingerprint. A file that people hand around says of itself what it likes; what it says here
-    /// decides how much is read and held for it.
-    pub fn made_by(&self, recipe: &Recipe) -> bool {
+    /// Why it cannot have been made by this recipe, of other columns, step, detector, preprocessing, or under
+    /// another fingerprint; `None` where it can. A file that people hand around says of itself what it likes; what
+    /// it says here decides how much is read and held for it.
+    pub fn differs_from(&self, recipe: &Recipe) -> Option<String> {
         let Head { fingerprint, features, detector, preprocess, step_s, n_rows, .. } = &self.head;
-        (fingerprint, features) == (&recipe.fingerprint, &recipe.features)
-            && (detector, *step_s) == (&recipe.detector, recipe.step_s)
-            && preprocess.is_fit_of(&recipe.preprocess, features.len())
-            && *n_rows <= MOST_ROWS
+        let without = |some: &[String], others: &[String]| {
+            let left = some.iter().filter(|name| !others.contains(name));
+            left.cloned().collect::<Vec<_>>().join(", ")
+        };
+        let lacks = without(&recipe.features, features);
+        let has = without(features, &recipe.features);
+        match () {
+            () if !lacks.is_empty() => Some(format!("it lacks {lacks}")),
+            () if !has.is_empty() => Some(format!("it has {has}, which the watch has not")),
+            () if *features != recipe.features => Some("its features are in another order".into()),
+            () if *step_s != recipe.step_s => {
+                Some(format!("its step is {step_s}s, wanted {}s", recipe.step_s))
+            }
+            () if *detector != recipe.detector => Some("its detector is set otherwise".into()),
+            () if !preprocess.is_fit_of(&recipe.preprocess, features.len()) => {
+                Some("its rows were preprocessed otherwise".into())
+            }
+            () if *n_rows > MOST_ROWS => Some(format!("it says that it learnt from {n_rows} rows")),
+            () if *fingerprint != recipe.fingerprint => {
+                Some("its queries, page budget or calendar are others".into())
+            }
+            () => None,
+        }
     }
 
     /// The detector's name.
@@ -301,6 +320,11 @@ impl Model {
     /// Points with data that it learnt from.
     pub fn n_rows(&self) -> usize {
         self.head.n_rows
+    }
+
+    /// How long these points are together, in seconds.
+    pub fn history_s(&self) -> i64 {
+        self.head.n_rows as i64 * self.head.step_s
     }
 
     /// The surprise at which the score is 1.

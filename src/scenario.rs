@@ -32,6 +32,12 @@ pub struct Scenario {
     pub rate_window_s: i64,
     /// Whose features rows have.
     pub preset: String,
+    /// CoreDNS' version.
+    pub coredns: String,
+    /// Whether Prometheus stores native histograms.
+    pub native_histograms: bool,
+    /// Whether the cluster's names come from a Kubernetes API, not from zone files.
+    pub kubernetes: bool,
     /// How many CoreDNS there are.
     pub replicas: usize,
     /// How many resolvers each of them forwards to.
@@ -78,6 +84,11 @@ pub struct Injection {
     pub strength: f64,
     /// Which one, where it is about one.
     pub replica: usize,
+}
+
+impl Scenario {
+    /// The versions of CoreDNS that a scenario may name: metrics of three generations.
+    pub const COREDNS: [&str; 3] = ["1.6.9", "1.8.0", "1.15.0"];
 }
 
 impl Usual {

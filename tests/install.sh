@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
 # Installs what the tests run and is not there yet. Run again, it does nothing.
-#   Debian packages: Prometheus, Alertmanager, two exporters, snmpd, dnsperf, buildah
-#   tests/tools/bin: CoreDNS, Helm, kubectl-validate, controller-gen, the prometheus-operator's CRDs
-#                    (versions in tests/tools/go.mod and tests/tools/kubectl-validate/go.mod), cargo-deny,
-#                    TensorBoard (versions in tests/tools/tensorboard-requirements.txt)
+#   Debian packages: Prometheus, Alertmanager, two exporters, snmpd, dnsperf, etcd, openssl, buildah
+#   tests/tools/bin: CoreDNS, Helm, kubectl-validate, controller-gen, the prometheus-operator's CRDs, a Kubernetes
+#                    control plane (versions in the go.mod files of tests/tools), older CoreDNS and a newer
+#                    Prometheus (versions below), cargo-deny, TensorBoard (versions in
+#                    tests/tools/tensorboard-requirements.txt)
 set -euo pipefail
 cd "$(dirname "$0")/tools"
 
 CARGO_DENY=0.20.2
+# Metrics of three generations: these two, and that of go.mod.
+OLDER_COREDNS=(1.6.9 1.8.0)
+# Of the first line that stores native histograms as a setting, 3.16, by its Go module's number.
+PROMETHEUS_3=0.316.0
 
 main() {
   mkdir -p bin
@@ -25,6 +30,8 @@ packages=(
   prometheus-snmp-exporter:prometheus-snmp-exporter
   snmpd:snmpd
   dnsperf:dnsperf
+  etcd-server:etcd
+  openssl:openssl
   buildah:buildah
   make:make
 )
@@ -50,26 +57,58 @@ debian_packages() {
 
 go_tools() {
   local stamp=bin/.stamp want
-  want=$(cat go.mod go.sum kubectl-validate/go.mod kubectl-validate/go.sum ../install.sh | sha256sum)
+  want=$(cat {.,kubectl-validate,kubernetes}/go.{mod,sum} ../install.sh | sha256sum)
   [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return
   command -v go >/dev/null || fail "Go 1.26 is needed to build CoreDNS and Helm: https://go.dev/dl/ (tar -C /usr/local -xzf go1.26.*.tar.gz, then /usr/local/go/bin on the PATH)"
   # Older ones (1.21 and later) fetch the toolchain that go.mod names by themselves.
   go version | grep -qE 'go1\.(2[1-9]|[3-9][0-9])' || fail "Go 1.26 is needed, this is $(go version): https://go.dev/dl/"
 
-  say "building CoreDNS, Helm, kubectl-validate and controller-gen, once (about ten minutes on two cores)"
+  say "building CoreDNS, Helm, Kubernetes, Prometheus 3 and more, once (about fifteen minutes on two cores)"
   build bin/coredns github.com/coredns/coredns
   build bin/helm helm.sh/helm/v4/cmd/helm
   build bin/controller-gen sigs.k8s.io/controller-tools/cmd/controller-gen
   (cd kubectl-validate && build ../bin/kubectl-validate sigs.k8s.io/kubectl-validate)
+  kubernetes
+  older_and_newer
   rm -rf bin/crds
   bin/controller-gen crd \
     paths=github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1 output:crd:dir=bin/crds
   printf '%s\n' "$want" >"$stamp"
 }
 
-# build FILE PACKAGE, in the module of the current folder
+# build FILE PACKAGE [LDFLAGS], in the module of the current folder
 build() {
-  CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$1" "$2"
+  CGO_ENABLED=0 go build -trimpath -ldflags "-s -w ${3-}" -o "$1" "$2"
+}
+
+# Its programs do not know their version unless they are told, and clients ask for it.
+kubernetes() (
+  cd kubernetes
+  local version program
+  version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
+  for program in kube-apiserver kube-controller-manager kubectl; do
+    build "../bin/$program" "k8s.io/kubernetes/cmd/$program" "-X k8s.io/component-base/version.gitVersion=$version"
+  done
+)
+
+# What cannot be in a module with its other versions. Go checks these against its checksum database.
+older_and_newer() {
+  local version
+  for version in "${OLDER_COREDNS[@]}"; do
+    build_at "bin/coredns-$version" "github.com/coredns/coredns@v$version"
+  done
+  # Without service discovery, of which one module cannot be fetched.
+  build_at bin/prometheus-3 "github.com/prometheus/prometheus/cmd/prometheus@v$PROMETHEUS_3" -tags remove_all_sd
+}
+
+# build_at FILE PACKAGE@VERSION [FLAGS…]
+build_at() {
+  local file=$1 package=$2 folder
+  shift 2
+  folder=$(mktemp -d)
+  GOBIN=$folder CGO_ENABLED=0 go install -trimpath -ldflags '-s -w' "$@" "$package"
+  mv "$folder"/* "$file"
+  rmdir "$folder"
 }
 
 cargo_deny() {

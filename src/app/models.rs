@@ -119,15 +119,19 @@ fn known_watches(config_file: Option<&Path>, name: &str) -> Result<Vec<Watch>, E
     Ok(watches)
 }
 
-/// Whether the model is one that these settings make of this key.
-fn suits(model: &Model, key: &ModelKey, watches: &[Watch]) -> bool {
-    watches.iter().any(|watch| {
-        watch.members().into_iter().any(|(detector, feature)| {
+/// Why the model is none that these settings make of this key, in any of the watch's forms; `None` where it is.
+fn unsuited(model: &Model, key: &ModelKey, watches: &[Watch]) -> Option<String> {
+    let mut why = None;
+    for watch in watches {
+        for (detector, feature) in watch.members() {
             let name = feature.map(|f| watch.features[f].name.as_str());
-            (detector.name(), name) == (key.detector.as_str(), key.feature.as_deref())
-                && model.made_by(&recipe(watch, detector, feature))
-        })
-    })
+            if (detector.name(), name) == (key.detector.as_str(), key.feature.as_deref()) {
+                let differs = model.differs_from(&recipe(watch, detector, feature))?;
+                why.get_or_insert(differs);
+            }
+        }
+    }
+    Some(why.unwrap_or_else(|| "the watch has no such detector, or no such feature".to_owned()))
 }
 
 /// The versions of each model that is meant, oldest first.
@@ -237,8 +241,8 @@ fn put(
             settings.insert(name, known_watches(config_file, name)?);
         }
         let watches = &settings[name];
-        if !watches.is_empty() && !suits(&model, key, watches) {
-            return Err(other_settings(key, to).into());
+        if let Some(why) = unsuited(&model, key, watches).filter(|_| !watches.is_empty()) {
+            return Err(other_settings(key, to, &why).into());
         }
     }
     store.put_in_use(changes, &word)?;
@@ -263,10 +267,9 @@ fn put(
 }
 
 /// What a sidecar would do with such a version: nothing.
-fn other_settings(key: &ModelKey, version: i64) -> String {
+fn other_settings(key: &ModelKey, version: i64, why: &str) -> String {
     format!(
-        "version {version} of {key} was made with other settings than the configuration's (queries, step, \
-         preprocessing, detector, page budget, calendar): it would not score"
+        "version {version} of {key} was made with other settings than the configuration's ({why}): it would not score"
     )
 }
 

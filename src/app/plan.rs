@@ -223,8 +223,8 @@ fn reckoned(
         models: Some(times(models.len())),
         training_seconds: Some(plan.read_seconds + fit_seconds),
         model_bytes: Some(times(n_bytes) as u64),
-        // Two tell of each model.
-        exported_series: Some(times(n_series + 2 * models.len())),
+        // Three tell of each model.
+        exported_series: Some(times(n_series + 3 * models.len())),
         ..plan
     }
 }

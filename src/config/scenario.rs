@@ -8,6 +8,9 @@
 //! scrape_interval: 1s      # 1s to 5s; of a simulation to 1m
 //! rows: {step: 2s, rate_window: 8s}   # usually two scrapes, and four rows
 //! preset: coredns          # or coredns_replicas: a file of rows for each replica
+//! coredns: 1.15.0          # or 1.8.0, 1.6.9
+//! native_histograms: false # whether Prometheus, a newer one then, stores them
+//! kubernetes: false        # whether names come from a real API server
 //! replicas: 3              # 1 to 3
 //! upstreams: 2             # resolvers that each replica forwards to, 1 to 4
 //! max_concurrent: 200      # questions that a replica forwards at once
@@ -45,6 +48,7 @@ use serde_yaml::Value;
 use crate::scenario::Injection;
 use crate::scenario::Scenario;
 use crate::scenario::Usual;
+use crate::scenario::classes::Act;
 use crate::scenario::classes::CLASSES;
 use crate::scenario::classes::Class;
 use crate::scenario::world::Kind;
@@ -56,14 +60,16 @@ use fields::Fields;
 struct Limits {
     duration_s: RangeInclusive<i64>,
     scrape_interval_s: RangeInclusive<i64>,
-    ports: bool,
+    /// Whether it is a model that plays.
+    simulated: bool,
 }
 
 impl Limits {
     /// The fault lab takes as long as a scenario says.
-    const LAB: Limits = Limits { duration_s: 60..=43_200, scrape_interval_s: 1..=5, ports: false };
+    const LAB: Limits =
+        Limits { duration_s: 60..=43_200, scrape_interval_s: 1..=5, simulated: false };
     const SIMULATION: Limits =
-        Limits { duration_s: 60..=400 * 86_400, scrape_interval_s: 1..=60, ports: true };
+        Limits { duration_s: 60..=400 * 86_400, scrape_interval_s: 1..=60, simulated: true };
 }
 
 /// Reads a file for the fault lab.
@@ -127,20 +133,31 @@ fn parse(name: &str, text: &str, limits: &Limits) -> Result<Scenario, Vec<String
         step_s: 2 * scrape_interval_s,
         rate_window_s: 8 * scrape_interval_s,
         preset: fields.text("preset", "coredns"),
+        coredns: fields.text("coredns", "1.15.0"),
+        native_histograms: fields.flag("native_histograms"),
+        kubernetes: fields.flag("kubernetes"),
         replicas: fields.count("replicas", 2, 1..=3) as usize,
         upstreams: fields.count("upstreams", 2, 1..=4) as usize,
         max_concurrent: fields.count("max_concurrent", 200, 10..=1_000) as u32,
         warm_up_s: fields.seconds("warm_up", Some(40), 10..=600),
         load: usual(Value::Mapping(Default::default()), &mut Vec::new()),
-        ports: fields.truth("ports", false),
+        ports: fields.flag("ports"),
         injections: Vec::new(),
     };
-    if scenario.ports && !limits.ports {
+    if scenario.ports && !limits.simulated {
         fields.wrong("ports", "the fault lab has none, `portent simulate` has");
     }
     if !["coredns", "coredns_replicas"].contains(&scenario.preset.as_str()) {
         let what = format!("{:?}, wanted coredns or coredns_replicas", scenario.preset);
         fields.wrong("preset", what);
+    }
+    if !Scenario::COREDNS.contains(&scenario.coredns.as_str()) {
+        let what =
+            format!("{:?}, wanted one of {}", scenario.coredns, Scenario::COREDNS.join(", "));
+        fields.wrong("coredns", what);
+    }
+    if limits.simulated {
+        refuse_what_is_not_modelled(&scenario, &mut fields);
     }
     fields.end();
     if let Some(rows) = rows {
@@ -153,13 +170,32 @@ fn parse(name: &str, text: &str, limits: &Limits) -> Result<Scenario, Vec<String
     if let Some(load) = load {
         scenario.load = usual(load, &mut problems);
     }
-    scenario.injections = all(injections, &scenario, &mut problems);
+    scenario.injections = all(injections, &scenario, limits, &mut problems);
     if let Some(random) = random {
-        let more = plan::draw(random, &scenario, &mut problems);
+        let more = plan::draw(random, &scenario, limits, &mut problems);
         scenario.injections.extend(more);
         scenario.injections.sort_by_key(|injection| injection.at_s);
     }
     if problems.is_empty() { Ok(scenario) } else { Err(problems) }
+}
+
+fn refuse_what_is_not_modelled(scenario: &Scenario, fields: &mut Fields) {
+    let fields_of_real_servers = [
+        ("coredns", scenario.coredns != "1.15.0"),
+        ("native_histograms", scenario.native_histograms),
+        ("kubernetes", scenario.kubernetes),
+    ];
+    for (name, _) in fields_of_real_servers.into_iter().filter(|(_, asked)| *asked) {
+        fields
+            .wrong(name, "not simulated, only CoreDNS 1.15.0 with zone files and classic buckets");
+    }
+}
+
+/// Whether a class is more than a name here.
+fn is_playable(class: &Class, of: &Scenario, limits: &Limits) -> bool {
+    let alone = class.of_replica && of.replicas == 1;
+    let without_api = class.of_kubernetes && !of.kubernetes;
+    !alone && !without_api && !(limits.simulated && class.act() == Some(Act::Loop))
 }
 
 fn usual(value: Value, problems: &mut Vec<String>) -> Usual {
@@ -186,7 +222,12 @@ fn usual(value: Value, problems: &mut Vec<String>) -> Usual {
     usual
 }
 
-fn all(value: Option<Value>, of: &Scenario, problems: &mut Vec<String>) -> Vec<Injection> {
+fn all(
+    value: Option<Value>,
+    of: &Scenario,
+    limits: &Limits,
+    problems: &mut Vec<String>,
+) -> Vec<Injection> {
     let list = match value {
         None | Some(Value::Null) => return Vec::new(),
         Some(Value::Sequence(list)) => list,
@@ -203,7 +244,7 @@ fn all(value: Option<Value>, of: &Scenario, problems: &mut Vec<String>) -> Vec<I
             problems.push(format!("{at}: wanted fields and their values"));
             continue;
         }
-        let (next, every_s) = injection(value, &at, of, problems);
+        let (next, every_s) = injection(value, &at, of, limits, problems);
         // Labels that overlap would say two things of one row.
         if next.at_s < end_s {
             problems.push(format!("{at}.at: before the end of the one before"));
@@ -231,6 +272,7 @@ fn injection(
     value: Value,
     at: &str,
     of: &Scenario,
+    limits: &Limits,
     problems: &mut Vec<String>,
 ) -> (Injection, Option<i64>) {
     let mut fields = Fields::of(value, at, problems);
@@ -244,6 +286,12 @@ fn injection(
         None => fields.wrong("class", format!("{name:?}, wanted one of {}", known_classes())),
         Some(class) if class.of_replica && of.replicas == 1 => {
             fields.wrong("class", format!("{} needs several replicas", class.name));
+        }
+        Some(class) if class.of_kubernetes && !of.kubernetes => {
+            fields.wrong("class", format!("{} needs `kubernetes: true`", class.name));
+        }
+        Some(class) if !is_playable(class, of, limits) => {
+            fields.wrong("class", format!("{} is not simulated", class.name));
         }
         Some(_) => {}
     }
@@ -284,11 +332,11 @@ mod tests {
             scrape_interval: 1, wanted a duration of 1s to 5s
             duration: 5s, wanted a duration of 60s to 43200s
             preset: "dns", wanted coredns or coredns_replicas
-            speed: not known, wanted some of load, injections, random, scrape_interval, rows, duration, seed, preset, replicas, upstreams, max_concurrent, warm_up, ports
+            speed: not known, wanted some of load, injections, random, scrape_interval, rows, duration, seed, preset, coredns, native_histograms, kubernetes, replicas, upstreams, max_concurrent, warm_up, ports
             load.qps: many, wanted 1 to 2000
             load.mix.outer: not known, wanted some of internal, external, search, ptr, srv, random, unique, any, txt, missing
             load.mix: nothing is asked, wanted a weight above 0
-            injections[0].class: "flood", wanted one of upstream_servfail, upstream_refused, upstream_nxdomain, upstream_timeout, upstream_slow, upstream_throttled, upstream_flap, cache_collapse, truncation, replica_bad, max_concurrent, nxdomain_ndots, random_subdomain, any_amplification, query_flood, traffic_loss, tcp_surge, replica_down, crashloop, cpu_throttled, benign_restart, benign_reload, benign_new_zone, benign_load_doubling, benign_cronjob_burst, benign_nxdomain_batch
+            injections[0].class: "flood", wanted one of upstream_servfail, upstream_refused, upstream_nxdomain, upstream_timeout, upstream_slow, upstream_throttled, upstream_flap, cache_collapse, truncation, replica_bad, max_concurrent, nxdomain_ndots, random_subdomain, any_amplification, query_flood, traffic_loss, tcp_surge, replica_down, crashloop, cpu_throttled, replica_skew, loop, apiserver_down, benign_rollout, benign_restart, benign_reload, benign_new_zone, benign_load_doubling, benign_cronjob_burst, benign_nxdomain_batch
             injections[1].strength: 2, wanted 0.05 to 1
             injections[1].class: crashloop needs several replicas
             injections[1].for: beyond the end of 60s
@@ -335,7 +383,17 @@ mod tests {
         expect_test::expect![[r#"
             injections: query_flood comes 182s after the beginning, within benign_reload
             random.per_day: none, wanted 0.01 to 1000
-            random.classes: "flood", wanted a list of upstream_servfail, upstream_refused, upstream_nxdomain, upstream_timeout, upstream_slow, upstream_throttled, upstream_flap, cache_collapse, truncation, replica_bad, max_concurrent, nxdomain_ndots, random_subdomain, any_amplification, query_flood, traffic_loss, tcp_surge, replica_down, crashloop, cpu_throttled, benign_restart, benign_reload, benign_new_zone, benign_load_doubling, benign_cronjob_burst, benign_nxdomain_batch"#]]
+            random.classes: "flood", wanted a list of upstream_servfail, upstream_refused, upstream_nxdomain, upstream_timeout, upstream_slow, upstream_throttled, upstream_flap, cache_collapse, truncation, replica_bad, max_concurrent, nxdomain_ndots, random_subdomain, any_amplification, query_flood, traffic_loss, tcp_surge, replica_down, crashloop, cpu_throttled, replica_skew, loop, apiserver_down, benign_rollout, benign_restart, benign_reload, benign_new_zone, benign_load_doubling, benign_cronjob_burst, benign_nxdomain_batch, where it can be played"#]]
         .assert_eq(&parse_scenario("bad", text).unwrap_err().join("\n"));
+    }
+
+    #[test]
+    fn a_simulation_refuses_what_is_not_modelled() {
+        let text = "duration: 10m\ncoredns: 1.8.0\nkubernetes: true\ninjections: [{at: 1m, for: 30s, class: loop}]";
+        expect_test::expect![[r#"
+            coredns: not simulated, only CoreDNS 1.15.0 with zone files and classic buckets
+            kubernetes: not simulated, only CoreDNS 1.15.0 with zone files and classic buckets
+            injections[0].class: loop is not simulated"#]]
+        .assert_eq(&parse_simulation("old", text).unwrap_err().join("\n"));
     }
 }

@@ -104,7 +104,7 @@ fn groups(page: &mut String, evaluation: &Evaluation) {
         let n_rows: usize = outcome.groups.iter().map(|group| group.rows.len()).sum();
         let _ = writeln!(
             page,
-            "<h2>Groups of anomalies</h2>\n<p>The {n_rows} rows of the test part that the {} found anomalous, \
+            "<h2>Groups of anomalies</h2>\n<p>The {n_rows} rows of the test part that the {} scored above 1, \
              by which features left what it expected, to which side, and in what proportion; labels have no \
              part in it. Each picture is of the row that is most like the others of its group; grey is what \
              was usual in training.</p>\n<table class=\"groups\">",

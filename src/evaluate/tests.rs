@@ -78,6 +78,28 @@ fn who_knows_how_features_move_together_wins_and_finds_both_classes() {
     assert!(words::winner(&evaluation).starts_with("winner: pca (validation: VUS-PR "));
 }
 
+/// A class that leaves no trace ends four minutes before one that everybody sees.
+#[test]
+fn an_alarm_of_one_class_finds_no_other() {
+    let time = |i: usize| rows().grid.time(i);
+    let ghost = |i: usize| Told {
+        interval: Interval { from_s: time(i - 9), to_s: time(i - 4) },
+        verdict: Verdict::Anomaly,
+        class: Some("ghost".into()),
+    };
+    let ghosts = (140..N - 10).step_by(150).map(ghost);
+    let told: Vec<Told> = told().into_iter().chain(ghosts).collect();
+    let names = ["a", "b", "c"].map(String::from);
+    let evaluation = run(&names, &rows(), &told, &settings()).unwrap();
+    let classes = &outcome(&evaluation, 0).classes;
+    let found = |name: &str| {
+        let (_, quality) = classes.iter().find(|(class, _)| class == name).unwrap();
+        (quality.n_found, quality.n_incidents)
+    };
+    assert_eq!(found("ghost").0, 0, "{:?}", found("ghost"));
+    assert!(found("ghost").1 > 1 && found("even").0 > 0 && found("odd").0 > 0);
+}
+
 #[test]
 fn a_control_is_judged_like_all_others_and_never_wins() {
     let [pca, usual] = ["pca", "seasonal_median"].map(|name| detect::Config::named(name).unwrap());

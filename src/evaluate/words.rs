@@ -222,7 +222,7 @@ pub fn winner(evaluation: &Evaluation) -> String {
     };
     format!(
         "winner: {} (validation: VUS-PR {}, {} false pages a week, {budget}); test: VUS-PR {}, {} \
-         incidents found, {} to detect, {} false pages a week{}",
+         incidents found, {} to detect, {} false pages a week{}{}",
         judged.detector,
         ratio(validation.vus_pr),
         pages(validation),
@@ -231,7 +231,17 @@ pub fn winner(evaluation: &Evaluation) -> String {
         after(test.detect_s),
         pages(test),
         control(evaluation),
+        no_better_than_chance(evaluation, validation.vus_pr),
     )
+}
+
+/// Where the best knows no more than a score that says nothing.
+fn no_better_than_chance(evaluation: &Evaluation, vus_pr: f64) -> String {
+    let chance = evaluation.chance.validation;
+    match vus_pr > chance {
+        true => String::new(),
+        false => format!("; no better than chance, which has {} (validation)", ratio(chance)),
+    }
 }
 
 /// The best of the controls: whether it was worth the trouble.

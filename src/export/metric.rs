@@ -33,11 +33,27 @@ pub enum Metric {
     ModelInfo,
     /// When the model in use was trained.
     ModelTrained,
+    /// How much of the past the model in use has learnt from.
+    ModelHistory,
+}
+
+/// What is renewed by each pass.
+macro_rules! each_pass {
+    ($text:literal) => {
+        concat!($text, " Renewed by each pass, not by the scrape.")
+    };
+}
+
+/// What is renewed when a model is promoted.
+macro_rules! each_promotion {
+    ($text:literal) => {
+        concat!($text, " Renewed when a model is promoted, not by the scrape.")
+    };
 }
 
 impl Metric {
     /// Every metric, in the order of the exposition.
-    pub const ALL: [Metric; 14] = [
+    pub const ALL: [Metric; 15] = [
         Metric::AnomalyScore,
         Metric::Anomaly,
         Metric::StreakPoints,
@@ -52,6 +68,7 @@ impl Metric {
         Metric::InputProblem,
         Metric::ModelInfo,
         Metric::ModelTrained,
+        Metric::ModelHistory,
     ];
 
     /// The name in the exposition.
@@ -71,6 +88,7 @@ impl Metric {
             Metric::InputProblem => "portent_input_problem",
             Metric::ModelInfo => "portent_model_info",
             Metric::ModelTrained => "portent_model_trained_timestamp_seconds",
+            Metric::ModelHistory => "portent_model_history_seconds",
         }
     }
 
@@ -82,59 +100,43 @@ impl Metric {
                 "How strange the newest point is: 0 as expected, 1 the threshold, above 1 anomalous. \
                  Renewed by each pass, not by the scrape; gone when it was not renewed."
             }
-            Metric::Anomaly => {
-                "1 if enough consecutive points scored above 1, else 0. \
-                 Renewed by each pass, not by the scrape."
-            }
+            Metric::Anomaly => each_pass!("1 if enough consecutive points scored above 1, else 0."),
             Metric::StreakPoints => {
-                "Number of consecutive points, up to the newest, that scored above 1. \
-                 Renewed by each pass, not by the scrape."
+                each_pass!("Number of consecutive points, up to the newest, that scored above 1.")
             }
             Metric::Observed => {
-                "Measured value of the newest point, in the unit of the query. \
-                 Renewed by each pass, not by the scrape."
+                each_pass!("Measured value of the newest point, in the unit of the query.")
             }
             Metric::Expected => {
-                "Forecast of the newest point, in the unit of the query. \
-                 Renewed by each pass, not by the scrape."
+                each_pass!("Forecast of the newest point, in the unit of the query.")
             }
-            Metric::ExpectedLower => {
-                "Value below which the newest point scores above 1, in the unit of the query. \
-                 Renewed by each pass, not by the scrape."
-            }
-            Metric::ExpectedUpper => {
-                "Value above which the newest point scores above 1, in the unit of the query. \
-                 Renewed by each pass, not by the scrape."
-            }
+            Metric::ExpectedLower => each_pass!(
+                "Value below which the newest point scores above 1, in the unit of the query."
+            ),
+            Metric::ExpectedUpper => each_pass!(
+                "Value above which the newest point scores above 1, in the unit of the query."
+            ),
             Metric::ScoreTimestamp => {
-                "Unix time of the newest scored point, in seconds. \
-                 Renewed by each pass, not by the scrape."
+                each_pass!("Unix time of the newest scored point, in seconds.")
             }
-            Metric::ClassProbability => {
-                "Probability of each class of anomaly, 0 to 1. \
-                 Renewed by each pass, not by the scrape."
-            }
-            Metric::SimilarIncident => {
+            Metric::ClassProbability => each_pass!("Probability of each class of anomaly, 0 to 1."),
+            Metric::SimilarIncident => each_pass!(
                 "Distance of a point above the threshold to the labelled incidents that it is most like, by the \
-                 incident's beginning; different classes are kept 1 apart, or what margin says. \
-                 Renewed by each pass, not by the scrape."
-            }
-            Metric::FeatureContribution => {
-                "Share of the raw score that is owed to a feature, 0 to 1; only the largest shares. \
-                 Renewed by each pass, not by the scrape."
-            }
+                 incident's beginning; different classes are kept 1 apart, or what margin says."
+            ),
+            Metric::FeatureContribution => each_pass!(
+                "Share of the raw score that is owed to a feature, 0 to 1; only the largest shares."
+            ),
             Metric::InputProblem => {
-                "1 while the input is not fit to be scored for this reason. \
-                 Renewed by each pass, not by the scrape."
+                each_pass!("1 while the input is not fit to be scored for this reason.")
             }
-            Metric::ModelInfo => {
-                "Model in use, by version and SHA-256; always 1. \
-                 Renewed when a model is promoted, not by the scrape."
-            }
+            Metric::ModelInfo => each_promotion!("Model in use, by version and SHA-256; always 1."),
             Metric::ModelTrained => {
-                "Unix time at which the model in use was trained, in seconds. \
-                 Renewed when a model is promoted, not by the scrape."
+                each_promotion!("Unix time at which the model in use was trained, in seconds.")
             }
+            Metric::ModelHistory => each_promotion!(
+                "How much of the past the model in use has learnt from, in seconds, without gaps."
+            ),
         }
     }
 }

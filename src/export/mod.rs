@@ -53,6 +53,8 @@ pub struct ModelFact {
     pub sha256: String,
     /// When it was trained, in unix seconds.
     pub trained_s: i64,
+    /// How much of the past it has learnt from, in seconds.
+    pub history_s: i64,
 }
 
 /// The two formats that Prometheus asks for.
@@ -218,7 +220,7 @@ impl Sample {
     }
 }
 
-fn model_samples(model: &ModelFact) -> [Sample; 2] {
+fn model_samples(model: &ModelFact) -> [Sample; 3] {
     let version = model.version.to_string();
     let feature = model.feature.as_deref().unwrap_or("");
     let of = [("feature", feature), ("detector", model.detector.as_str())];
@@ -227,6 +229,7 @@ fn model_samples(model: &ModelFact) -> [Sample; 2] {
     [
         Sample::new(Metric::ModelInfo, &Labels::new(&facts, &model.entity), 1.0),
         Sample::new(Metric::ModelTrained, &trained, model.trained_s as f64),
+        Sample::new(Metric::ModelHistory, &trained, model.history_s as f64),
     ]
 }
 

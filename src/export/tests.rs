@@ -85,6 +85,7 @@ fn models_stay_and_a_forgotten_watch_goes() {
         version: 3,
         sha256: "ab12".to_string(),
         trained_s: 1_795_370_400,
+        history_s: 7_200,
     };
     board.publish_models("ports", &[model]);
     board.own().pass("ports", 0.5);
@@ -95,6 +96,8 @@ fn models_stay_and_a_forgotten_watch_goes() {
         portent_model_info{watch="ports",feature="in",detector="stl",version="3",sha256="ab12",ifName="Gi1",exported_version="15.2"} 1
         # TYPE portent_model_trained_timestamp_seconds gauge
         portent_model_trained_timestamp_seconds{watch="ports",feature="in",detector="stl",ifName="Gi1",exported_version="15.2"} 1795370400
+        # TYPE portent_model_history_seconds gauge
+        portent_model_history_seconds{watch="ports",feature="in",detector="stl",ifName="Gi1",exported_version="15.2"} 7200
         # TYPE portent_pass_duration_seconds summary
         portent_pass_duration_seconds_sum{watch="ports"} 0.5
         portent_pass_duration_seconds_count{watch="ports"} 1

@@ -16,6 +16,7 @@ use crate::gather::Problem;
 use crate::model::Band;
 use crate::model::Point;
 use crate::score::Streak;
+use crate::score::THRESHOLD;
 use crate::score::Witnesses;
 use crate::series::Entity;
 use crate::series::Window;
@@ -205,11 +206,7 @@ fn one(watch: &Watch, tracked: &mut Tracked, models: &[Loaded]) -> Judged {
                 shares.into_iter().map(|(n, v)| (member.detector.clone(), n.to_string(), v));
             judged.contributions.extend(named.filter(|_| point.score.is_finite()));
             let opinion = loaded.model.opinion(&rows);
-            judged.opinions.extend(opinion.map(|mut opinion| {
-                // What is as always is like no incident.
-                opinion.similar.retain(|_| point.score > 1.0);
-                (loaded.key.detector.clone(), opinion)
-            }));
+            judged.opinions.extend(opinion.map(|opinion| (loaded.key.detector.clone(), opinion)));
         }
         let supervised = loaded.model.names_classes();
         let scores = Scored { detector: member.detector, supervised, points };
@@ -222,6 +219,12 @@ fn one(watch: &Watch, tracked: &mut Tracked, models: &[Loaded]) -> Judged {
             let held = tracked.held.entry(member.clone()).or_default();
             judged.verdicts.extend(advance(held, member, &points, newest_s));
         }
+    }
+    // What is as always is like no incident. Whatever found that it is not: the network that knows incidents may be
+    // the last to say so.
+    let combined = judged.verdicts.iter().filter(|verdict| verdict.member.detector == COMBINED);
+    if !combined.clone().any(|verdict| verdict.score > THRESHOLD) {
+        judged.opinions.iter_mut().for_each(|(_, opinion)| opinion.similar.clear());
     }
     judged.problems = input.problems(watch, models, &judged.verdicts);
     tracked.last = judged.clone();
@@ -376,6 +379,7 @@ pub(super) fn fact(loaded: &Loaded) -> ModelFact {
         version: loaded.version,
         sha256: loaded.sha256.clone(),
         trained_s: loaded.trained_s,
+        history_s: loaded.model.history_s(),
     }
 }
 

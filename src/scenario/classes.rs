@@ -22,6 +22,8 @@ pub struct Class {
     pub settles_s: i64,
     /// Whether it is about one replica of several.
     pub of_replica: bool,
+    /// Whether it is about a Kubernetes API.
+    pub of_kubernetes: bool,
     effect: Effect,
 }
 
@@ -39,6 +41,8 @@ enum Effect {
     Times(fn(f64) -> f64),
     Tcp,
     Overload,
+    /// What clients ask of one replica, so many times.
+    Skew(fn(f64) -> f64),
     Process(Act),
 }
 
@@ -57,6 +61,12 @@ pub enum Act {
     Reload,
     /// All get a zone more, and clients that ask for it.
     NewZone,
+    /// One forwards to itself.
+    Loop,
+    /// The Kubernetes API is gone.
+    ApiDown,
+    /// Pods of the cluster's deployments are replaced.
+    RollOut,
 }
 
 // There is one of each name.
@@ -73,9 +83,14 @@ impl Serialize for Class {
 }
 
 const fn class(name: &'static str, settles_s: i64, effect: Effect) -> Class {
-    let of_replica =
-        matches!(effect, Effect::UpstreamOfOne(_) | Effect::Process(Act::Down | Act::Crashloop));
-    Class { name, settles_s, of_replica, effect }
+    let of_replica = matches!(
+        effect,
+        Effect::UpstreamOfOne(_)
+            | Effect::Skew(_)
+            | Effect::Process(Act::Down | Act::Crashloop | Act::Loop)
+    );
+    let of_kubernetes = matches!(effect, Effect::Process(Act::ApiDown | Act::RollOut));
+    Class { name, settles_s, of_replica, of_kubernetes, effect }
 }
 
 /// Every class. A strength of 1 is what nobody misses, one of 0.3 what is easily missed.
@@ -106,6 +121,10 @@ pub const CLASSES: &[Class] = &[
     class("replica_down", 3, Effect::Process(Act::Down)),
     class("crashloop", 3, Effect::Process(Act::Crashloop)),
     class("cpu_throttled", 2, Effect::Process(Act::Throttle)),
+    class("replica_skew", 1, Effect::Skew(|s| 1.0 + 7.0 * s)),
+    class("loop", 6, Effect::Process(Act::Loop)),
+    class("apiserver_down", 3, Effect::Process(Act::ApiDown)),
+    class("benign_rollout", 3, Effect::Process(Act::RollOut)),
     class("benign_restart", 3, Effect::Process(Act::RollingRestart)),
     class("benign_reload", 2, Effect::Process(Act::Reload)),
     class("benign_new_zone", 2, Effect::Process(Act::NewZone)),
@@ -156,6 +175,10 @@ impl Class {
                 world.streams.push(more(scenario.load.qps * share(strength), mix));
             }
             Effect::Times(times) => world.streams[0].qps *= times(strength),
+            Effect::Skew(times) => {
+                let one = world.replicas.get_mut(injection.replica);
+                one.into_iter().for_each(|wanted| wanted.share *= times(strength));
+            }
             Effect::Tcp => world.streams[0].tcp = usual.tcp + (1.0 - usual.tcp) * strength,
             // As many new names as keep more than the limit under way (Little's law).
             Effect::Overload => {

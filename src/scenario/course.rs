@@ -109,6 +109,7 @@ fn wanted(scenario: &Scenario, elapsed_s: f64) -> Vec<Wanted> {
                 wanted.iter_mut().for_each(|wanted| wanted.frozen = frozen);
             }
             Act::Throttle | Act::Reload | Act::NewZone => {}
+            Act::Loop | Act::ApiDown | Act::RollOut => {}
         }
     }
     wanted

@@ -33,6 +33,7 @@ fn full_board(entity: &Entity) -> Board {
             version: 2,
             sha256: "00ff".to_string(),
             trained_s: 1_795_370_400,
+            history_s: 86_400,
         };
         board.publish_models(watch, &[model]);
         let own = board.own();

@@ -116,3 +116,68 @@ fn every_scenario_of_the_repository_is_sound() {
     assert!(files.len() > 4, "{files:?}");
     files.iter().for_each(|file| drop(config::load_scenario(file).unwrap()));
 }
+
+/// A scenario of a minute and its recording, on servers of its own.
+fn recorded(name: &str, more: &str) -> Recording {
+    let text = format!(
+        "duration: 64s\nseed: 3\nwarm_up: 12s\n\
+         load: {{qps: 80, day: 5m, swing: 0.1, tcp: 0, mix: {{internal: 60, external: 30, ptr: 5, srv: 5}}}}\n{more}\n"
+    );
+    let scenario = config::parse_scenario(name, &text).unwrap();
+    let recording = fault_lab::run(&scenario, &AtomicBool::new(false)).unwrap();
+    assert_eq!(recording.problems, [""; 0], "{name}");
+    recording
+}
+
+#[test]
+fn every_generation_of_metrics_shows_the_same_faults() {
+    let _turn = Lab::heavy("generations");
+    let injections = "injections:\n\
+        \x20 - {at: 16s, for: 14s, class: upstream_servfail, strength: 0.8}\n\
+        \x20 - {at: 42s, for: 14s, class: random_subdomain, strength: 1}";
+    let generations = [
+        ("v1.6.9", "coredns: 1.6.9"),
+        ("v1.8.0", "coredns: 1.8.0"),
+        ("native", "native_histograms: true"),
+    ];
+    let recordings: Vec<Recording> = std::thread::scope(|scope| {
+        let run =
+            |(name, more)| scope.spawn(move || recorded(name, &format!("{more}\n{injections}")));
+        let runs: Vec<_> = generations.map(run).into_iter().collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    for recording in &recordings {
+        let name = &recording.scenario.name;
+        let usual = |feature| mean(recording, feature, 0, 16);
+        // The oldest has no counter of its connections to upstream servers; all else is there.
+        for (i, feature) in recording.features.iter().enumerate() {
+            let column = recording.rows[0].window.column(i);
+            let known = column.iter().filter(|value| value.is_finite()).count();
+            let wanted = if name == "v1.6.9" && feature == "fwd_conn_miss_share" { 0 } else { 28 };
+            assert!(known >= wanted, "{name}: {feature}: {known} of 32 rows");
+        }
+        assert!(usual("bad_share_robust") < 0.01 && usual("qps") > 50.0, "{name}");
+        assert!(mean(recording, "fwd_servfail_share", 20, 32) > 0.4, "{name}");
+        assert!(mean(recording, "rcode_share_servfail", 20, 32) > 0.05, "{name}");
+        assert!(mean(recording, "fwd_qps", 46, 58) > 2.0 * usual("fwd_qps"), "{name}");
+        assert!(mean(recording, "rcode_share_nxdomain", 46, 58) > 0.2, "{name}");
+    }
+}
+
+#[test]
+fn the_kubernetes_plugin_answers_from_a_real_api_and_counts_when_it_is_gone() {
+    let _turn = Lab::heavy("kubernetes");
+    let recording = recorded(
+        "kubernetes",
+        "kubernetes: true\ninjections:\n\
+         \x20 - {at: 16s, for: 10s, class: benign_rollout}\n\
+         \x20 - {at: 32s, for: 20s, class: apiserver_down}",
+    );
+    let errors = |from_s, to_s| mean(&recording, "k8s_api_errors_per_minute", from_s, to_s);
+    assert!(errors(0, 30) < 1.0 && errors(40, 52) > 2.0, "{} {}", errors(0, 30), errors(40, 52));
+    // Names are answered all the same, from what was known.
+    for (from_s, to_s) in [(0, 16), (18, 28), (36, 52)] {
+        assert!(mean(&recording, "rcode_share_noerror", from_s, to_s) > 0.95, "{from_s}s");
+        assert!(mean(&recording, "qps", from_s, to_s) > 50.0, "{from_s}s");
+    }
+}

@@ -323,8 +323,8 @@ fn hostile_files_are_refused_and_change_nothing() {
     hostile.card_refused("sha256", "00".into(), "not those that were stored");
     hostile.card_refused("watch", "nobody".into(), "no watch is named \"nobody\"");
     hostile.card_refused("entity", serde_json::json!({"pod": "a"}), "no entity label \"pod\"");
-    hostile.card_refused("detector", "stl".into(), "it would not score");
-    hostile.card_refused("feature", Value::Null, "it would not score");
+    hostile.card_refused("detector", "stl".into(), "no such detector");
+    hostile.card_refused("feature", Value::Null, "no such feature");
     hostile.card_refused("extra", 1.into(), "unknown field");
     for to in (0..model.len()).step_by(model.len() / 12) {
         hostile.model_refused(&model[..to], "not a portent model");
@@ -339,15 +339,15 @@ fn a_header_is_taken_at_its_word_in_nothing_that_costs() {
     let hostile = Hostile::new(&lab);
     let before = versions(&lab, "elsewhere");
     let lies = [
-        ("step_s", i64::MAX.into()),
-        ("n_rows", u64::MAX.into()),
-        ("n_rows", 2_000_000_000_u64.into()),
-        ("features", serde_json::json!(["y"])),
-        ("features", serde_json::json!([])),
-        ("fingerprint", "00".into()),
+        ("step_s", i64::MAX.into(), "its step is 9223372036854775807s, wanted"),
+        ("n_rows", u64::MAX.into(), "rows): it would not score"),
+        ("n_rows", 2_000_000_000_u64.into(), "it says that it learnt from 2000000000 rows"),
+        ("features", serde_json::json!(["y"]), "it lacks"),
+        ("features", serde_json::json!([]), "it lacks"),
+        ("fingerprint", "00".into(), "its queries, page budget or calendar are others"),
     ];
-    for (name, value) in lies {
-        hostile.model_refused(&hostile.saying(name, value), "it would not score");
+    for (name, value, why) in lies {
+        hostile.model_refused(&hostile.saying(name, value), why);
     }
     hostile.model_refused(&hostile.saying("step_s", 0.into()), "rows every 0 s");
     hostile.model_refused(&hostile.saying("step_s", (-60).into()), "rows every -60 s");

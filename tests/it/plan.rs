@@ -88,6 +88,7 @@ fn what_is_planned_is_what_happens() {
         "portent_feature_contribution_ratio",
         "portent_model_info",
         "portent_model_trained_timestamp_seconds",
+        "portent_model_history_seconds",
     ];
     let exported: usize =
         names.iter().map(|name| metrics.all(name, &[("watch", "ports")]).len()).sum();

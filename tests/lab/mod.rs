@@ -12,6 +12,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a lab that cannot start says where")]
 
+mod cluster;
 pub(crate) mod experiment;
 mod load;
 mod names;
@@ -36,14 +37,15 @@ use serde_json::json;
 
 use crate::lab::Lab;
 use crate::lab::http;
-use crate::lab::process::debian;
 use crate::lab::process::go_tool;
 use crate::lab::process::run as output_of;
 use crate::lab::prometheus;
 use crate::lab::prometheus::Prometheus;
 
+use cluster::Cluster;
 use load::Load;
 use record::Recording;
+use replica::Build;
 use replica::Replica;
 use stage::Service;
 use stage::Stage;
@@ -106,11 +108,17 @@ fn inside(scenario: &Scenario, stop: &AtomicBool, lab: &Lab) -> Result<Recording
 
 fn start(scenario: &Scenario, lab: &Lab) -> (Service, Prometheus) {
     let Scenario { replicas, upstreams, seed, max_concurrent, .. } = scenario;
+    let cluster = scenario.kubernetes.then(|| Cluster::start(lab));
+    let build = Build {
+        program: coredns(scenario),
+        max_concurrent: *max_concurrent,
+        kubeconfig: cluster.as_ref().map(|cluster| cluster.plane.kubeconfig().to_owned()),
+    };
     let server = |i: usize| Upstream::start(seed.wrapping_mul(1_009).wrapping_add(i as u64));
     let of_replica = |i: usize| (0..*upstreams).map(|j| server(i * upstreams + j)).collect();
     let upstreams: Vec<Vec<Upstream>> = (0..*replicas).map(of_replica).collect();
     let ports = upstreams.iter().map(|servers| servers.iter().map(|server| server.port).collect());
-    let replica = |(i, ports)| Replica::start(lab, i, ports, *max_concurrent);
+    let replica = |(i, ports)| Replica::start(lab, i, ports, build.clone());
     let replicas: Vec<Replica> = ports.enumerate().map(replica).collect();
     let targets: Vec<String> = replicas
         .iter()
@@ -122,25 +130,40 @@ fn start(scenario: &Scenario, lab: &Lab) -> (Service, Prometheus) {
         .collect();
     let job = format!("  - {{job_name: coredns, static_configs: [{}]}}\n", targets.join(", "));
     let interval_s = Some(scenario.scrape_interval_s);
-    let config = prometheus::Config { scrapes: vec![job], interval_s, ..Default::default() };
+    let native_histograms = scenario.native_histograms;
+    let config = prometheus::Config {
+        scrapes: vec![job],
+        interval_s,
+        native_histograms,
+        ..Default::default()
+    };
     let prometheus = Prometheus::start(lab, &config);
     let load = Load::start(replicas.iter().map(Replica::address).collect(), *seed);
-    (Service { replicas, upstreams, load }, prometheus)
+    (Service { replicas, upstreams, load, cluster }, prometheus)
 }
 
 fn now_s() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }
 
+/// The program of a scenario's version.
+fn coredns(scenario: &Scenario) -> PathBuf {
+    match scenario.coredns.as_str() {
+        // That of all tests.
+        "1.15.0" => go_tool("coredns"),
+        older => go_tool(&format!("coredns-{older}")),
+    }
+}
+
 /// What the servers call themselves.
-fn versions() -> serde_json::Value {
+fn versions(scenario: &Scenario) -> serde_json::Value {
     let first_line = |program: PathBuf, flag: &str| {
         let text = output_of(&program, [flag]);
         text.lines().next().unwrap_or_default().to_owned()
     };
     json!({
-        "coredns": first_line(go_tool("coredns"), "-version"),
-        "prometheus": first_line(debian("prometheus", "prometheus"), "--version"),
+        "coredns": first_line(coredns(scenario), "-version"),
+        "prometheus": first_line(prometheus::program(scenario.native_histograms), "--version"),
         "portent": env!("CARGO_PKG_VERSION"),
     })
 }

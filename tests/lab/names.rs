@@ -11,7 +11,7 @@ use portent::scenario::world::Kind;
 use super::wire::rtype;
 
 /// Services of the cluster, in namespaces of ten.
-const SERVICES: usize = 160;
+pub(crate) const SERVICES: usize = 160;
 const EXTERNAL: usize = 240;
 /// What pods in Kubernetes try before a name as it stands: `ndots:5` and three search domains.
 const SEARCH: [&str; 3] = ["shop.svc.cluster.local.", "svc.cluster.local.", "cluster.local."];
@@ -33,7 +33,7 @@ pub(crate) fn question(kind: Kind, random: &mut Random) -> (String, u16, bool) {
         }
         Kind::Ptr => {
             let i = dice::popular(random, SERVICES);
-            (format!("{}.{}.96.10.in-addr.arpa.", i % 250, i / 250), rtype::PTR, false)
+            (format!("{}.0.96.10.in-addr.arpa.", host(i)), rtype::PTR, false)
         }
         Kind::Srv => {
             let name = format!("_http._tcp.{}", service(dice::popular(random, SERVICES)));
@@ -57,6 +57,15 @@ fn service(i: usize) -> String {
     format!("svc-{i}.ns-{}.svc.cluster.local.", i % 10)
 }
 
+/// A service's address in the cluster, of those that people may choose.
+pub(crate) fn address(i: usize) -> String {
+    format!("10.96.0.{}", host(i))
+}
+
+fn host(i: usize) -> usize {
+    10 + i
+}
+
 fn external(random: &mut Random) -> String {
     format!("host-{}.example.com.", dice::popular(random, EXTERNAL))
 }
@@ -68,7 +77,7 @@ pub(crate) fn cluster_zone() -> String {
     let mut zone = format!("$ORIGIN cluster.local.\n$TTL 30\n{SOA}");
     for i in 0..SERVICES {
         let name = format!("svc-{i}.ns-{}.svc", i % 10);
-        let _ = writeln!(zone, "{name} IN A 10.96.{}.{}", i / 250, i % 250);
+        let _ = writeln!(zone, "{name} IN A {}", address(i));
         if i % 3 > 0 {
             let _ = writeln!(zone, "{name} IN AAAA fd00::{i:x}");
         }
@@ -83,7 +92,7 @@ pub(crate) fn reverse_zone() -> String {
         "@ IN SOA ns.cluster.local. hostmaster 1 7200 1800 86400 5\n@ IN NS ns.cluster.local.\n";
     let mut zone = format!("$ORIGIN 96.10.in-addr.arpa.\n$TTL 30\n{soa}");
     for i in 0..SERVICES {
-        let _ = writeln!(zone, "{}.{} IN PTR {}", i % 250, i / 250, service(i));
+        let _ = writeln!(zone, "{}.0 IN PTR {}", host(i), service(i));
     }
     zone
 }

@@ -150,7 +150,7 @@ impl Recording {
             .collect();
         json!({
             "made_by": "real servers",
-            "versions": super::versions(),
+            "versions": super::versions(&self.scenario),
             "start": self.start_s,
             "scenario": self.scenario,
             "features": self.features,

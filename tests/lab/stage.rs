@@ -8,8 +8,10 @@ use portent::scenario::classes::Act;
 use portent::scenario::course::Course;
 use portent::scenario::world::Running;
 
+use super::cluster::Cluster;
 use super::load::Demand;
 use super::load::Load;
+use super::replica::Corefile;
 use super::replica::Replica;
 use super::upstream::Upstream;
 use crate::lab::Lab;
@@ -20,6 +22,8 @@ pub(crate) struct Service {
     /// By replica, then by server.
     pub(crate) upstreams: Vec<Vec<Upstream>>,
     pub(crate) load: Load,
+    /// Where names come from a Kubernetes API.
+    pub(crate) cluster: Option<Cluster>,
 }
 
 /// A scenario under way, on servers.
@@ -51,28 +55,51 @@ impl<'a> Stage<'a> {
             }
             replica.freeze(wanted.frozen);
         }
-        self.tell(lab, service, elapsed_s);
+        for (i, replica) in service.replicas.iter_mut().enumerate() {
+            replica.configure(lab, self.corefile(i, elapsed_s));
+        }
+        if let Some(cluster) = &mut service.cluster {
+            let down = |injection: &Injection| {
+                injection.class.act() == Some(Act::ApiDown) && is_active(injection, elapsed_s)
+            };
+            cluster.plane.serve(lab, !self.scenario.injections.iter().any(down));
+        }
+        self.tell(service, elapsed_s);
     }
 
     /// What is told once, at the beginning.
-    fn tell(&mut self, lab: &Lab, service: &Service, elapsed_s: f64) {
+    fn tell(&mut self, service: &Service, elapsed_s: f64) {
         let begun = |injection: &Injection| injection.at_s as f64 <= elapsed_s;
         while let Some(injection) = self.scenario.injections.get(self.told).filter(|i| begun(i)) {
             self.told += 1;
             let Injection { class, strength, at_s, for_s, .. } = injection;
-            let name = &self.scenario.name;
-            let class = class.name;
+            let (name, class) = (&self.scenario.name, class.name);
             eprintln!("{name}: {at_s}s: {class}, strength {strength}, for {for_s}s");
             match injection.class.act() {
                 Some(Act::Reload) => service.replicas.iter().for_each(Replica::reload),
-                Some(Act::NewZone) => {
-                    for replica in &service.replicas {
-                        replica.configure(lab, true);
-                        replica.reload();
-                    }
+                Some(Act::RollOut) => {
+                    service.cluster.iter().for_each(|cluster| cluster.roll_out(*at_s));
                 }
                 _ => {}
             }
         }
     }
+
+    /// What replica `i` is to read.
+    fn corefile(&self, i: usize, elapsed_s: f64) -> Corefile {
+        let of = |act: Act| {
+            let injections = self.scenario.injections.iter();
+            injections.filter(move |injection| injection.class.act() == Some(act))
+        };
+        let active = |injection: &Injection| is_active(injection, elapsed_s);
+        Corefile {
+            // It stays.
+            new_zone: of(Act::NewZone).any(|injection| injection.at_s as f64 <= elapsed_s),
+            looped: of(Act::Loop).any(|injection| injection.replica == i && active(injection)),
+        }
+    }
+}
+
+fn is_active(injection: &Injection, elapsed_s: f64) -> bool {
+    (injection.at_s as f64..injection.end_s() as f64).contains(&elapsed_s)
 }

@@ -21,7 +21,7 @@ use super::meant;
 use super::put;
 use super::select;
 use super::sound;
-use super::suits;
+use super::unsuited;
 use crate::app::now_s;
 use crate::app::offline::existing;
 use crate::app::offline::write_whole;
@@ -273,15 +273,13 @@ impl Reading<'_> {
             let known = watch.entity.join(", ");
             return Err(format!("watch {name} has no entity label {label:?}; there are: {known}"));
         }
-        match suits(model, key, watches) {
-            true => Ok(()),
-            false => Err(format!(
-                "{} of {} is not what watch {name} would make by its settings (queries, step, \
-                 preprocessing, detector, page budget, calendar): it would not score",
-                model.detector(),
-                key.feature.as_deref().unwrap_or("all features")
-            )),
-        }
+        unsuited(model, key, watches).map_or(Ok(()), |why| {
+            let (detector, of) = (model.detector(), key.feature.as_deref());
+            let of = of.unwrap_or("all features");
+            Err(format!(
+                "{detector} of {of} is not what watch {name} would make by its settings ({why}): it would not score"
+            ))
+        })
     }
 }
 

@@ -86,9 +86,13 @@ impl Known {
         if let Some((n_rows, step_s)) = number("n_rows").zip(number("step_s")) {
             line("learnt", format!("{n_rows} points, of rows every {}", format_duration(step_s)));
         }
+        for (name, value) in origin(card) {
+            line(name, value);
+        }
         let features = card.get("features").and_then(Value::as_array);
         let names = features.into_iter().flatten().filter_map(Value::as_str);
         line("features", names.collect::<Vec<_>>().join(", "));
+        line("rows", card.get("preprocess").map(Value::to_string).unwrap_or_default());
         line("detector", card.get("detector").map(Value::to_string).unwrap_or_default());
         line("settings", row.fingerprint.clone().unwrap_or_default());
         line("sha256", row.sha256.clone());
@@ -104,9 +108,33 @@ impl Known {
         let state = self.row.state.as_str();
         let held = self.row.word.as_ref().and_then(|word| word.hold_until_s);
         match (&self.row.state, held) {
-            (ModelState::Rejected { reason }, _) => format!("{state}: {reason}"),
+            (ModelState::Rejected { reason }, Some(until_s)) => {
+                format!("{state}: {reason}; none is put in use until {}", rfc3339(until_s))
+            }
+            (ModelState::Rejected { reason }, None) => format!("{state}: {reason}"),
             (_, Some(until_s)) => format!("{state}, held until {}", rfc3339(until_s)),
             _ => state.to_string(),
         }
     }
+}
+
+/// What a version was made of, and how it judged what it had not seen; of one that an older Portent made, nothing.
+fn origin(card: &Value) -> Vec<(&'static str, String)> {
+    let Some(origin) = card.get("origin") else { return Vec::new() };
+    let number = |name: &str| origin.get(name).and_then(Value::as_i64).unwrap_or_default();
+    let [from, to] = ["from_s", "to_s"].map(|name| rfc3339(number(name)));
+    let portent = origin.get("portent").and_then(Value::as_str).unwrap_or_default();
+    vec![
+        ("from", format!("{from} to {to}, {} points without data", number("n_gaps"))),
+        ("incidents", number("n_incidents").to_string()),
+        (
+            "held out",
+            format!(
+                "{} points, {} of them scored above 1",
+                number("n_held_out"),
+                number("n_above")
+            ),
+        ),
+        ("made by", format!("Portent {portent}, seed {}", number("seed"))),
+    ]
 }

@@ -108,13 +108,16 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Yes or no.
-    pub(super) fn truth(&mut self, name: &'static str, usual: bool) -> bool {
-        let Some(value) = self.value(name) else { return usual };
-        value.as_bool().unwrap_or_else(|| {
-            self.wrong(name, format!("{}, wanted true or false", shown(&value)));
-            usual
-        })
+    /// Yes or no; no where the field is missing.
+    pub(super) fn flag(&mut self, name: &'static str) -> bool {
+        match self.value(name) {
+            None => false,
+            Some(Value::Bool(flag)) => flag,
+            Some(other) => {
+                self.wrong(name, format!("{}, wanted true or false", shown(&other)));
+                false
+            }
+        }
     }
 
     /// A text.

@@ -4,7 +4,9 @@
 
 use serde_yaml::Value;
 
+use super::Limits;
 use super::fields::Fields;
+use super::is_playable;
 use super::known_classes;
 use crate::math::random::Random;
 use crate::scenario::Injection;
@@ -23,14 +25,19 @@ pub(super) fn again<'a>(
 }
 
 /// One at a time of its own in each of the equal parts of a day; none that would touch one that is listed.
-pub(super) fn draw(value: Value, of: &Scenario, problems: &mut Vec<String>) -> Vec<Injection> {
+pub(super) fn draw(
+    value: Value,
+    of: &Scenario,
+    limits: &Limits,
+    problems: &mut Vec<String>,
+) -> Vec<Injection> {
     let mut fields = Fields::of(value, "random", problems);
     let strength = fields.value("strength");
     let per_day = fields.number("per_day", 1.0, 0.01..=1_000.0);
     let part_s = of.load.day_s as f64 / per_day;
     let most_s = (part_s / 2.0) as i64;
     let for_s = fields.seconds("for", Some((part_s / 20.0) as i64), 1..=most_s.max(1));
-    let classes = classes(&mut fields, of);
+    let classes = classes(&mut fields, of, limits);
     fields.end();
     let (from, to) = range(strength, problems);
     let mut random = Random::new(of.seed ^ 0x00D1_CE00);
@@ -60,8 +67,8 @@ fn touches(injection: &Injection, of: &Scenario) -> bool {
     of.injections.iter().any(touches) || injection.at_s < 0
 }
 
-fn classes(fields: &mut Fields, of: &Scenario) -> Vec<&'static Class> {
-    let able = |class: &&Class| !class.of_replica || of.replicas > 1;
+fn classes(fields: &mut Fields, of: &Scenario, limits: &Limits) -> Vec<&'static Class> {
+    let able = |class: &&Class| is_playable(class, of, limits);
     let Some(value) = fields.value("classes") else {
         return CLASSES.iter().filter(able).collect();
     };
@@ -70,8 +77,7 @@ fn classes(fields: &mut Fields, of: &Scenario) -> Vec<&'static Class> {
     let known: Option<Vec<&Class>> = list.iter().map(named).collect();
     known.filter(|known| !known.is_empty()).unwrap_or_else(|| {
         let given: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
-        let alone =
-            if of.replicas == 1 { ", those of one replica of several left out" } else { "" };
+        let alone = if list.is_empty() { "" } else { ", where it can be played" };
         fields.wrong(
             "classes",
             format!("{:?}, wanted a list of {}{alone}", given.join(", "), known_classes()),

@@ -12,7 +12,8 @@
 //!
 //! A *window* is the RFC's FIFO: the newest `rows` rows of `features` numbers each, as one slice `[rows,
 //! features]` in row-major order, the newest row last. NaN is a gap. Numbers may come as they are:
-//! the first training learns each feature's centre and scale, which then belong to the weights.
+//! the first training learns each feature's centre and scale, which then belong to the weights. A feature is known by
+//! its place in the row: weights that learnt `[qps, latency]` read `[latency, qps]` without a word.
 //!
 //! The RFC's ideas are kept where they can work. Where they are a sketch, the difference is said where it is
 //! made: the contrastive loss has a margin ([`SiameseNetwork`]), and classes have names.

@@ -9,6 +9,7 @@ pub(crate) mod alertmanager;
 pub(crate) mod dns;
 pub(crate) mod exposition;
 pub(crate) mod http;
+pub(crate) mod kubernetes;
 pub(crate) mod portent;
 pub(crate) mod ports;
 pub(crate) mod process;

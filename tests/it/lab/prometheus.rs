@@ -13,6 +13,7 @@ use crate::lab::free_port;
 use crate::lab::http;
 use crate::lab::process::Process;
 use crate::lab::process::debian;
+use crate::lab::process::go_tool;
 use crate::lab::process::run;
 use crate::lab::secs;
 
@@ -28,11 +29,14 @@ pub(crate) struct Config {
     pub(crate) history: Option<String>,
     /// Seconds between two scrapes, and two evaluations; 1 where nothing is said.
     pub(crate) interval_s: Option<i64>,
+    /// Prometheus 3, and no `_bucket` series where a target has native ones.
+    pub(crate) native_histograms: bool,
 }
 
 /// A running Prometheus; its port stays the same over [`Prometheus::stop`] and [`Prometheus::start_again`].
 pub(crate) struct Prometheus {
     port: u16,
+    program: PathBuf,
     args: Vec<String>,
     process: Process,
 }
@@ -49,10 +53,11 @@ impl Prometheus {
             backfill(lab, history, &data);
         }
         let file = lab.write("prometheus.yml", yaml(config));
-        run(
-            &debian("promtool", "prometheus"),
-            ["check".as_ref(), "config".as_ref(), file.as_os_str()],
-        );
+        // Debian's promtool does not know all that a newer server does.
+        if !config.native_histograms {
+            let words = ["check".as_ref(), "config".as_ref(), file.as_os_str()];
+            run(&debian("promtool", "prometheus"), words);
+        }
         let args = vec![
             format!("--config.file={}", file.display()),
             format!("--storage.tsdb.path={}", data.display()),
@@ -61,7 +66,9 @@ impl Prometheus {
             // Alertmanager is known only seconds after the start: an alert that fired by then is sent again.
             "--rules.alert.resend-delay=1s".to_owned(),
         ];
-        Prometheus { port, process: launch(lab, &args, port), args }
+        let program = program(config.native_histograms);
+        let process = launch(lab, &program, &args, port);
+        Prometheus { port, program, args, process }
     }
 
     /// Ends it cleanly and leaves its data.
@@ -71,7 +78,7 @@ impl Prometheus {
 
     /// Starts it on the same port with the same data.
     pub(crate) fn start_again(&mut self, lab: &Lab) {
-        self.process = launch(lab, &self.args, self.port);
+        self.process = launch(lab, &self.program, &self.args, self.port);
     }
 
     /// Where others find it.
@@ -131,8 +138,9 @@ fn yaml(config: &Config) -> String {
         format!("alerting:\n  alertmanagers: [{{static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]\n")
     });
     let every = format!("{}s", config.interval_s.unwrap_or(1));
+    let native = if config.native_histograms { ", scrape_native_histograms: true" } else { "" };
     format!(
-        "global: {{scrape_interval: {every}, scrape_timeout: 1s, evaluation_interval: {every}}}\n\
+        "global: {{scrape_interval: {every}, scrape_timeout: 1s, evaluation_interval: {every}{native}}}\n\
          rule_files: {rules:?}\n{}scrape_configs:\n{}",
         alertmanager.unwrap_or_default(),
         config.scrapes.concat()
@@ -147,9 +155,13 @@ fn backfill(lab: &Lab, history: &str, data: &Path) {
     run(&debian("promtool", "prometheus"), args);
 }
 
-fn launch(lab: &Lab, args: &[String], port: u16) -> Process {
-    let program = debian("prometheus", "prometheus");
-    let process = Process::start(lab, "prometheus", &program, args);
+/// Debian's, or the first of those that know native histograms without a flag.
+pub(crate) fn program(native_histograms: bool) -> PathBuf {
+    if native_histograms { go_tool("prometheus-3") } else { debian("prometheus", "prometheus") }
+}
+
+fn launch(lab: &Lab, program: &Path, args: &[String], port: u16) -> Process {
+    let process = Process::start(lab, "prometheus", program, args);
     process.ready(lab, &format!("http://127.0.0.1:{port}/-/ready"), secs(30));
     process
 }

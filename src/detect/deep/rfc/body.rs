@@ -234,7 +234,8 @@ pub(super) fn shape_problem(shape: &Shape) -> Option<String> {
         .or_else(|| between("widths", shape.widths[1], MAX_WIDTH))
 }
 
-fn settings_problem(settings: &Settings) -> Option<String> {
+/// What is wrong with these settings.
+pub(super) fn settings_problem(settings: &Settings) -> Option<String> {
     let Settings { learning_rate: rate, margin, patience, .. } = *settings;
     if !(rate > 0.0 && rate <= 0.1) {
         return Some(format!("learning_rate: {rate} is not above 0 and at most 0.1"));

@@ -4,7 +4,6 @@
 //! (`heads`), where the classes lie (`groups`).
 
 use crate::verdict::Class;
-use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -239,9 +238,10 @@ impl ConvClassifier {
         course.check()?;
         let usable = self.body.usable(data, |_| true)?;
         training::both(data, &usable, 1)?;
+        training::kinds(data, &usable)?;
         let fine = |part: &[usize]| training::both(data, part, 1).is_ok();
         let parts = training::parts(&self.body, data, usable.clone(), course.cuts, fine);
-        let kinds = kinds_of(data, &parts.training)?;
+        let kinds = training::kinds(data, &parts.training)?;
         let scaler = self.body.scaler_for(data, &parts.training);
         let labels = Labels { data, kinds: &kinds };
         let mut random = Random::new(self.body.seed);
@@ -322,16 +322,6 @@ fn fresh(shape: Shape, seed: u64) -> ClassifierNet {
     let device = Backend::Flex.device();
     let Ok(net) = ClassifierNet::new(shape, 0, &mut Random::new(seed), &device);
     net
-}
-
-fn kinds_of(data: &[Example<'_>], places: &[usize]) -> Result<Vec<String>, NetworkError> {
-    let kinds: BTreeSet<&str> = places.iter().filter_map(|&i| data[i].class.kind()).collect();
-    match kinds.len() {
-        n if n > MAX_KINDS => {
-            Err(NetworkError::Setting(format!("{n} kinds of anomaly; at most {MAX_KINDS}")))
-        }
-        _ => Ok(kinds.into_iter().map(str::to_string).collect()),
-    }
 }
 
 /// Sums to 1.

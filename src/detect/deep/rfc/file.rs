@@ -3,7 +3,7 @@
 //! Owns: the header, and the refusal of everything that is not such a network.
 //!
 //! The frame is that of a stored model: a length, a JSON header, then little-endian tensors. The header has the
-//! SHA-256 of the numbers after it, so that a flipped bit is noticed.
+//! SHA-256 of the rest of it and of the numbers after it, so that a flipped bit is noticed.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -23,14 +23,14 @@ use crate::detect::deep::net::Shape;
 use crate::detect::frame;
 use crate::detect::frame::TensorHead;
 
-/// The only format there is yet.
-const FORMAT: u32 = 1;
+/// 1 covered only the numbers by its hash, and had no margin.
+const FORMAT: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head {
     format: u32,
-    network: Network,
+    network: serde_json::Value,
     sha256: String,
     tensors: Vec<TensorHead>,
 }
@@ -86,11 +86,12 @@ pub(super) fn stored(name: &str, parts: Parts) -> Result<Stored, NetworkError> {
 pub(super) fn write(parts: &Parts) -> Vec<u8> {
     let mut numbers = Vec::new();
     parts.tensors.iter().for_each(|tensor| tensor.numbers.write(&mut numbers));
+    let heads = frame::heads(&parts.tensors);
     let head = serde_json::json!({
         "format": FORMAT,
         "network": parts.meta,
-        "sha256": sha256(&numbers),
-        "tensors": frame::heads(&parts.tensors),
+        "sha256": digest(&parts.meta, &heads, &numbers),
+        "tensors": heads,
     });
     frame::join(head.to_string().as_bytes(), &parts.tensors)
 }
@@ -102,10 +103,13 @@ pub(super) fn read(name: &str, bytes: &[u8]) -> Result<Stored, NetworkError> {
     if head.format != FORMAT {
         return Err(no(&format!("format {}, wanted {FORMAT}", head.format)));
     }
-    if head.network.name == name && head.sha256 != sha256(numbers) {
+    let Head { network, sha256, tensors, .. } = head;
+    let found = digest(&network, &tensors, numbers);
+    let network: Network = serde_json::from_value(network).map_err(|e| no(&e.to_string()))?;
+    if network.name == name && sha256 != found {
         return Err(no("they are damaged: their SHA-256 is not the one in the header"));
     }
-    head.network.stored(name, frame::tensors(head.tensors, numbers).map_err(no)?)
+    network.stored(name, frame::tensors(tensors, numbers).map_err(no)?)
 }
 
 fn no(what: &str) -> NetworkError {
@@ -176,6 +180,13 @@ impl Stored {
     }
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+/// Of all that a header says of a network, and of its numbers.
+pub(super) fn digest(
+    network: &serde_json::Value,
+    tensors: &[TensorHead],
+    numbers: &[u8],
+) -> String {
+    let said = serde_json::json!([network, tensors]).to_string();
+    let digest = Sha256::new().chain_update(said).chain_update(numbers).finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -12,12 +12,12 @@ use serde::Serialize;
 use super::body::Body;
 use super::body::NetworkError;
 use super::body::Settings;
+use super::body::settings_problem;
 use super::data::Example;
 use super::file;
 use super::file::Stored;
 use super::groups::ClassDistance;
 use super::groups::Groups;
-use super::groups::MAX_KINDS;
 use super::groups::Names;
 use super::groups::distance;
 use super::heads::contrastive;
@@ -106,6 +106,14 @@ struct Known {
 struct Meta {
     groups: Names,
     known: Vec<(i64, Class)>,
+    /// Half of it is how near a known anomaly has to be.
+    #[serde(default = "usual_margin")]
+    margin: f32,
+}
+
+/// That of headers of an older Portent, which do not say it.
+fn usual_margin() -> f32 {
+    Settings::default().margin
 }
 
 /// What a siamese network makes of one window.
@@ -196,8 +204,12 @@ impl SiameseNetwork {
     }
 
     fn restore(mut stored: Stored, body: &Body) -> Result<SiameseNetwork, NetworkError> {
-        let Meta { groups, known } = stored.meta()?;
-        let body = stored.body(body);
+        let Meta { groups, known, margin } = stored.meta()?;
+        let mut body = stored.body(body);
+        body.settings.margin = margin;
+        if let Some(problem) = settings_problem(&body.settings) {
+            return Err(NetworkError::Import(problem));
+        }
         let latent = body.shape.latent;
         let mut tensors = stored.tensors;
         let encoder = Encoder::new(body.shape, &mut tensors, &Backend::Flex.device())?;
@@ -230,7 +242,8 @@ impl SiameseNetwork {
     pub(in crate::detect::deep) fn parts(&self) -> Parts {
         let mut tensors = Vec::new();
         self.encoder.save(&mut tensors);
-        let mut meta = Meta { groups: Names::default(), known: vec![] };
+        let margin = self.body.settings.margin;
+        let mut meta = Meta { groups: Names::default(), known: vec![], margin };
         if let Some(Learnt { groups, known }) = &self.learnt {
             groups.save(&mut tensors);
             meta.groups = groups.names();
@@ -249,8 +262,8 @@ impl SiameseNetwork {
     /// the newest too: see [`SiameseNetwork::compare_with`].
     ///
     /// # Errors
-    /// A window is of another size, there are fewer than two normal ones or no anomalies that are at least half
-    /// observed, there are more than 256 kinds, or the loss ran away. The network is then as it was before.
+    /// A window is of another size, there is no normal one or no anomaly that is at least half observed, there
+    /// are more than 256 kinds or one of a name of more than 256 bytes, or the loss ran away. The network is then as it was before.
     pub fn train(
         &mut self,
         iterations: usize,
@@ -283,6 +296,7 @@ impl SiameseNetwork {
         course.check()?;
         let usable = self.body.usable(data, |_| true)?;
         training::both(data, &usable, 1)?;
+        training::kinds(data, &usable)?;
         let fine = |part: &[usize]| training::both(data, part, 2).is_ok();
         let parts = training::parts(&self.body, data, usable, course.cuts, fine);
         let scaler = self.body.scaler_for(data, &parts.training);
@@ -321,6 +335,7 @@ impl SiameseNetwork {
     pub fn compare_with(&mut self, data: &[Example<'_>]) -> Result<(), NetworkError> {
         let usable = self.body.usable(data, |_| true)?;
         training::both(data, &usable, 1)?;
+        training::kinds(data, &usable)?;
         let places = training::thinned(data, &usable, training::MOST_MEASURED);
         let windows: Vec<&[f32]> = places.iter().map(|&i| data[i].window).collect();
         let embedded = places.iter().zip(self.embed(&windows)?);
@@ -331,10 +346,6 @@ impl SiameseNetwork {
         // What is nearer to a mean than to that of another class, a margin away, belongs to it.
         let half = self.body.settings.margin / 2.0;
         let groups = Groups::of(&classed, self.body.shape.latent, half);
-        if groups.names().0.len() > MAX_KINDS + 2 {
-            let most = format!("more than {MAX_KINDS} kinds of anomaly");
-            return Err(NetworkError::Setting(most));
-        }
         if !groups.finite() {
             return Err(NetworkError::Diverged);
         }

@@ -270,6 +270,26 @@ fn weights_survive_a_file_and_training_goes_on_from_them() {
     check!(SiameseNetwork, &c.1);
 }
 
+/// Half of it decides what is like nothing that is known.
+#[test]
+fn a_margin_is_of_the_weights() {
+    let toy = Toy::new(300, 20, 1);
+    let data = toy.examples();
+    let unknown = |network: &SiameseNetwork| {
+        let seen = network.predict(&windows(&data)).unwrap();
+        seen.iter().flatten().filter(|seen| seen.unknown).count()
+    };
+    let settings = Settings { margin: 0.05, ..Settings::default() };
+    let mut network = SiameseNetwork::new(ROWS, FEATURES, settings).unwrap();
+    network.train(20, 16, &data).unwrap();
+    let bytes = network.export_weights();
+    let mut other = SiameseNetwork::new(ROWS, FEATURES, Settings::default()).unwrap();
+    other.import_weights(&bytes).unwrap();
+    for read in [SiameseNetwork::from_weights(&bytes).unwrap(), other] {
+        assert_eq!((unknown(&read), read.export_weights()), (unknown(&network), bytes.clone()));
+    }
+}
+
 #[test]
 fn a_stopped_training_changes_nothing() {
     let toy = Toy::new(300, 20, 1);
@@ -330,6 +350,20 @@ fn what_is_wrong_is_said() {
         train(&[example(&gaps, Class::Normal), example(&window, Class::Anomaly(None))]),
         "0 normal windows to learn from, wanted at least 1"
     );
+    // What no file may hold is not learnt.
+    let mut kinds: Vec<Example<'_>> =
+        (0..257).map(|i| example(&window, Class::anomaly(&format!("kind {i}")))).collect();
+    kinds.push(example(&window, Class::Normal));
+    let long =
+        [example(&window, Class::anomaly(&"x".repeat(257))), example(&window, Class::Normal)];
+    let mut siamese = SiameseNetwork::new(8, 2, settings).unwrap();
+    for (data, said) in [
+        (&kinds[..], "257 kinds of anomaly; at most 256"),
+        (&long[..], "a kind \"xxxxxxxxxxxxxxxxxxxx…\" of 257 bytes; at most 256"),
+    ] {
+        assert_eq!(train(data), said);
+        assert_eq!(text(siamese.train(10, 4, data).unwrap_err()), said);
+    }
     let none = network.train(0, 4, &[]).unwrap_err();
     assert_eq!(text(none), "iterations: 0 is not between 1 and 100000000");
 

@@ -2,6 +2,8 @@
 //!
 //! Owns: the report of a training. Does not own: steps (`descent`), losses (each network).
 
+use std::collections::BTreeSet;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -11,6 +13,7 @@ use super::data::Cuts;
 use super::data::Example;
 use super::data::Parts;
 use super::data::split;
+use super::groups::MAX_KINDS;
 use crate::detect;
 use crate::detect::deep::descent;
 use crate::detect::deep::descent::Overseer;
@@ -115,6 +118,22 @@ pub(super) fn both(
         _ if anomalies < least => few(anomalies, "anomalous windows"),
         _ => Ok(()),
     }
+}
+
+/// The kinds of the anomalies in these places, sorted: no more, and none of a longer name, than a file may hold.
+pub(super) fn kinds(data: &[Example<'_>], places: &[usize]) -> Result<Vec<String>, NetworkError> {
+    let kinds: BTreeSet<&str> = places.iter().filter_map(|&i| data[i].class.kind()).collect();
+    if kinds.len() > MAX_KINDS {
+        let n = kinds.len();
+        return Err(NetworkError::Setting(format!("{n} kinds of anomaly; at most {MAX_KINDS}")));
+    }
+    if let Some(kind) = kinds.iter().find(|kind| kind.len() > MAX_KINDS) {
+        let begin: String = kind.chars().take(20).collect();
+        let n = kind.len();
+        let what = format!("a kind \"{begin}…\" of {n} bytes; at most {MAX_KINDS}");
+        return Err(NetworkError::Setting(what));
+    }
+    Ok(kinds.into_iter().map(str::to_string).collect())
 }
 
 /// At most so many of the normal ones in these places, and as many of the anomalies.
