@@ -7,6 +7,7 @@ mod models;
 mod plot;
 mod rules;
 mod score;
+mod simulate;
 mod tune;
 
 use std::path::PathBuf;
@@ -76,6 +77,8 @@ enum Command {
     Collect(collect::CollectArgs),
     /// Search for a network's settings on a labelled CSV file: at random, the better ones trained longer
     Tune(tune::TuneArgs),
+    /// Simulated CoreDNS and ports with injected faults, as history for Prometheus, as CSV or live
+    Simulate(simulate::SimulateArgs),
     /// Pictures of a CSV file, as SVG or PNG
     #[command(subcommand)]
     Plot(plot::PlotCommand),
@@ -321,6 +324,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
         Command::Evaluate(args) => args.run(),
         Command::Collect(args) => args.run(),
         Command::Tune(args) => args.run(),
+        Command::Simulate(args) => args.run(),
         Command::Plot(command) => plot::plot(command),
         Command::Labels(command) => labels(command),
         Command::Rules(command) => rules::rules(command),

@@ -1,11 +1,13 @@
 //! What happens to a DNS service, and when: how much is asked of it, what is injected.
 //!
-//! Owns: a scenario, the classes of faults and of harmless changes, and the world at each moment of its course.
+//! Owns: a scenario, the classes of faults and of harmless changes, the world at each moment of its course, and what is
+//! known of its rows.
 //! Does not own: the file (`config`); what the world is done to – real servers in the fault lab, a model of them in
 //! `simulate`.
 
 pub mod classes;
 pub mod course;
+pub mod labels;
 pub mod world;
 
 use serde::Serialize;
@@ -46,6 +48,8 @@ pub struct Scenario {
     pub warm_up_s: i64,
     /// What clients usually ask.
     pub load: Usual,
+    /// Whether there is traffic of switches' ports, too.
+    pub ports: bool,
     /// What happens, in the order of time, one at a time.
     pub injections: Vec<Injection>,
 }
@@ -59,6 +63,8 @@ pub struct Usual {
     pub day_s: i64,
     /// Its height, as a share.
     pub swing: f64,
+    /// How much less is asked on the last two of seven days, as a share.
+    pub weekend: f64,
     /// Share over TCP.
     pub tcp: f64,
     /// Kinds with their weights.

@@ -37,7 +37,9 @@ pub use problems::Problems;
 pub use rules::load_rules;
 pub use rules::parse_rules;
 pub use scenario::load_scenario;
+pub use scenario::load_simulation;
 pub use scenario::parse_scenario;
+pub use scenario::parse_simulation;
 
 /// A configuration that was found right.
 #[derive(Debug, Clone)]

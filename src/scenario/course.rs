@@ -1,12 +1,13 @@
 //! A scenario's course: the world at each moment.
 //!
-//! Owns: the daily rhythm, and how injections of processes follow from the time. Does not own: what a class does to
+//! Owns: the rhythm of days and weeks, and how injections of processes follow from the time. Does not own: what a class does to
 //! queries and answers (`classes`).
 
 use std::f64::consts::TAU;
 
 use super::Injection;
 use super::Scenario;
+use super::Usual;
 use super::classes::Act;
 use super::world::Faults;
 use super::world::Running;
@@ -28,24 +29,27 @@ pub struct Course<'a> {
 struct Rhythm {
     phase: f64,
     random: Random,
-    /// A slow drift around 1, and the second that it was drawn for.
+    /// A slow drift around 1, and the part of time that it was drawn for.
     drift: f64,
-    drawn_s: i64,
+    drawn: i64,
 }
+
+/// How often in a day the drift is drawn, at most once in a second.
+const DRIFTS: i64 = 300;
 
 impl<'a> Course<'a> {
     /// At its beginning.
     pub fn new(scenario: &'a Scenario) -> Course<'a> {
         let mut random = Random::new(scenario.seed ^ 0x000F_1E1D);
         let phase = random.unit();
-        let rhythm = Rhythm { phase, random, drift: 1.0, drawn_s: i64::MIN };
+        let rhythm = Rhythm { phase, random, drift: 1.0, drawn: i64::MIN };
         Course { scenario, rhythm }
     }
 
     /// The world `elapsed_s` after the first row; before it that is negative. Time does not go back.
     pub fn at(&mut self, elapsed_s: f64) -> World {
-        let Scenario { load, replicas, upstreams, injections, .. } = self.scenario;
-        let qps = load.qps * self.rhythm.factor(elapsed_s, load.day_s, load.swing);
+        let Scenario { load, replicas, upstreams, .. } = self.scenario;
+        let qps = load.qps * self.rhythm.factor(elapsed_s, load);
         let mut world = World {
             upstreams: vec![vec![Faults::NONE; *upstreams]; *replicas],
             streams: vec![Stream { qps, mix: load.mix.clone(), tcp: load.tcp }],
@@ -54,7 +58,7 @@ impl<'a> Course<'a> {
         let active = |injection: &&Injection| {
             (injection.at_s as f64..injection.end_s() as f64).contains(&elapsed_s)
         };
-        for injection in injections.iter().filter(active) {
+        for injection in felt(self.scenario, elapsed_s).iter().filter(active) {
             injection.class.apply(injection, self.scenario, &mut world);
         }
         world
@@ -62,21 +66,37 @@ impl<'a> Course<'a> {
 }
 
 impl Rhythm {
-    fn factor(&mut self, elapsed_s: f64, day_s: i64, swing: f64) -> f64 {
-        let second = elapsed_s.floor() as i64;
-        if second != self.drawn_s {
-            self.drawn_s = second;
+    fn factor(&mut self, elapsed_s: f64, load: &Usual) -> f64 {
+        // The longer a day, the slower what drifts: a part of it is a second in the days of a lab.
+        let part = (elapsed_s.floor() as i64).div_euclid((load.day_s / DRIFTS).max(1));
+        if part != self.drawn {
+            self.drawn = part;
             let noise = dice::log_normal(&mut self.random, 1.0, 0.03);
             self.drift = self.drift.powf(0.95) * noise;
         }
-        (1.0 + swing * (TAU * (elapsed_s / day_s as f64 + self.phase)).sin()) * self.drift
+        let days = elapsed_s / load.day_s as f64;
+        let day = 1.0 + load.swing * (TAU * (days + self.phase)).sin();
+        day * (1.0 - load.weekend * weekend(days)) * self.drift
     }
+}
+
+/// How much of a weekend it is: all of it on the last two of seven days, with a tenth of a day at either end.
+fn weekend(days: f64) -> f64 {
+    let day = days.rem_euclid(7.0);
+    ((day - 5.0) * 10.0).min((7.0 - day) * 10.0).clamp(0.0, 1.0)
+}
+
+/// What has begun and is not long over. One follows another, so it is the newest, and the one before where that
+/// still has something to say to processes.
+fn felt(scenario: &Scenario, elapsed_s: f64) -> &[Injection] {
+    let begun = scenario.injections.partition_point(|i| i.at_s as f64 <= elapsed_s);
+    &scenario.injections[begun.saturating_sub(2)..begun]
 }
 
 /// How each replica is to be.
 fn wanted(scenario: &Scenario, elapsed_s: f64) -> Vec<Wanted> {
     let mut wanted = vec![Wanted::WELL; scenario.replicas];
-    for injection in &scenario.injections {
+    for injection in felt(scenario, elapsed_s) {
         let Some(act) = injection.class.act() else { continue };
         let (since_s, for_s) = (elapsed_s - injection.at_s as f64, injection.for_s as f64);
         match act {
@@ -136,6 +156,13 @@ mod tests {
     fn at(text: &str, elapsed_s: f64) -> Vec<Wanted> {
         let text = format!("duration: 10m\nreplicas: 3\ninjections: [{text}]");
         wanted(&crate::config::parse_scenario("x", &text).unwrap(), elapsed_s)
+    }
+
+    #[test]
+    fn weekends_are_quieter() {
+        let at = [0.0, 4.99, 5.05, 6.0, 6.95, 7.0, 12.5].map(weekend);
+        let wanted = [0.0, 0.0, 0.5, 1.0, 0.5, 0.0, 1.0];
+        assert!(at.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-9), "{at:?}");
     }
 
     #[test]

@@ -1,8 +1,15 @@
 //! A cluster that does not exist: CoreDNS and six ports, with a rhythm, noise and faults.
 //!
-//! Owns: what the demo and tests watch when there is no Prometheus. Every value is a function of the
-//! seed and the time alone, so history of any length costs nothing to keep.
-//! Does not own: how values become samples of a source, or when now is.
+//! Two models. [`Cluster`] is what the demo and tests watch when there is no Prometheus: features, as functions of the
+//! seed and the time alone, so history of any length costs nothing to keep. [`coredns`] is a service in which every
+//! question is followed, and which tells the metrics of a real CoreDNS: what `portent simulate` writes.
+//!
+//! Owns: what is simulated. Does not own: how values become samples of a source, or when now is.
+
+pub mod coredns;
+pub mod exposition;
+pub mod families;
+pub mod port_counters;
 
 mod dns;
 mod faults;

@@ -1,5 +1,6 @@
 //! The fault lab's short scenario: what is injected shows in the features that it should show in, and only there.
 
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
 use portent::config;
@@ -11,6 +12,19 @@ use crate::fault_lab::experiment;
 use crate::fault_lab::record::Recording;
 use crate::lab::Lab;
 use crate::lab::repository;
+
+/// The short scenario on real servers, recorded once for all tests that ask for it.
+pub(crate) fn short() -> &'static Recording {
+    static RECORDED: OnceLock<Recording> = OnceLock::new();
+    RECORDED.get_or_init(|| {
+        let file = repository().join(SHORT);
+        let scenario = config::load_scenario(&file).unwrap();
+        fault_lab::run(&scenario, &AtomicBool::new(false)).unwrap()
+    })
+}
+
+/// Its file.
+pub(crate) const SHORT: &str = "tests/lab/scenarios/short.yml";
 
 /// The mean of a feature's known values from `from_s` to `to_s` after the first row.
 fn mean(recording: &Recording, feature: &str, from_s: i64, to_s: i64) -> f64 {
@@ -29,17 +43,16 @@ fn mean(recording: &Recording, feature: &str, from_s: i64, to_s: i64) -> f64 {
 #[test]
 fn each_fault_moves_its_features_and_benign_changes_are_no_errors() {
     let lab = Lab::new("faults");
-    let file = repository().join("tests/lab/scenarios/short.yml");
-    let scenario = config::load_scenario(&file).unwrap();
-    let recording = fault_lab::run(&scenario, &AtomicBool::new(false)).unwrap();
+    let recording = short();
+    let scenario = &recording.scenario;
     assert_eq!(recording.problems, [""; 0]);
     assert_eq!(recording.rows.len(), 1, "one job");
-    let usual = |feature: &str| mean(&recording, feature, 0, 14);
+    let usual = |feature: &str| mean(recording, feature, 0, 14);
     // Over the second half of an injection, when its rates see little else.
     let during = |class: &str, feature: &str| {
         let injection = scenario.injections.iter().find(|injection| injection.class.name == class);
         let injection = injection.unwrap();
-        let value = mean(&recording, feature, injection.at_s + 4, injection.end_s() + 2);
+        let value = mean(recording, feature, injection.at_s + 4, injection.end_s() + 2);
         lab.step(&format!("{class}: {feature} {:.3} → {value:.3}", usual(feature)));
         value
     };

@@ -33,6 +33,7 @@ mod presets;
 mod rules;
 mod score;
 mod serve;
+mod simulate;
 mod source;
 mod store;
 mod supervised;

@@ -36,6 +36,7 @@ use portent::scenario::Scenario;
 use serde_json::json;
 
 use crate::lab::Lab;
+use crate::lab::http;
 use crate::lab::process::go_tool;
 use crate::lab::process::run as output_of;
 use crate::lab::prometheus;
@@ -90,13 +91,19 @@ fn inside(scenario: &Scenario, stop: &AtomicBool, lab: &Lab) -> Result<Recording
         thread::sleep(TICK);
     }
     let seen = service.load.seen();
+    let said = |replica: &Replica| {
+        let answer = http::get(&format!("http://127.0.0.1:{}/metrics", replica.metrics));
+        // One that is down says nothing.
+        answer.ok().map(|answer| answer.body)
+    };
+    let scrapes = service.replicas.iter().filter_map(said).collect();
     let upstream_asked = service.upstreams.iter().flatten().map(Upstream::asked).sum();
     drop(service);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let asked = runtime.block_on(record::history(scenario, &prometheus.url(), start_s));
     let (features, rows, problems) = asked?;
     let scenario = scenario.clone();
-    Ok(Recording { scenario, start_s, features, rows, seen, upstream_asked, problems })
+    Ok(Recording { scenario, start_s, features, rows, scrapes, seen, upstream_asked, problems })
 }
 
 fn start(scenario: &Scenario, lab: &Lab) -> (Service, Prometheus) {

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use portent::config;
 use portent::gather;
-use portent::scenario::Injection;
 use portent::scenario::Scenario;
+use portent::scenario::labels::Label;
+use portent::scenario::labels::labels_csv;
 use portent::series::Entity;
 use portent::series::Grid;
 use portent::series::Window;
@@ -38,19 +39,13 @@ pub(crate) struct Recording {
     pub(crate) start_s: i64,
     pub(crate) features: Vec<String>,
     pub(crate) rows: Vec<Rows>,
+    /// What each replica said of itself at the end.
+    pub(crate) scrapes: Vec<String>,
     pub(crate) seen: Seen,
     /// Questions that reached upstream servers, health checks among them.
     pub(crate) upstream_asked: u64,
     /// What Portent found wrong with its input.
     pub(crate) problems: Vec<String>,
-}
-
-/// A label: from, to (both in unix seconds), class, injected class, verdict.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Label {
-    pub(crate) from_s: i64,
-    pub(crate) to_s: i64,
-    pub(crate) injection: Injection,
 }
 
 /// The watch of a scenario: the preset with its own step and rate window.
@@ -95,29 +90,10 @@ async fn ask(
     Ok((watch.features.into_iter().map(|feature| feature.name).collect(), rows, problems))
 }
 
-impl Label {
-    /// Whether nothing was wrong.
-    pub(crate) fn is_benign(&self) -> bool {
-        self.injection.class.is_benign()
-    }
-}
-
 impl Recording {
-    /// Which rows hold something of which injection: its own, those of its last effects, and those whose rates
-    /// still reach back to it.
+    /// Which rows hold something of which injection.
     pub(crate) fn labels(&self) -> Vec<Label> {
-        let Scenario { rate_window_s, injections, .. } = &self.scenario;
-        let mut labels: Vec<Label> = Vec::new();
-        for injection in injections {
-            let from_s = self.start_s + injection.at_s;
-            if let Some(before) = labels.last_mut() {
-                before.to_s = before.to_s.min(from_s);
-            }
-            let after_s = injection.class.settles_s + rate_window_s;
-            let to_s = self.start_s + injection.end_s() + after_s;
-            labels.push(Label { from_s, to_s, injection: injection.clone() });
-        }
-        labels
+        self.scenario.labels(self.start_s)
     }
 
     /// An entity's value of a feature at a row.
@@ -206,21 +182,6 @@ pub(crate) fn csv(features: &[String], window: &Window) -> String {
             }
         }
         text.push('\n');
-    }
-    text
-}
-
-/// As `portent evaluate` reads them; what is benign is `normal`, and has its name in a column of its own.
-pub(crate) fn labels_csv(labels: &[Label]) -> String {
-    let mut text = "from,to,class,verdict,injected,strength\n".to_owned();
-    for Label { from_s, to_s, injection } in labels {
-        let Injection { class, strength, .. } = injection;
-        let class = class.name;
-        let (told, verdict) = match injection.class.is_benign() {
-            true => ("", "normal"),
-            false => (class, "anomaly"),
-        };
-        let _ = writeln!(text, "{from_s},{to_s},{told},{verdict},{class},{strength}");
     }
     text
 }

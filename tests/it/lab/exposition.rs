@@ -30,6 +30,11 @@ impl Metrics {
         self.0.iter().filter(has).collect()
     }
 
+    /// Every sample.
+    pub(crate) fn samples(&self) -> &[Sample] {
+        &self.0
+    }
+
     /// The first of them.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         self.all(name, labels).first().map(|sample| sample.value)
