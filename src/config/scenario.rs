@@ -195,7 +195,8 @@ fn refuse_what_is_not_modelled(scenario: &Scenario, fields: &mut Fields) {
 fn is_playable(class: &Class, of: &Scenario, limits: &Limits) -> bool {
     let alone = class.of_replica && of.replicas == 1;
     let without_api = class.of_kubernetes && !of.kubernetes;
-    !alone && !without_api && !(limits.simulated && class.act() == Some(Act::Loop))
+    let unknown = limits.simulated && class.act() == Some(Act::Loop);
+    !(alone || without_api || unknown)
 }
 
 fn usual(value: Value, problems: &mut Vec<String>) -> Usual {
