@@ -88,18 +88,17 @@ fn most_likely(
     from: Begin<'_>,
     context: &FitContext<'_>,
 ) -> Result<Fit, FitError> {
-    if order.n_lost() == 0 {
-        let fit = statespace::fit(rows, columns, order, from, context.keep_going);
-        return fit.ok_or(FitError::Stopped);
+    if order.n_lost() > 0 {
+        let (have, want) = (statespace::n_known(rows, order), 2 * columns.n() + 8);
+        if have < want {
+            return Err(FitError::TooFewRows { have, want });
+        }
     }
-    let (differences, mut less) = statespace::differenced(rows, columns, order);
-    let have = differences.iter().filter(|y| !y.is_nan()).count();
-    let want = 2 * columns.n() + 8;
-    if have < want {
-        return Err(FitError::TooFewRows { have, want });
-    }
-    let fit = statespace::fit(&differences, &mut less, order, from, context.keep_going);
+    let fit = statespace::fit(rows, columns, order, from, context.keep_going);
     let mut fit = fit.ok_or(FitError::Stopped)?;
+    if order.n_lost() == 0 {
+        return Ok(fit);
+    }
     if let Some(constant) = fit.beta.first_mut() {
         *constant = 0.0;
         let centre = stats::median(left(rows, columns, &fit.beta));
@@ -127,7 +126,7 @@ fn reach(order: &Order, left: &[f64]) -> f64 {
     if order.n_lost() == 0 {
         return belief::reach(left);
     }
-    belief::reach(&statespace::differenced(left, &Columns::zero(left.len(), 0), order).0)
+    belief::reach(&statespace::differenced(left, order))
 }
 
 /// The rows without those whose forecast error is far beyond the usual; `None` where all are believed.

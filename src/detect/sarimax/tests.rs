@@ -322,6 +322,24 @@ fn where_nothing_is_seen_differences_expect_what_training_saw_and_say_that_they_
     }
 }
 
+/// A gap's far end says what its differences were in sum: white noise is forecast by its mean.
+#[test]
+fn gaps_cost_differences_nothing_but_themselves() {
+    let noise = |i: usize| ((i * 7919 + i * i * 31) % 101) as f64 / 101.0 - 0.5;
+    let missing = |i: usize| (i * 104_729 + i * i * 7) % 10 < 3;
+    let value = |i: usize| if missing(i) { f64::NAN } else { 5.0 + noise(i) };
+    let all = window(3600, (0..24 * 44).map(value).collect());
+    assert!(all.values.iter().filter(|y| y.is_nan()).count() > 24 * 44 / 4);
+    for differences in [r#""order": [0, 1, 1]"#, r#""order": [1, 1, 1]"#] {
+        let config = of_differences(differences);
+        let model = config.fit(&all.slice(0, 24 * 42), &FitContext::new(1, &|| true)).unwrap();
+        for raw in model.score(&all, 24 * 42) {
+            let expected = raw.forecast.unwrap().expected;
+            assert!((expected - 5.0).abs() < 0.2, "{differences}: {expected}");
+        }
+    }
+}
+
 #[test]
 fn a_scale_is_wider_where_gaps_made_the_forecast_less_certain() {
     let all = window(1800, wave(1800, 48 * 30));

@@ -95,11 +95,10 @@ impl Arima {
 }
 
 /// The lags of the differences with their factors.
-fn lags(order: &Order) -> Vec<(usize, f64)> {
+pub(super) fn lags(order: &Order) -> Vec<(usize, f64)> {
     let mut polynomial = vec![0.0; order.n_lost() + 1];
     polynomial[0] = 1.0;
-    let differences = std::iter::repeat_n(1, order.d);
-    for lag in differences.chain(std::iter::repeat_n(order.season, order.seasonal_d)) {
+    for lag in order.differences() {
         for i in (lag..polynomial.len()).rev() {
             polynomial[i] -= polynomial[i - lag];
         }

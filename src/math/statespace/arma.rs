@@ -44,6 +44,12 @@ impl Order {
         self.d + self.seasonal_d * self.season
     }
 
+    /// Lags that differences are taken over, one after the other.
+    pub(super) fn differences(&self) -> impl Iterator<Item = usize> + use<> {
+        let neighbours = std::iter::repeat_n(1, self.d);
+        neighbours.chain(std::iter::repeat_n(self.season, self.seasonal_d))
+    }
+
     /// Longest lag of the series, after differences.
     fn ar_len(&self) -> usize {
         self.p + self.seasonal_p * self.season
@@ -56,6 +62,11 @@ impl Order {
     /// States of its state-space form.
     pub fn n_states(&self) -> usize {
         self.ar_len().max(self.ma_len() + 1)
+    }
+
+    /// Longest lags of the autoregression and of the moving average.
+    pub(super) fn lengths(&self) -> (usize, usize) {
+        (self.ar_len(), self.ma_len())
     }
 
     /// Lengths of the four groups of parameters.
@@ -179,6 +190,39 @@ impl<T: Real> Arma<T> {
     pub fn n_states(&self) -> usize {
         self.ar.len()
     }
+
+    /// Longest lags of the autoregression and of the moving average.
+    pub(super) fn lengths(&self) -> (usize, usize) {
+        let length = |lags: &[usize]| lags.last().map_or(0, |lag| lag + 1);
+        (length(&self.ar_lags), length(&self.ma_lags))
+    }
+
+    /// The ARMA, no longer stationary, of rows whose differences `1 − Σ c·Bˡᵃᵍ` are this one's; of `(lag, c)`, rising.
+    #[inline(always)]
+    pub(super) fn integrated(&self, differences: &[(usize, f64)]) -> Arma<T> {
+        let n_lost = differences.last().map_or(0, |&(lag, _)| lag);
+        let r = n_states(self.lengths(), n_lost);
+        let (mut ar, mut ma) = (vec![T::splat(0.0); r], vec![T::splat(0.0); r]);
+        let mut ar_lags = self.ar_lags.clone();
+        self.ar_lags.iter().for_each(|&lag| ar[lag] = self.ar[lag]);
+        self.ma_lags.iter().for_each(|&lag| ma[lag] = self.ma[lag]);
+        for &(lag, c) in differences {
+            ar[lag - 1] = ar[lag - 1] + T::splat(c);
+            ar_lags.push(lag - 1);
+            for &own in &self.ar_lags {
+                ar[own + lag] = ar[own + lag] - T::splat(c) * self.ar[own];
+                ar_lags.push(own + lag);
+            }
+        }
+        ar_lags.sort_unstable();
+        ar_lags.dedup();
+        Arma { ar, ma, ar_lags, ma_lags: self.ma_lags.clone() }
+    }
+}
+
+/// States of an ARMA with these longest lags whose rows are differences over `n_lost` rows, in all.
+pub(super) fn n_states((ar, ma): (usize, usize), n_lost: usize) -> usize {
+    (ar + n_lost).max(ma + 1)
 }
 
 /// `(1 + sign·Σ aᵢ Bⁱ)(1 + sign·Σ bⱼ Bʲˢ) = 1 + sign·Σ cₖ Bᵏ`: c, and where it may not be zero.
@@ -225,6 +269,14 @@ mod tests {
         assert_eq!(arma.ar, [0.5, 0.0, 0.2, -0.1, 0.0]);
         assert_eq!(arma.ma, [0.4, 0.0, 0.3, 0.12, 0.0]);
         assert_eq!((arma.ar_lags, arma.ma_lags), (vec![0, 2, 3], vec![0, 2, 3]));
+    }
+
+    #[test]
+    fn differences_are_factors_of_the_autoregression() {
+        let arma = Arma::new(&Order::arma(1, 3), &[0.5, 0.4, 0.2, 0.3]);
+        let whole = arma.integrated(&[(1, 1.0), (2, 1.0), (3, -1.0)]);
+        assert_eq!(whole.ar, [1.5, 0.5, -1.5, 0.5]);
+        assert_eq!((whole.ma, whole.ar_lags), (vec![0.4, 0.2, 0.3, 0.0], vec![0, 1, 2, 3]));
     }
 
     #[test]

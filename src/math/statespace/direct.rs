@@ -5,7 +5,8 @@
 //!
 //! Had the series begun at rest, and had no row been missing, its errors were `e = Θ(B)⁻¹Φ(B)y`: few
 //! lags, O(n). What it began with, r states of covariance `CCᵀ = P − RRᵀ`, enters the errors through the first
-//! columns of `Θ(B)⁻¹`; a missing row through its column of `Θ(B)⁻¹Φ(B)`. Both are unknowns: of the first the
+//! columns of `Θ(B)⁻¹`; a missing row through its column of `Θ(B)⁻¹Φ(B)`, or of `Θ(B)⁻¹Φ(B)(1 − B)ᵈ(1 − Bˢ)ᴰ` where the
+//! rows are differences of those that are missing. Both are unknowns: of the first the
 //! distribution is known, of the second nothing. With them integrated out, the sum of squares is what least
 //! squares leaves, and the determinant that of the normal equations (Ljung and Box 1979, The likelihood function
 //! of stationary autoregressive-moving average models; Gómez, Maravall and Peña 1999, Missing
@@ -57,9 +58,13 @@ impl<T: Real> Room<T> {
 /// Columns under several ARMAs at once.
 pub(super) struct Direct<'a, T> {
     pub(super) arma: &'a Arma<T>,
+    /// What a missing row enters by: the same, or that of rows of which the columns are differences.
+    pub(super) gaps: &'a Arma<T>,
     /// As long as each other, at least as long as there are states, and without gaps: where a row is missing,
     /// any number will do.
     pub(super) columns: &'a [&'a [f64]],
+    /// How many of the columns, the first of them, have a factor of which nothing is known.
+    pub(super) unknown: usize,
     /// The rows that are missing.
     pub(super) missing: &'a [usize],
     pub(super) room: &'a mut Room<T>,
@@ -67,7 +72,7 @@ pub(super) struct Direct<'a, T> {
 
 /// What comes out.
 pub(super) struct Whitened<T> {
-    /// `XᵀΣ⁻¹X` of the columns without the missing rows, row-major; `j ≤ i` only.
+    /// `XᵀΣ⁻¹X` of the columns that have no unknown factor, without the missing rows, row-major; `j ≤ i` only.
     pub(super) products: Vec<T>,
     /// log |Σ|, in units of the innovations' variance.
     pub(super) log_variance: T,
@@ -94,7 +99,7 @@ impl<T: Real> Kernel for Direct<'_, T> {
     #[inline(always)]
     fn run<const FMA: bool>(self) -> Whitened<T> {
         let n = self.columns.first().map_or(0, |column| column.len());
-        let polynomials = Polynomials::new(self.arma);
+        let (polynomials, of_gaps) = (Polynomials::new(self.arma), Polynomials::new(self.gaps));
         let r = self.arma.n_states();
         let width = r + self.missing.len() + self.columns.len();
         let begin = begin::<T, FMA>(self.arma, self.room);
@@ -102,10 +107,10 @@ impl<T: Real> Kernel for Direct<'_, T> {
         let mut normal = Normal { r, width, begin, matrix, room: self.room };
         let mut back = normal.room.take(n);
         normal.states::<FMA>(&polynomials, &mut back);
-        normal.gaps::<FMA>(&polynomials, self.missing, &mut back);
-        normal.columns::<FMA>(&polynomials, self.columns, self.missing, &mut back);
+        normal.gaps::<FMA>(&of_gaps, self.missing, &mut back);
+        normal.columns::<FMA>([&polynomials, &of_gaps], self.columns, self.missing, &mut back);
         let all = normal.matrix.last().copied().unwrap_or(T::splat(0.0));
-        let known = normal.width - self.columns.len();
+        let known = normal.width - self.columns.len() + self.unknown;
         let log_variance =
             eliminate::<T, FMA>(&mut normal.matrix, normal.width, &vec![T::splat(0.0); known]);
         let rows = normal.matrix.chunks_exact(normal.width).skip(known);
@@ -195,7 +200,7 @@ impl<T: Real> Normal<'_, T> {
     #[inline(always)]
     fn gaps<const FMA: bool>(
         &mut self,
-        polynomials: &Polynomials<T>,
+        of_gaps: &Polynomials<T>,
         missing: &[usize],
         back: &mut [T],
     ) {
@@ -205,11 +210,11 @@ impl<T: Real> Normal<'_, T> {
         let mut impulse = vec![0.0; back.len()];
         impulse[0] = 1.0;
         let mut response = self.room.take(back.len());
-        polynomials.divide::<FMA>(&Dividend::Rows(&impulse), &mut response);
+        of_gaps.divide::<FMA>(&Dividend::Rows(&impulse), &mut response);
         response.reverse();
         for (i, &row) in missing.iter().enumerate() {
-            polynomials.divide::<FMA>(&Dividend::Forwards(&response[row..]), back);
-            self.write::<FMA>(self.r + i, polynomials, &missing[..=i], back);
+            of_gaps.divide::<FMA>(&Dividend::Forwards(&response[row..]), back);
+            self.write::<FMA>(self.r + i, of_gaps, &missing[..=i], back);
         }
         self.room.keep(response);
     }
@@ -218,7 +223,7 @@ impl<T: Real> Normal<'_, T> {
     #[inline(always)]
     fn columns<const FMA: bool>(
         &mut self,
-        polynomials: &Polynomials<T>,
+        [polynomials, of_gaps]: [&Polynomials<T>; 2],
         columns: &[&[f64]],
         missing: &[usize],
         back: &mut [T],
@@ -230,7 +235,7 @@ impl<T: Real> Normal<'_, T> {
             let (before, own) = errors[..(j + 1) * n].split_at_mut(j * n);
             polynomials.divide::<FMA>(&Dividend::Rows(column), own);
             polynomials.divide::<FMA>(&Dividend::Backwards(own), back);
-            self.write::<FMA>(first + j, polynomials, missing, back);
+            self.write::<FMA>(first + j, of_gaps, missing, back);
             let to = &mut self.matrix[(first + j) * self.width + first..];
             for (to, before) in to.iter_mut().zip(before.chunks_exact(n)) {
                 *to = dot::<T, FMA>(own, before);
@@ -245,7 +250,7 @@ impl<T: Real> Normal<'_, T> {
     fn write<const FMA: bool>(
         &mut self,
         row: usize,
-        polynomials: &Polynomials<T>,
+        of_gaps: &Polynomials<T>,
         missing: &[usize],
         back: &[T],
     ) {
@@ -258,7 +263,7 @@ impl<T: Real> Normal<'_, T> {
         }
         for (to, &gap) in to[r..].iter_mut().zip(missing) {
             let mut sum = back[n - 1 - gap];
-            for &(lag, factor) in polynomials.multiplier.iter().filter(|(lag, _)| gap + lag < n) {
+            for &(lag, factor) in of_gaps.multiplier.iter().filter(|(lag, _)| gap + lag < n) {
                 sum = factor.fma::<FMA>(back[n - 1 - gap - lag], sum);
             }
             *to = sum;

@@ -1,6 +1,6 @@
 //! The parameters under which rows are most likely.
 //!
-//! Owns: differences, starts, the search. Does not own: one likelihood (`likelihood`).
+//! Owns: starts, the search. Does not own: one likelihood (`likelihood`).
 //!
 //! The innovations' variance is concentrated out, and β where it is short and the memory long. Otherwise β and the
 //! ARMA's parameters are found in turns: they are asymptotically independent, so two or three turns do, and
@@ -16,6 +16,7 @@ use crate::math::statespace::real::LANES;
 use crate::math::statespace::real::Lanes;
 use crate::math::statespace::regression::Columns;
 use crate::math::statespace::rows::Rows;
+use crate::math::statespace::rows::differenced;
 use crate::math::statespace::rows::has_digits;
 use crate::math::statespace::sound::is_sound;
 use crate::math::statespace::starts;
@@ -74,7 +75,7 @@ pub struct Fit {
     pub beta: Vec<f64>,
     /// Variance of the innovations.
     pub variance: f64,
-    /// Log-likelihood of the rows that have data, after differences.
+    /// Log-likelihood of the rows that have data, as [`log_likelihood`] has it.
     pub log_likelihood: f64,
     /// How many these are.
     pub n: usize,
@@ -89,20 +90,14 @@ impl Fit {
     }
 }
 
-/// Rows and regressors less those of `order`'s differences before them; NaN spreads.
-pub fn differenced(rows: &[f64], columns: &Columns, order: &Order) -> (Vec<f64>, Columns) {
-    let mut rows = rows.to_vec();
-    let mut columns = columns.clone();
-    let lags = std::iter::repeat_n(1, order.d);
-    for lag in lags.chain(std::iter::repeat_n(order.season, order.seasonal_d)) {
-        let before = rows.clone();
-        rows = before.iter().skip(lag).zip(&before).map(|(a, b)| a - b).collect();
-        columns = columns.differenced(lag);
-    }
-    (rows, columns)
+/// How many rows say something of differences: those that have data, less those that say where the levels began.
+pub fn n_known(rows: &[f64], order: &Order) -> usize {
+    Rows::differences(rows.to_vec(), order).n()
 }
 
-/// Log-likelihood of differenced rows at given parameters.
+/// Log-likelihood of rows at given parameters. Of the levels before the first difference nothing is known (flat, of
+/// density 1): without gaps it is that of the differences; statsmodels' with `use_exact_diffuse` is `½·log 2π` lower
+/// for each of these levels.
 pub fn log_likelihood(
     rows: &[f64],
     columns: &Columns,
@@ -110,8 +105,18 @@ pub fn log_likelihood(
     at: &Start,
     variance: f64,
 ) -> f64 {
-    let left = Rows::new(left(rows, columns, &at.beta));
+    let left = if has_whole_differences(rows, order) {
+        let (rows, columns) = (differenced(rows, order), columns.differences(order));
+        Rows::new(left(&rows, &columns, &at.beta))
+    } else {
+        Rows::differences(left(rows, columns, &at.beta), order)
+    };
     left.errors(&Arma::new(order, &at.parameters), &mut Room::new()).at(left.n(), variance)
+}
+
+/// Whether no difference is missing: then the rows themselves are not needed.
+fn has_whole_differences(rows: &[f64], order: &Order) -> bool {
+    order.n_lost() > 0 && !rows.iter().any(|y| y.is_nan())
 }
 
 /// What β leaves of the rows.
@@ -122,7 +127,16 @@ fn left(rows: &[f64], columns: &Columns, beta: &[f64]) -> Vec<f64> {
     rows.iter().enumerate().map(|(i, y)| y - columns.explained(i, beta)).collect()
 }
 
-/// Fits differenced rows (NaN: missing), which have data. `None` where `keep_going` said no.
+/// The same, or its `differences`.
+fn explained(rows: &[f64], columns: &Columns, beta: &[f64], differences: Option<&Order>) -> Rows {
+    let left = left(rows, columns, beta);
+    match differences {
+        Some(order) => Rows::differences(left, order),
+        None => Rows::new(left),
+    }
+}
+
+/// Fits rows (NaN: missing), of which [`n_known`] are known. `None` where `keep_going` said no.
 pub fn fit(
     rows: &[f64],
     columns: &mut Columns,
@@ -130,7 +144,30 @@ pub fn fit(
     from: Begin<'_>,
     keep_going: &dyn Fn() -> bool,
 ) -> Option<Fit> {
-    let mut search = Search::new(rows, columns, order, from.start());
+    if order.n_lost() == 0 {
+        return most_likely(
+            Search::new(rows, columns, None, order, from.start()),
+            from,
+            keep_going,
+        );
+    }
+    let mut less = columns.differences(order);
+    if has_whole_differences(rows, order) {
+        let rows = differenced(rows, order);
+        let search = Search::new(&rows, &mut less, None, order, from.start());
+        return most_likely(search, from, keep_going);
+    }
+    let mut columns = columns.clone().emptied(&less);
+    let search = Search::new(rows, &mut columns, Some(&less), order, from.start());
+    most_likely(search, from, keep_going)
+}
+
+fn most_likely(
+    mut search: Search<'_>,
+    from: Begin<'_>,
+    keep_going: &dyn Fn() -> bool,
+) -> Option<Fit> {
+    let order = search.order;
     let has_best_beta = !search.few.is_empty();
     let mut best = search.begin(from, keep_going)?;
     if !search.has_digits {
@@ -167,8 +204,12 @@ pub fn fit(
 }
 
 struct Search<'a> {
+    /// What the ARMA is of or, where rows are missing, what it is of the differences of.
     rows: &'a [f64],
+    /// Of these rows.
     columns: &'a mut Columns,
+    /// The differences of the regressors, where it is of differences and these are not.
+    less: Option<&'a Columns>,
     order: &'a Order,
     beta: Vec<f64>,
     left: Rows,
@@ -185,15 +226,16 @@ impl<'a> Search<'a> {
     fn new(
         rows: &'a [f64],
         columns: &'a mut Columns,
+        less: Option<&'a Columns>,
         order: &'a Order,
         warm: Option<&Start>,
     ) -> Search<'a> {
         let beta = warm.map_or_else(|| vec![0.0; columns.n()], |start| start.beta.clone());
-        let left = Rows::new(left(rows, columns, &beta));
-        let few = columns.n() <= FEW_REGRESSORS && left.directly(order.n_states(), columns.n() + 1);
-        let few = if few { columns.by_column() } else { Vec::new() };
-        let room = Room::new();
-        Search { rows, columns, order, beta, left, few, has_digits: true, wall: WALLS[0], room }
+        let left = explained(rows, columns, &beta, less.map(|_| order));
+        let few = columns.n() <= FEW_REGRESSORS && left.directly(order.lengths(), columns.n() + 1);
+        let few = if few { less.unwrap_or(columns).by_column() } else { Vec::new() };
+        let (has_digits, wall, room) = (true, WALLS[0], Room::new());
+        Search { rows, columns, less, order, beta, left, few, has_digits, wall, room }
     }
 
     /// Regresses on errors of no memory first, and goes down from the most promising starts.
@@ -356,14 +398,14 @@ impl<'a> Search<'a> {
     /// The best β for these parameters.
     fn regress(&mut self, point: &[f64]) {
         let arma = Arma::new(self.order, &self.order.constrained(point, squash));
-        let delta = self.columns.correction(&arma, &self.left);
+        let delta = self.columns.correction(self.less, &arma, &self.left);
         self.correct(&delta);
     }
 
     /// The best β if each error were by itself.
     fn regress_without_memory(&mut self) {
         let none = Order::default();
-        let delta = self.columns.correction(&Arma::new(&none, &[]), &self.left);
+        let delta = self.columns.correction(self.less, &Arma::new(&none, &[]), &self.left);
         self.correct(&delta);
     }
 
@@ -372,7 +414,8 @@ impl<'a> Search<'a> {
     }
 
     fn explain(&mut self, beta: Vec<f64>) {
-        self.left = Rows::new(left(self.rows, self.columns, &beta));
+        let differences = self.less.map(|_| self.order);
+        self.left = explained(self.rows, self.columns, &beta, differences);
         self.beta = beta;
     }
 

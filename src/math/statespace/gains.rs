@@ -56,6 +56,46 @@ impl<T: Real> Gains<T> {
         Gains { row, covariance, steady: false }
     }
 
+    /// Of a covariance, row-major.
+    #[inline(always)]
+    pub(super) fn of(arma: &Arma<T>, p: Vec<T>) -> Gains<T> {
+        let r = arma.n_states();
+        let mut row = p[..r].to_vec();
+        row.push(T::splat(0.0));
+        let loads = (0..r).map(|state| arma.load(state)).collect();
+        let covariance = Covariance::Whole { p, first: vec![T::splat(0.0); r + 1], loads };
+        Gains { row, covariance, steady: false }
+    }
+
+    /// The whole covariance, row-major, of which `j ≥ i` counts; none where only its change is kept up.
+    #[inline(always)]
+    pub(super) fn whole(&self) -> &[T] {
+        match &self.covariance {
+            Covariance::Whole { p, .. } => p,
+            Covariance::Change { .. } => &[],
+        }
+    }
+
+    /// The row was seen, and all that it says is how large something is of which nothing was known, and which enters
+    /// the states by `way`; `way[0]` is 1: `P' = shift(P − b·P₀ − P₀ᵀ·bᵀ + F·b·bᵀ) + RRᵀ`, as of an infinite
+    /// variance (Durbin and Koopman 2012, 5.2). Of a whole covariance.
+    #[inline(always)]
+    pub(super) fn settle<const FMA: bool>(&mut self, arma: &Arma<T>, way: &[T]) {
+        let Covariance::Whole { p, first, loads } = &mut self.covariance else { return };
+        let r = loads.len();
+        for i in 1..r {
+            let own = self.row[i] - way[i] * self.row[0];
+            for j in i..r {
+                let less = way[j].fma::<FMA>(own, way[i] * self.row[j]);
+                p[i * r + j] = p[i * r + j] - less;
+            }
+        }
+        first.fill(T::splat(0.0));
+        missing_whole::<T, FMA>(arma, loads, first, p);
+        self.row[..r].copy_from_slice(&p[..r]);
+        self.steady = false;
+    }
+
     /// Variance of the coming row's forecast error, in units of the innovations' variance.
     #[inline(always)]
     pub(super) fn variance(&self) -> T {

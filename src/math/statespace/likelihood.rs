@@ -61,32 +61,40 @@ impl<T: Real> Kernel for Filter<'_, T> {
             4 => return small::errors::<4, FMA, T>(self.arma, self.rows),
             _ => {}
         }
-        let zero = T::splat(0.0);
-        let mut pass = Pass {
-            gains: Gains::new(self.arma, self.whole || self.rows.iter().any(|y| y.is_nan())),
-            arma: self.arma,
-            state: vec![zero; self.arma.n_states() + 1],
-            errors: Errors { squares: zero, log_variance: zero },
-            product: T::splat(1.0),
-            n_product: 0,
-        };
-        let mut t = 0;
-        while t < self.rows.len() {
-            if pass.gains.steady() {
-                let rest = &self.rows[t..];
-                let run = rest.iter().position(|y| y.is_nan()).unwrap_or(rest.len());
-                pass.steady::<FMA>(&rest[..run]);
-                t += run;
-                if t == self.rows.len() {
-                    break;
-                }
-            }
-            pass.row::<FMA>(self.rows[t]);
-            t += 1;
-        }
-        pass.errors.log_variance = pass.errors.log_variance + pass.product.ln();
-        pass.errors
+        let gains = Gains::new(self.arma, self.whole || self.rows.iter().any(|y| y.is_nan()));
+        let state = vec![T::splat(0.0); self.arma.n_states()];
+        errors_from::<FMA, T>(self.arma, self.rows, state, gains)
     }
+}
+
+/// Forecast errors of `rows` where states and gains are given.
+#[inline(always)]
+pub(super) fn errors_from<const FMA: bool, T: Real>(
+    arma: &Arma<T>,
+    rows: &[f64],
+    mut state: Vec<T>,
+    gains: Gains<T>,
+) -> Errors<T> {
+    let zero = T::splat(0.0);
+    state.push(zero);
+    let errors = Errors { squares: zero, log_variance: zero };
+    let mut pass = Pass { arma, gains, state, errors, product: T::splat(1.0), n_product: 0 };
+    let mut t = 0;
+    while t < rows.len() {
+        if pass.gains.steady() {
+            let rest = &rows[t..];
+            let run = rest.iter().position(|y| y.is_nan()).unwrap_or(rest.len());
+            pass.steady::<FMA>(&rest[..run]);
+            t += run;
+            if t == rows.len() {
+                break;
+            }
+        }
+        pass.row::<FMA>(rows[t]);
+        t += 1;
+    }
+    pass.errors.log_variance = pass.errors.log_variance + pass.product.ln();
+    pass.errors
 }
 
 struct Pass<'a, T> {

@@ -7,6 +7,9 @@
 //! Forecasting, Structural Time Series Models and the Kalman Filter, 3.3): the forecast error `v` of a
 //! row moves state `i` to `a[i + 1] + φ[i]·y + g[i]·v`. Variances are in units of the innovations'.
 //!
+//! Of an ARIMA the differences are an ARMA. Where no row is missing that is all there is to it; where rows are, the
+//! rows themselves are filtered (`undifferenced`).
+//!
 //! Three ways lead to the same likelihood: for few states a filter in registers (`small`), for more of them one that
 //! steps by the change of its covariance (`likelihood`, `gains`), and for a season's worth of them, or where
 //! rows are missing, none at all (`direct`). `rows` takes the cheapest.
@@ -18,6 +21,7 @@ mod direct;
 mod divide;
 mod fit;
 mod gains;
+mod levels;
 mod likelihood;
 mod real;
 mod regression;
@@ -27,6 +31,7 @@ mod sound;
 mod starts;
 mod stationary;
 mod tracker;
+mod undifferenced;
 
 pub use arima::Ahead;
 pub use arima::Arima;
@@ -35,8 +40,9 @@ pub use arma::Order;
 pub use fit::Begin;
 pub use fit::Fit;
 pub use fit::Start;
-pub use fit::differenced;
 pub use fit::fit;
 pub use fit::log_likelihood;
+pub use fit::n_known;
 pub use regression::Columns;
+pub use rows::differenced;
 pub use tracker::Tracker;

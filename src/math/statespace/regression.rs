@@ -9,10 +9,13 @@
 use crate::math::simd;
 use crate::math::simd::Kernel;
 use crate::math::statespace::arma::Arma;
+use crate::math::statespace::arma::Order;
 use crate::math::statespace::direct::Room;
 use crate::math::statespace::gains::Gains;
+use crate::math::statespace::levels::Levels;
 use crate::math::statespace::rows::Rows;
 use crate::math::statespace::rows::has_digits;
+use crate::math::statespace::undifferenced;
 
 /// Numbers that are added at once.
 const WIDE: usize = 4;
@@ -58,9 +61,14 @@ impl Columns {
         self.row(row).iter().zip(beta).map(|(x, b)| x * b).sum()
     }
 
+    /// Each row less those of `order`'s differences before it.
+    pub(super) fn differences(&self, order: &Order) -> Columns {
+        order.differences().fold(self.clone(), |columns, lag| columns.differenced(lag))
+    }
+
     /// Each row less the one `lag` before it; the first `lag` are gone. A regressor of which rounding is
     /// all that is left becomes zero.
-    pub(super) fn differenced(&self, lag: usize) -> Columns {
+    fn differenced(&self, lag: usize) -> Columns {
         let shift = (lag * self.width).min(self.values.len());
         let values = self.values[shift..].iter().zip(&self.values).map(|(a, b)| a - b).collect();
         let mut columns = Columns { values, ..*self };
@@ -86,19 +94,37 @@ impl Columns {
         (0..self.n).map(|i| rows.clone().map(|row| row[i]).collect()).collect()
     }
 
-    /// What is to be added to β where `left` is what β leaves of the rows.
-    pub(super) fn correction(&mut self, arma: &Arma<f64>, left: &Rows) -> Vec<f64> {
-        if left.directly(arma.n_states(), self.n + 1) {
-            let whitened = left.whitened(arma, &self.by_column(), &mut Room::new());
+    /// Zero where `differences` of a regressor are.
+    pub(super) fn emptied(mut self, differences: &Columns) -> Columns {
+        let squares = differences.squares();
+        for k in (0..self.n).filter(|&k| squares[k] == 0.0) {
+            self.values.chunks_exact_mut(self.width).for_each(|row| row[k] = 0.0);
+        }
+        self
+    }
+
+    /// What is to be added to β where `left` is what β leaves of the rows. `differences`: of these regressors, where
+    /// the rows are differences and these are not.
+    pub(super) fn correction(
+        &mut self,
+        differences: Option<&Columns>,
+        arma: &Arma<f64>,
+        left: &Rows,
+    ) -> Vec<f64> {
+        if left.directly(arma.lengths(), self.n + 1) {
+            let columns = differences.unwrap_or(self).by_column();
+            let whitened = left.whitened(arma, &columns, &mut Room::new());
             let (products, width) = (&whitened.products, self.n + 1);
             if has_digits(whitened.left) {
                 return solve(|i, j| products[i.max(j) * width + i.min(j)], self.n);
             }
         }
-        for (row, &left) in self.values.chunks_exact_mut(self.width).zip(left.values()) {
+        let levels = left.levels();
+        let rows = levels.map_or(left.values(), Levels::rows);
+        for (row, &left) in self.values.chunks_exact_mut(self.width).zip(rows) {
             row[self.n] = left;
         }
-        let products = simd::widest(Whiten { arma, columns: self });
+        let products = simd::widest(Whiten { arma, columns: self, levels });
         solve(|i, j| products[i.min(j) * self.width + i.max(j)], self.n)
     }
 }
@@ -107,6 +133,8 @@ impl Columns {
 struct Whiten<'a> {
     arma: &'a Arma<f64>,
     columns: &'a Columns,
+    /// Where it is the ARMA of their differences.
+    levels: Option<&'a Levels>,
 }
 
 impl Kernel for Whiten<'_> {
@@ -118,21 +146,41 @@ impl Kernel for Whiten<'_> {
         let width = self.columns.width;
         let last = self.columns.n;
         let rows = self.columns.values.chunks_exact(width);
-        let mut gains = Gains::new(self.arma, rows.clone().any(|row| row[last].is_nan()));
-        let mut states = States::new(self.arma.n_states(), width);
         let mut products = vec![0.0; width * width];
         let mut block = vec![0.0; BLOCK * width];
         let mut filled = 0;
-        for row in rows {
+        let begun = self.levels.map(|levels| {
+            let value = |row: usize, column: usize| self.columns.values[row * width + column];
+            undifferenced::begin::<f64, FMA>(levels, self.arma, width, value, |errors, variance| {
+                let scale = 1.0 / variance.sqrt();
+                let to = block[filled * width..][..width].iter_mut();
+                to.zip(errors).for_each(|(to, error)| *to = error * scale);
+                filled += 1;
+                if filled == BLOCK {
+                    add_products::<FMA>(&block, width, &mut products);
+                    filled = 0;
+                }
+            })
+        });
+        let plain = || {
+            let gaps = rows.clone().any(|row| row[last].is_nan());
+            let states = States::new(self.arma.n_states(), width);
+            (self.arma.clone(), Gains::new(self.arma, gaps), states, 0)
+        };
+        let (arma, mut gains, mut states, first) = begun.map_or_else(plain, |begun| {
+            let states = States { r: begun.arma.n_states(), width, head: 0, ring: begun.states };
+            (begun.arma, begun.gains, states, begun.row)
+        });
+        for row in rows.skip(first) {
             let seen = !row[last].is_nan();
             if seen {
                 let errors = &mut block[filled * width..][..width];
-                states.seen::<FMA>(self.arma, &gains, row, errors);
+                states.seen::<FMA>(&arma, &gains, row, errors);
                 filled += 1;
             } else {
-                states.missing::<FMA>(self.arma);
+                states.missing::<FMA>(&arma);
             }
-            gains.step::<FMA>(self.arma, seen);
+            gains.step::<FMA>(&arma, seen);
             if filled == BLOCK {
                 add_products::<FMA>(&block, width, &mut products);
                 filled = 0;
@@ -270,7 +318,6 @@ fn solve(at: impl Fn(usize, usize) -> f64, n: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::math::statespace::arma::Order;
 
     #[test]
     fn what_made_the_rows_is_found_and_copies_get_nothing() {
@@ -282,7 +329,7 @@ mod tests {
             columns.row_mut(t).copy_from_slice(&[1.0, x, 1.0 + x]);
             rows.push(if t % 9 == 4 { f64::NAN } else { 3.0 - 2.0 * x });
         }
-        let beta = columns.correction(&arma, &Rows::new(rows));
+        let beta = columns.correction(None, &arma, &Rows::new(rows));
         assert!((beta[0] - 3.0).abs() < 1e-9 && (beta[1] + 2.0).abs() < 1e-9, "{beta:?}");
         assert_eq!(beta[2], 0.0);
     }

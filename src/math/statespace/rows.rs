@@ -4,14 +4,19 @@
 //! Does not own: the ways (`likelihood`, `direct`).
 
 use crate::math::simd;
+use crate::math::statespace::arima;
+use crate::math::statespace::arma;
 use crate::math::statespace::arma::Arma;
+use crate::math::statespace::arma::Order;
 use crate::math::statespace::direct::Direct;
 use crate::math::statespace::direct::Room;
 use crate::math::statespace::direct::Whitened;
 use crate::math::statespace::gains::FEW;
+use crate::math::statespace::levels::Levels;
 use crate::math::statespace::likelihood::Errors;
 use crate::math::statespace::likelihood::Filter;
 use crate::math::statespace::real::Real;
+use crate::math::statespace::undifferenced;
 
 /// Rows of which no more than this share is missing are hardly others when they are filled.
 const FEW_MISSING: f64 = 0.02;
@@ -28,19 +33,46 @@ pub(super) struct Rows {
     /// Without gaps.
     filled: Vec<f64>,
     missing: Vec<usize>,
+    /// Where rows are missing of which these are the differences: they, not their differences, are then what is
+    /// missing.
+    levels: Option<Levels>,
+    /// What levels before the first difference add, if they are missing.
+    unknown: Vec<Vec<f64>>,
 }
 
 impl Rows {
     pub(super) fn new(values: Vec<f64>) -> Rows {
         let missing = (0..values.len()).filter(|&t| values[t].is_nan()).collect();
         let filled = filled(&values);
-        Rows { values, filled, missing }
+        Rows { values, filled, missing, levels: None, unknown: Vec::new() }
+    }
+
+    /// The differences of rows.
+    pub(super) fn differences(rows: Vec<f64>, order: &Order) -> Rows {
+        let values = differenced(&rows, order);
+        if order.n_lost() == 0 || !rows.iter().any(|y| y.is_nan()) {
+            return Rows::new(values);
+        }
+        let first = order.n_lost();
+        let missing = (first..rows.len()).filter(|&t| rows[t].is_nan()).map(|t| t - first);
+        let (missing, filled) = (missing.collect(), differenced(&filled(&rows), order));
+        let levels = Levels::new(rows, arima::lags(order));
+        let unknown = levels.added();
+        Rows { values, filled, missing, levels: Some(levels), unknown }
     }
 
     /// The same with their gaps filled, where these are few.
     pub(super) fn almost(&self) -> Option<Rows> {
+        if self.levels.is_some() {
+            return Rows::new(self.values.clone()).almost();
+        }
         let few = self.missing.len() as f64 <= FEW_MISSING * self.values.len() as f64;
         (few && !self.missing.is_empty()).then(|| Rows::new(self.filled.clone()))
+    }
+
+    /// What these are the differences of, where rows of it are missing.
+    pub(super) fn levels(&self) -> Option<&Levels> {
+        self.levels.as_ref()
     }
 
     /// NaN: missing.
@@ -48,21 +80,23 @@ impl Rows {
         &self.values
     }
 
-    /// How many have data.
+    /// How many have data, less those that say where the levels began.
     pub(super) fn n(&self) -> usize {
-        self.values.len() - self.missing.len()
+        self.values.len() - self.missing.len() - self.unknown.len()
     }
 
-    /// Whether an ARMA of `r` states is better dealt with without a filter.
-    pub(super) fn directly(&self, r: usize, columns: usize) -> bool {
-        let (n, k) = (self.values.len(), self.missing.len());
-        if r <= FEW || n < 2 * r || k > MOST_MISSING {
+    /// Whether an ARMA with these longest lags is better dealt with without a filter.
+    pub(super) fn directly(&self, lengths: (usize, usize), columns: usize) -> bool {
+        let (n, k) = (self.values.len(), self.missing.len() + self.unknown.len());
+        let r = arma::n_states(lengths, 0);
+        let filtered = arma::n_states(lengths, self.levels.as_ref().map_or(0, Levels::n_lost));
+        if filtered <= FEW || n < 2 * r || k > MOST_MISSING {
             return false;
         }
         // Multiplications, roughly; a step of the filter without gaps has three for a state, else r².
         let passes = 8 * n * (k + 2 * columns + 2);
         let direct = passes + r.pow(3) + k * r * r / 2 + (r + k).pow(3) / 6;
-        let filter = if k == 0 { 3 * n * r } else { n * r * r };
+        let filter = if k == 0 { 3 * n * r } else { n * filtered * filtered };
         direct < filter
     }
 
@@ -73,14 +107,17 @@ impl Rows {
         columns: &[Vec<f64>],
         room: &mut Room<T>,
     ) -> Whitened<T> {
-        let mut all: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+        let mut all: Vec<&[f64]> = self.unknown.iter().chain(columns).map(Vec::as_slice).collect();
         all.push(&self.filled);
-        simd::widest(Direct { arma, columns: &all, missing: &self.missing, room })
+        let whole = self.levels.as_ref().map(|levels| arma.integrated(levels.lags()));
+        let (unknown, missing) = (self.unknown.len(), &self.missing[..]);
+        let gaps = whole.as_ref().unwrap_or(arma);
+        simd::widest(Direct { arma, gaps, columns: &all, unknown, missing, room })
     }
 
     /// What the forecast errors come to.
     pub(super) fn errors<T: Real>(&self, arma: &Arma<T>, room: &mut Room<T>) -> Errors<T> {
-        if self.directly(arma.n_states(), 1) {
+        if self.directly(arma.lengths(), 1) {
             let whitened = self.whitened(arma, &[], room);
             if (T::splat(LEFT) - whitened.left).below(0.0) {
                 return whitened.errors();
@@ -91,18 +128,33 @@ impl Rows {
 
     /// The same, by the filter.
     pub(super) fn stepwise<T: Real>(&self, arma: &Arma<T>) -> Errors<T> {
-        simd::widest(Filter { arma, rows: &self.values, whole: false })
+        match &self.levels {
+            Some(levels) => simd::widest(undifferenced::Filter { arma, levels }),
+            None => simd::widest(Filter { arma, rows: &self.values, whole: false }),
+        }
     }
 
     /// The same, by the whole filter: slow where the memory is long, and right where rounding spoils the other ways.
     pub(super) fn filtered<T: Real>(&self, arma: &Arma<T>) -> Errors<T> {
-        simd::widest(Filter { arma, rows: &self.values, whole: true })
+        match &self.levels {
+            Some(levels) => simd::widest(undifferenced::Filter { arma, levels }),
+            None => simd::widest(Filter { arma, rows: &self.values, whole: true }),
+        }
     }
 }
 
 /// Whether enough digits are left of a sum of squares of which so much is.
 pub(super) fn has_digits(left: f64) -> bool {
     left > LEFT
+}
+
+/// Rows less those of `order`'s differences before them; NaN spreads.
+pub fn differenced(rows: &[f64], order: &Order) -> Vec<f64> {
+    let mut rows = rows.to_vec();
+    for lag in order.differences() {
+        rows = rows.iter().skip(lag).zip(&rows).map(|(a, b)| a - b).collect();
+    }
+    rows
 }
 
 /// Gaps on the line between their neighbours: near what is missing, so that no digits are lost.
@@ -184,6 +236,58 @@ mod tests {
                     side.products[0].0.iter().all(|s| (s / fast.products[0] - 1.0).abs() < 1e-9)
                 );
             }
+        }
+    }
+
+    /// Gaps where no difference is known otherwise, at the beginning, a slot of the season that is never seen and a
+    /// slot that is seen late.
+    fn holes(rows: &Rows, season: usize) -> Vec<f64> {
+        let missing = |t: usize| {
+            let never = t % season == 3;
+            let late = t % season == 7 && t < 200;
+            t < 2
+                || never
+                || late
+                || (100..130).contains(&t)
+                || t % 2 == 1 && (300..340).contains(&t)
+        };
+        let rows = rows.values.iter().enumerate();
+        rows.map(|(t, y)| if missing(t) { f64::NAN } else { y + 0.02 * t as f64 }).collect()
+    }
+
+    #[test]
+    fn differences_around_gaps_are_the_same_with_and_without_a_filter() {
+        let order = |d, seasonal_d, season| Order { d, seasonal_d, season, ..Order::arma(2, 1) };
+        let seasonal = Order { seasonal_p: 1, seasonal_q: 1, ..order(0, 1, 24) };
+        let cases = [
+            (order(1, 0, 0), vec![0.7, -0.2, -0.6]),
+            (order(2, 0, 0), vec![0.7, -0.2, -0.6]),
+            (order(0, 1, 12), vec![0.9, -0.3, 0.2]),
+            (order(1, 1, 12), vec![0.9, -0.3, 0.2]),
+            (order(2, 1, 12), vec![0.2, -0.3, -0.9]),
+            (seasonal, vec![0.7, 0.1, 0.3, 0.2, -0.9]),
+            (Order { d: 1, ..seasonal }, vec![0.7, 0.1, -0.6, 0.2, -0.9]),
+        ];
+        // Every other row, and one of the season seen late: a way that comes to light after a hundred rows.
+        let seldom = |rows: Vec<f64>| {
+            let missing = |t: usize| t.is_multiple_of(2) || t % 14 == 7 && t < 110;
+            let rows = rows.into_iter().enumerate().take(180);
+            rows.map(|(t, y)| if missing(t) { f64::NAN } else { y }).collect::<Vec<_>>()
+        };
+        let twice = Order { seasonal_p: 1, ..order(2, 1, 7) };
+        let seldom = (seldom(rows(600, false).values), twice, vec![0.4, -0.2, 0.1, -0.4]);
+        let cases =
+            cases.map(|(order, parameters)| (holes(&rows(600, false), 12), order, parameters));
+        for (rows, order, parameters) in cases.into_iter().chain([seldom]) {
+            let rows = Rows::differences(rows, &order);
+            let arma = Arma::new(&order, &parameters);
+            let (slow, fast) = (rows.stepwise(&arma), rows.whitened(&arma, &[], &mut Room::new()));
+            let off =
+                [fast.products[0] / slow.squares - 1.0, fast.log_variance - slow.log_variance];
+            assert!(off.iter().all(|off| off.abs() < 1e-7), "{order:?} {off:?}");
+            let lanes: Vec<Lanes> = parameters.iter().map(|&p| Lanes::splat(p)).collect();
+            let side = rows.stepwise(&Arma::new(&order, &lanes));
+            assert!(side.squares.0.iter().all(|s| (s / slow.squares - 1.0).abs() < 1e-9));
         }
     }
 }

@@ -16,7 +16,19 @@ pub(super) fn errors<const R: usize, const FMA: bool, T: Real>(
     arma: &Arma<T>,
     rows: &[f64],
 ) -> Errors<T> {
-    let mut pass = Pass::<R, T>::new(arma);
+    let whole = stationary::whole(arma, &stationary::first_row(arma));
+    errors_from::<R, FMA, T>(arma, rows, &[T::splat(0.0); R], &whole)
+}
+
+/// The same where states and their covariance, row-major, are given.
+#[inline(always)]
+pub(super) fn errors_from<const R: usize, const FMA: bool, T: Real>(
+    arma: &Arma<T>,
+    rows: &[f64],
+    state: &[T],
+    whole: &[T],
+) -> Errors<T> {
+    let mut pass = Pass::<R, T>::new(arma, state, whole);
     let mut steady = false;
     for &y in rows {
         if y.is_nan() {
@@ -54,16 +66,17 @@ fn next<const R: usize, T: Real>(values: &[T; R], i: usize) -> T {
 
 impl<const R: usize, T: Real> Pass<R, T> {
     #[inline(always)]
-    fn new(arma: &Arma<T>) -> Pass<R, T> {
+    fn new(arma: &Arma<T>, begin: &[T], whole: &[T]) -> Pass<R, T> {
         let zero = T::splat(0.0);
         let (mut ar, mut loads, mut p) = ([zero; R], [zero; R], [[zero; R]; R]);
-        let whole = stationary::whole(arma, &stationary::first_row(arma));
+        let mut state = [zero; R];
+        state.copy_from_slice(&begin[..R]);
         for i in 0..R {
             (ar[i], loads[i]) = (arma.ar[i], arma.load(i));
             p[i].copy_from_slice(&whole[i * R..][..R]);
         }
         let errors = Errors { squares: zero, log_variance: zero };
-        Pass { ar, loads, state: [zero; R], p, errors, product: T::splat(1.0), n_product: 0 }
+        Pass { ar, loads, state, p, errors, product: T::splat(1.0), n_product: 0 }
     }
 
     /// One row while the gains still change: `P' = shift(P − P₀ᵀP₀ ⁄ F) + RRᵀ`.

@@ -23,6 +23,15 @@ fn series(name: &str, n: usize) -> Vec<f64> {
     lines.map(cell).take(n).collect()
 }
 
+/// Some rows are missing, as in the script.
+fn holes(rows: Vec<f64>, percent: usize) -> Vec<f64> {
+    let missing = |t: usize| {
+        let single = (7919 * t + 104_729 * t * t) % 1000 < 10 * percent;
+        single || percent >= 10 && (200..212).contains(&t)
+    };
+    rows.into_iter().enumerate().map(|(t, y)| if missing(t) { f64::NAN } else { y }).collect()
+}
+
 fn harmonics(n: usize, k: usize) -> Columns {
     let mut columns = Columns::zero(n, 2 * k);
     for t in 0..n {
@@ -41,28 +50,28 @@ fn pairs() -> Vec<Pair> {
         let count = |i: usize| cells[i].parse::<usize>().unwrap();
         let number = |i: usize| cells[i].parse::<f64>().unwrap();
         let order = Order {
-            p: count(2),
-            d: count(3),
-            q: count(4),
-            seasonal_p: count(5),
-            seasonal_d: count(6),
-            seasonal_q: count(7),
-            season: count(8),
+            p: count(3),
+            d: count(4),
+            q: count(5),
+            seasonal_p: count(6),
+            seasonal_d: count(7),
+            seasonal_q: count(8),
+            season: count(9),
         };
-        let (n, k) = (count(1), count(9));
-        let all: Vec<f64> = cells[12].split(' ').map(|v| v.parse().unwrap()).collect();
+        let (n, k) = (count(1), count(10));
+        let all: Vec<f64> = cells[13].split(' ').map(|v| v.parse().unwrap()).collect();
         let (beta, rest) = all.split_at(2 * k);
         let (parameters, variance) = rest.split_at(order.n_parameters());
-        let (rows, columns) = differenced(&series(cells[0], n), &harmonics(n, k), &order);
+        let rows = holes(series(cells[0], n), count(2));
         Pair {
             name: line.to_string(),
             rows,
-            columns,
+            columns: harmonics(n, k),
             order,
             at: Start { parameters: parameters.to_vec(), beta: beta.to_vec() },
             variance: variance[0],
-            log_likelihood: number(10),
-            optimum: number(11),
+            log_likelihood: number(11),
+            optimum: number(12),
         }
     };
     MODELS.lines().skip(1).map(read).collect()
@@ -70,7 +79,7 @@ fn pairs() -> Vec<Pair> {
 
 #[test]
 fn likelihood_is_statsmodels() {
-    assert_eq!(pairs().len(), 10);
+    assert_eq!(pairs().len(), 28);
     for pair in pairs() {
         let have = log_likelihood(&pair.rows, &pair.columns, &pair.order, &pair.at, pair.variance);
         let off = (have - pair.log_likelihood).abs();
