@@ -420,9 +420,12 @@ impl Hall<'_> {
         let of =
             |labels: &[bool]| Incidents::new(labels, self.rows.grid.step_s, self.settings.paging);
         let incidents = of(&wanted);
-        // An alarm that was raised for another class finds none of this one.
-        let of_another = |i: usize| class.is_some() && truth[i].is_some() && truth[i] != class;
-        let heard = (0..truth.len()).map(|i| part.alarms[i] && !of_another(i));
+        // An alarm finds the class that is labelled there, or was the last to be: no other, which may have its grace.
+        let mut cause = None;
+        let heard = truth.iter().zip(&part.alarms).map(|(row, &alarm)| {
+            cause = row.or(cause);
+            alarm && (class.is_none() || cause == class)
+        });
         let found = incidents.found(&heard.collect::<Vec<bool>>());
         // Whatever was wrong, who was called for it was not called for nothing.
         let false_pages = of(&self.truth.labels(all.clone())).found(&part.alarms).false_pages;

@@ -324,7 +324,7 @@ impl Model {
 
     /// How long these points are together, in seconds.
     pub fn history_s(&self) -> i64 {
-        self.head.n_rows as i64 * self.head.step_s
+        self.head.n_rows as i64 * self.point_s()
     }
 
     /// The surprise at which the score is 1.
@@ -410,6 +410,8 @@ mod tests {
             let model = Model::train(&recipe, &history, &FitContext::new(0, &|| true)).unwrap();
             let (n, all) = (model.n_raw_rows(), model.score(&raw, 6 * 86_400));
             assert!(all.iter().filter(|point| point.score > 0.0).count() > 20);
+            let days = model.history_s() as f64 / 86_400.0;
+            assert!((5.0..=6.0).contains(&days), "of six days with gaps: {days}");
             for point in &all {
                 let to = raw.grid.index(point.time_s).unwrap() + model.point_s() as usize / 300;
                 let newest = model.score(&raw.slice(to - n, to), point.time_s);

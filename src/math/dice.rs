@@ -7,12 +7,15 @@ pub fn exponential(random: &mut Random) -> f64 {
     -(1.0 - random.unit()).max(f64::MIN_POSITIVE).ln()
 }
 
+/// Normal of mean 0 and variance 1 (Box and Muller 1958).
+pub fn normal(random: &mut Random) -> f64 {
+    let radius = (2.0 * exponential(random)).sqrt();
+    radius * (std::f64::consts::TAU * random.unit()).cos()
+}
+
 /// Log-normal around its median.
 pub fn log_normal(random: &mut Random, median: f64, sigma: f64) -> f64 {
-    // Box and Muller (1958).
-    let radius = (2.0 * exponential(random)).sqrt();
-    let normal = radius * (std::f64::consts::TAU * random.unit()).cos();
-    median * (sigma * normal).exp()
+    median * (sigma * normal(random)).exp()
 }
 
 /// A whole number below `n`, small ones more often: about Zipf's law with exponent 1.

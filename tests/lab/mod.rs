@@ -88,6 +88,7 @@ fn inside(scenario: &Scenario, stop: &AtomicBool, lab: &Lab) -> Result<Recording
         }
         stage.advance(lab, &mut service, now_s() - start_s as f64);
         service.replicas.iter().for_each(Replica::assert_running);
+        service.cluster.iter().for_each(|cluster| cluster.plane.assert_running());
         thread::sleep(TICK);
     }
     let seen = service.load.seen();

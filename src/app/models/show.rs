@@ -10,9 +10,11 @@ use super::Error;
 use super::Which;
 use super::meant;
 use super::select;
+use crate::app::now_s;
 use crate::app::offline::existing;
 use crate::math::duration::format_duration;
 use crate::model::Model;
+use crate::store::Hold;
 use crate::store::ModelRow;
 use crate::store::ModelState;
 use crate::store::ModelWord;
@@ -25,6 +27,8 @@ struct Known {
     card: Value,
     n_bytes: usize,
     words: Vec<ModelWord>,
+    /// A person's word about it that trainings heed.
+    hold: Option<Hold>,
     /// Why a pass would refuse it.
     problem: Option<String>,
 }
@@ -57,10 +61,12 @@ pub fn show_models(folder: &Path, which: &Which, as_json: bool) -> Result<String
 fn of(store: &Store, row: &ModelRow) -> Result<Option<Known>, Error> {
     let Some(stored) = store.model(&row.key, row.version)? else { return Ok(None) };
     let words = store.model_words(&row.key, row.version)?;
+    let hold = store.holds(&row.key.watch, now_s())?.of.remove(&row.key);
+    let hold = hold.filter(|hold| hold.version == row.version);
     let read = Model::from_stored(&stored.bytes, &stored.sha256);
     let problem = read.err().map(|error| error.to_string());
     let n_bytes = stored.bytes.len();
-    Ok(Some(Known { row: row.clone(), card: stored.card, n_bytes, words, problem }))
+    Ok(Some(Known { row: row.clone(), card: stored.card, n_bytes, words, hold, problem }))
 }
 
 impl Known {
@@ -105,15 +111,15 @@ impl Known {
     }
 
     fn state(&self) -> String {
-        let state = self.row.state.as_str();
-        let held = self.row.word.as_ref().and_then(|word| word.hold_until_s);
-        match (&self.row.state, held) {
-            (ModelState::Rejected { reason }, Some(until_s)) => {
-                format!("{state}: {reason}; none is put in use until {}", rfc3339(until_s))
-            }
-            (ModelState::Rejected { reason }, None) => format!("{state}: {reason}"),
-            (_, Some(until_s)) => format!("{state}, held until {}", rfc3339(until_s)),
-            _ => state.to_string(),
+        let state = match &self.row.state {
+            ModelState::Rejected { reason } => format!("rejected: {reason}"),
+            state => state.as_str().to_string(),
+        };
+        let until = |hold: &Hold| rfc3339(hold.word.hold_until_s.unwrap_or(0));
+        match &self.hold {
+            None => state,
+            Some(hold) if hold.in_use() => format!("{state}, held until {}", until(hold)),
+            Some(hold) => format!("{state}; none is put in use until {}", until(hold)),
         }
     }
 }

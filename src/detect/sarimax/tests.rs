@@ -5,6 +5,8 @@ mod quiet;
 use super::*;
 use crate::detect;
 use crate::math::calendar::Calendar;
+use crate::math::dice::normal;
+use crate::math::random::Random;
 use crate::series::Grid;
 
 /// Each point by itself.
@@ -78,6 +80,28 @@ fn a_lasting_shift_stays_strange() {
     for (raw, y) in raws.iter().zip(&all.values[48 * 28..]) {
         let forecast = raw.forecast.unwrap();
         assert_eq!(forecast.judge(*y), *raw);
+    }
+}
+
+/// Its likelihood has a second valley, of a short memory around a level that is left behind.
+#[test]
+fn a_trend_goes_on() {
+    for seed in 0..24 {
+        let mut random = Random::new(seed);
+        let phase = random.unit();
+        let mut memory = 0.0;
+        let value = |t: usize| {
+            let days = t as f64 / 48.0;
+            let turns = |n: f64| std::f64::consts::TAU * n * (days + phase);
+            memory = 0.8 * memory + 0.3 * normal(&mut random);
+            turns(1.0).sin() + 0.5 * turns(2.0).sin() + 0.1 * days + memory
+        };
+        let all = window(1800, (0..48 * 30).map(value).collect());
+        let model = fit_of(&all.slice(0, 48 * 28)).unwrap();
+        let raws = model.score(&all, 48 * 28);
+        let off = raws.iter().zip(&all.values[48 * 28..]);
+        let off = off.map(|(raw, y)| (raw.forecast.unwrap().expected - y).abs()).sum::<f64>();
+        assert!(off / 96.0 < 1.2, "{seed}: {}", off / 96.0);
     }
 }
 
@@ -413,5 +437,6 @@ fn the_day_is_the_local_one() {
         let off = raws.iter().zip(&all.values[48 * 49..]);
         off.map(|(raw, y)| (raw.forecast.unwrap().expected - y).powi(2)).sum::<f64>()
     };
+    // In UTC the edges of the day are an hour off from then on, which its memory mends in part.
     assert!(off(local.as_ref()) < 0.7 * off(utc.as_ref()));
 }

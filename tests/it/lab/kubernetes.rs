@@ -29,7 +29,7 @@ pub(crate) struct Kubernetes {
     kubeconfig: PathBuf,
     /// Of `kubectl proxy`.
     port: u16,
-    _others: [Process; 3],
+    others: [Process; 3],
 }
 
 impl Kubernetes {
@@ -84,8 +84,8 @@ impl Kubernetes {
         ];
         let proxy = Process::start(lab, "kubectl-proxy", &go_tool("kubectl"), proxy);
         proxy.ready(lab, &format!("http://127.0.0.1:{port}/readyz"), secs(60));
-        let _others = [store, controllers, proxy];
-        Kubernetes { api_args, api: Some(api), kubeconfig, port, _others }
+        let others = [store, controllers, proxy];
+        Kubernetes { api_args, api: Some(api), kubeconfig, port, others }
     }
 
     /// How clients get in, for those that read such files.
@@ -102,6 +102,11 @@ impl Kubernetes {
     pub(crate) fn create(&self, collection: &str, object: &Value) {
         let answer = http::post_json(&format!("{}{collection}", self.url()), object).unwrap();
         assert_eq!(answer.status, 201, "{collection}: {}", answer.body);
+    }
+
+    /// Fails if a part that is meant to run has ended by itself.
+    pub(crate) fn assert_running(&self) {
+        self.api.iter().chain(&self.others).for_each(Process::assert_running);
     }
 
     /// Ends the API server as a power cut would, or starts it again on its port.

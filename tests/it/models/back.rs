@@ -30,6 +30,9 @@ fn the_first_version_of_a_detector_is_taken_out_where_others_score() {
     let wanted = "w/isolation_forest/x{file=x.csv}: version 1 is out of use, and none in its place, held until";
     assert!(said.contains(wanted), "{said}");
     assert_eq!(scoring(&lab), of(&[("seasonal_median", 1)]));
+    let shown = done(&["models", "show", &config, "--detector=isolation_forest"]);
+    let wanted = "taken out of use by ann; none is put in use until 2";
+    assert!(shown.contains(wanted), "{shown}");
 
     // Trainings leave it so and go on with the other.
     let table = done(&["train", &config]);

@@ -205,7 +205,8 @@ impl ConvClassifier {
     ///
     /// # Errors
     /// A window is of another size, there is no normal or no anomalous one that is at least half observed, there
-    /// are more than 256 kinds, or the loss ran away. The network is then as it was before.
+    /// are more than 256 kinds or one of a name of more than 256 bytes, or the loss ran away. The network is then
+    /// as it was before.
     pub fn train(
         &mut self,
         iterations: usize,

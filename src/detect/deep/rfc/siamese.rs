@@ -162,7 +162,8 @@ impl SiameseNetwork {
         Ok(SiameseNetwork { encoder: fresh(body.shape, 0), body, learnt: None })
     }
 
-    /// The network that [`SiameseNetwork::export_weights`] wrote, of whatever size, with default settings.
+    /// The network that [`SiameseNetwork::export_weights`] wrote, of whatever size, with its margin and default
+    /// settings else.
     ///
     /// # Errors
     /// The bytes are no such network, or damaged.
@@ -191,7 +192,7 @@ impl SiameseNetwork {
         self.learnt = None;
     }
 
-    /// Takes over weights, and all that was learnt with them.
+    /// Takes over weights, all that was learnt with them, and the margin that they were trained with.
     ///
     /// # Errors
     /// The bytes are no such network, are damaged, or are of one of other sizes, which are named. The network is
@@ -263,7 +264,8 @@ impl SiameseNetwork {
     ///
     /// # Errors
     /// A window is of another size, there is no normal one or no anomaly that is at least half observed, there
-    /// are more than 256 kinds or one of a name of more than 256 bytes, or the loss ran away. The network is then as it was before.
+    /// are more than 256 kinds or one of a name of more than 256 bytes, or the loss ran away. The network is then as
+    /// it was before.
     pub fn train(
         &mut self,
         iterations: usize,
@@ -331,7 +333,8 @@ impl SiameseNetwork {
     ///
     /// # Errors
     /// A window is of another size, none that is at least half observed is normal or none anomalous, there are
-    /// more than 256 kinds, or nothing was trained. The network is then as it was before.
+    /// more than 256 kinds or one of a name of more than 256 bytes, or nothing was trained. The network is then as
+    /// it was before.
     pub fn compare_with(&mut self, data: &[Example<'_>]) -> Result<(), NetworkError> {
         let usable = self.body.usable(data, |_| true)?;
         training::both(data, &usable, 1)?;

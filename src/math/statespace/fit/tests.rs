@@ -1,6 +1,8 @@
 //! Agreement with statsmodels, by numbers of `tests/data/reference/make_sarimax.py`.
 
 use super::*;
+use crate::math::dice::normal;
+use crate::math::random::Random;
 
 const SERIES: &str = include_str!("../../../../tests/data/reference/sarimax_series.csv");
 const MODELS: &str = include_str!("../../../../tests/data/reference/sarimax_models.csv");
@@ -109,4 +111,26 @@ fn the_optimum_is_no_worse_than_statsmodels() {
 fn a_search_can_be_stopped() {
     let mut pair = pairs().remove(1);
     assert_eq!(fit(&pair.rows, &mut pair.columns, &pair.order, Begin::Anywhere, &|| false), None);
+}
+
+#[test]
+fn a_refit_that_stays_where_it_is_keeps_its_regression() {
+    let order = Order { d: 1, q: 1, ..Order::default() };
+    for seed in 0..40 {
+        let mut random = Random::new(seed);
+        let value = |_| match random.unit() {
+            gap if gap < 0.01 => f64::NAN,
+            _ => normal(&mut random),
+        };
+        let rows: Vec<f64> = (0..28 * 24).map(value).collect();
+        let fit_of = |n: usize, from: Begin<'_>| {
+            fit(&rows[..n], &mut harmonics(n, 8), &order, from, &|| true).unwrap()
+        };
+        let before = fit_of(27 * 24, Begin::Anywhere);
+        let before = Start { parameters: before.parameters, beta: before.beta };
+        let cold = fit_of(rows.len(), Begin::Anywhere);
+        let warm = fit_of(rows.len(), Begin::Earlier(&before));
+        let worse = cold.log_likelihood - warm.log_likelihood;
+        assert!(worse < 0.01, "{seed}: {worse}, {warm:?} for {cold:?}");
+    }
 }
