@@ -33,7 +33,7 @@ unit: ## all tests, on real servers where there is one
 
 # SCENARIOS='FILE …' names others; the rows go to target/lab.
 SCENARIOS = $(wildcard tests/lab/scenarios/*.yml)
-lab: install ## faults on real CoreDNS at known times, as rows and labels; two scenarios side by side, some two hours
+lab: install ## faults on real CoreDNS at known times, as rows and labels; scenarios side by side, half an hour
 	$(CARGO_TEST) --test lab -- --out target/lab $(SCENARIOS)
 
 # The last recording judges, the one before it chooses, the others are learnt from. `rm -r target/lab` records anew.

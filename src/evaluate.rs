@@ -414,12 +414,11 @@ impl Hall<'_> {
         let scores: Vec<f64> = kept.iter().map(|&i| part.scores[i]).collect();
         let alarms: Vec<bool> = kept.iter().map(|&i| part.alarms[i]).collect();
         let wanted = match class {
-            Some(class) => self.truth.of_class(class, rows),
+            Some(class) => self.truth.of_class(class, rows.clone()),
             None => truth.iter().map(|row| row.is_some() && counts(row)).collect(),
         };
-        let of =
-            |labels: &[bool]| Incidents::new(labels, self.rows.grid.step_s, self.settings.paging);
-        let incidents = of(&wanted);
+        let (step_s, paging) = (self.rows.grid.step_s, self.settings.paging);
+        let incidents = self.incidents(&wanted, rows, class);
         // An alarm finds the class that is labelled there, or was the last to be: no other, which may have its grace.
         let mut cause = None;
         let heard = truth.iter().zip(&part.alarms).map(|(row, &alarm)| {
@@ -428,7 +427,8 @@ impl Hall<'_> {
         });
         let found = incidents.found(&heard.collect::<Vec<bool>>());
         // Whatever was wrong, who was called for it was not called for nothing.
-        let false_pages = of(&self.truth.labels(all.clone())).found(&part.alarms).false_pages;
+        let everything = Incidents::new(&self.truth.labels(all), step_s, paging);
+        let false_pages = everything.found(&part.alarms).false_pages;
         Quality {
             rows: Confusion::of(&labels, &alarms),
             vus_pr: RangePr::new(&labels, &scores).volume(part.buffer),
@@ -443,14 +443,21 @@ impl Hall<'_> {
 
     /// In how many incidents of a class most of the rows that have a name have this class's.
     fn n_named(&self, replayed: &[Row], rows: Range<usize>, class: usize) -> usize {
-        let (own, name) = (self.truth.of_class(class, rows), self.truth.classes[class].as_str());
+        let own = self.truth.of_class(class, rows.clone());
+        let name = self.truth.classes[class].as_str();
         let right = |run: &Range<usize>| {
             let own = || run.clone().filter(|&i| own[i]);
             let names = || own().filter_map(|i| replayed[i].class.as_deref());
             2 * names().filter(|n| *n == name).count() > names().count()
         };
-        let incidents = Incidents::new(&own, self.rows.grid.step_s, self.settings.paging);
-        incidents.runs().filter(right).count()
+        self.incidents(&own, rows, Some(class)).runs().filter(right).count()
+    }
+
+    /// Those of a part's labels; of one class they are two where another's lies between them.
+    fn incidents(&self, labels: &[bool], part: Range<usize>, class: Option<usize>) -> Incidents {
+        let truth = &self.truth.rows[part];
+        let other = |i: usize| class.is_some() && truth[i].is_some() && truth[i] != class;
+        Incidents::beside(labels, other, self.rows.grid.step_s, self.settings.paging)
     }
 
     /// Runs of rows of one class.

@@ -25,6 +25,7 @@ use super::watching::Watching;
 use crate::config;
 use crate::config::Config;
 use crate::export::Board;
+use crate::math::duration::format_duration;
 use crate::schedule;
 use crate::source;
 use crate::source::Source;
@@ -176,7 +177,12 @@ impl Sidecar {
         let before = before.filter(|before| before.source.describe() == source.describe());
         let before = before.map(|before| before.watching.register().watches()).unwrap_or_default();
         let (at_once, later) = finding::settle(candidates, &before);
-        at_once.into_iter().for_each(|watch| watching.start(watch));
+        for watch in at_once {
+            if !before.contains(&watch) {
+                tell_of_short_history(&watch);
+            }
+            watching.start(watch);
+        }
         let (finds, found) = mpsc::channel(4);
         let mut tasks = JoinSet::new();
         let patient = source::patient(&source, LABELS_AT_ONCE);
@@ -342,4 +348,19 @@ async fn lock(folder: &Path) -> Result<Lock, Error> {
     let what =
         "another sidecar has it, as its lock says; wanted a store of its own for each sidecar";
     Err(format!("store {}: {what}", folder.join(LOCK_NAME).display()).into())
+}
+
+/// The shipped alert `PortentAnomaly` calls nobody for what models say that know less.
+const NO_PAGE_BELOW_S: i64 = 20 * 3_600;
+
+/// Of a watch whose models never know a day. Of buckets only whole ones count.
+fn tell_of_short_history(watch: &Watch) {
+    if watch.train.history_s - watch.bucket_s.unwrap_or(0) < NO_PAGE_BELOW_S {
+        let (watch, history) = (&watch.name, format_duration(watch.train.history_s));
+        tracing::warn!(
+            watch,
+            history,
+            "less than a day to learn from: PortentAnomaly stays at severity info"
+        );
+    }
 }

@@ -15,7 +15,6 @@ use tokio::task::JoinSet;
 use super::now_s;
 use super::training;
 use super::training::Asked;
-use crate::math::duration::format_duration;
 use crate::pipeline::Pipeline;
 use crate::schedule;
 use crate::series::Entity;
@@ -23,9 +22,6 @@ use crate::source::Source;
 use crate::store::TrainingRequest;
 use crate::train::Trainer;
 use crate::watch::Watch;
-
-/// The shipped alert PortentAnomaly calls nobody for what models say that know less.
-const NO_PAGE_BELOW_S: i64 = 20 * 3_600;
 
 /// The running watches. Dropping it stops them.
 pub(super) struct Watching {
@@ -78,14 +74,6 @@ impl Watching {
 
     /// Starts to score and to train a watch.
     pub(super) fn start(&mut self, watch: Watch) {
-        if watch.train.history_s < NO_PAGE_BELOW_S {
-            let (watch, history) = (&watch.name, format_duration(watch.train.history_s));
-            tracing::warn!(
-                watch,
-                history,
-                "with less than a day to learn from, PortentAnomaly stays at severity info"
-            );
-        }
         let Trainer { store, board, workers, .. } = self.trainer.clone();
         let pipeline =
             Pipeline::new(watch.clone(), Arc::clone(&self.source), store, board, workers);

@@ -83,12 +83,24 @@ impl Incidents {
     /// The incidents of rows every `step_s` seconds (above 0), of which `labels` says whether something
     /// was wrong.
     pub fn new(labels: &[bool], step_s: i64, paging: Paging) -> Incidents {
+        Incidents::beside(labels, |_| false, step_s, paging)
+    }
+
+    /// The same among others: runs with a row of an `other` incident between them are two, however close they are.
+    pub fn beside(
+        labels: &[bool],
+        other: impl Fn(usize) -> bool,
+        step_s: i64,
+        paging: Paging,
+    ) -> Incidents {
         let rows = |s: i64| (s as f64 / step_s as f64).round_ties_even().max(1.0) as usize;
         let (merge, grace) = (rows(paging.merge_s), rows(paging.grace_s).max(2));
+        let near =
+            |last: usize, first: usize| first - last - 1 < merge && !(last + 1..first).any(&other);
         let mut merged: Vec<(usize, usize)> = Vec::new();
         for (first, last) in runs(labels) {
             match merged.last_mut() {
-                Some(before) if first - before.1 - 1 < merge => before.1 = last,
+                Some(before) if near(before.1, first) => before.1 = last,
                 _ => merged.push((first, last)),
             }
         }

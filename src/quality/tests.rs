@@ -194,3 +194,16 @@ fn a_buffer_does_not_reach_from_one_incident_to_the_next() {
     assert_eq!(super::buffer(&values, &every(20)), 6);
     assert_eq!([super::buffer(&values, &every(600)), super::buffer(&values, &[])], [125; 2]);
 }
+
+#[test]
+fn an_incident_of_another_kind_lies_between_two() {
+    let labels = "##..##...##".chars().map(|c| c == '#').collect::<Vec<bool>>();
+    let runs = |other: &dyn Fn(usize) -> bool| {
+        let paging = Paging::within(240);
+        let found = Incidents::beside(&labels, other, 60, paging);
+        found.runs().map(|run| (run.start, run.end)).collect::<Vec<_>>()
+    };
+    assert_eq!(runs(&|_| false), [(0, 11)]);
+    assert_eq!(runs(&|i| i == 3), [(0, 2), (4, 11)]);
+    assert_eq!(runs(&|i| i == 11), [(0, 11)]);
+}

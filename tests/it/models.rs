@@ -109,6 +109,9 @@ fn a_sidecar_takes_up_what_a_person_puts_in_use_and_trainings_leave_it() {
     lab.until("version 1 scores", secs(30), || scores(&portent, "1"));
     let shown = done(&["models", "show", &config, "--version=1"]);
     assert!(shown.contains("state      promoted, held until 2"), "{shown}");
+    let shown = done(&["models", "show", &config, "--version=1", "--format=json"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert!(shown[0]["hold_until_s"].as_i64() > Some(now_s()), "{shown}");
     let log = std::fs::read_to_string(lab.path("portent.log")).unwrap();
     assert!(
         log.contains("taken up") && log.contains("put back in use by ann (too nervous)"),

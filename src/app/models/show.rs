@@ -75,6 +75,7 @@ impl Known {
         json["card"] = self.card.clone();
         json["n_bytes"] = self.n_bytes.into();
         json["words"] = json!(self.words);
+        json["hold_until_s"] = self.hold.as_ref().and_then(|hold| hold.word.hold_until_s).into();
         json["problem"] = json!(self.problem);
         json
     }

@@ -68,6 +68,14 @@ impl Kubernetes {
         ];
         let kubeconfig = lab.write("kubeconfig", kubeconfig(secure));
         let api = start_api(lab, &api_args);
+        let proxy = [
+            format!("--kubeconfig={}", kubeconfig.display()),
+            "proxy".to_owned(),
+            format!("--port={port}"),
+        ];
+        let proxy = Process::start(lab, "kubectl-proxy", &go_tool("kubectl"), proxy);
+        proxy.ready(lab, &format!("http://127.0.0.1:{port}/readyz"), secs(60));
+        // It waits ten seconds for an API, and then ends.
         let controllers = [
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--service-account-private-key-file={}", key.display()),
@@ -77,13 +85,6 @@ impl Kubernetes {
         ];
         let program = go_tool("kube-controller-manager");
         let controllers = Process::start(lab, "kube-controller-manager", &program, controllers);
-        let proxy = [
-            format!("--kubeconfig={}", kubeconfig.display()),
-            "proxy".to_owned(),
-            format!("--port={port}"),
-        ];
-        let proxy = Process::start(lab, "kubectl-proxy", &go_tool("kubectl"), proxy);
-        proxy.ready(lab, &format!("http://127.0.0.1:{port}/readyz"), secs(60));
         let others = [store, controllers, proxy];
         Kubernetes { api_args, api: Some(api), kubeconfig, port, others }
     }
