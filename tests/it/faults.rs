@@ -1,9 +1,11 @@
 //! The fault lab's short scenario: what is injected shows in the features that it should show in, and only there.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
 use portent::config;
+use portent::scenario::Scenario;
 use portent::source::csv;
 use portent::verdict::Verdict;
 
@@ -109,12 +111,36 @@ fn each_fault_moves_its_features_and_benign_changes_are_no_errors() {
 }
 
 #[test]
-fn every_scenario_of_the_repository_is_sound() {
+fn the_scenarios_of_the_repository_are_a_data_set() {
     let folder = repository().join("tests/lab/scenarios");
-    let files: Vec<_> =
-        std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
-    assert!(files.len() > 4, "{files:?}");
-    files.iter().for_each(|file| drop(config::load_scenario(file).unwrap()));
+    let of = |part: &str| -> Vec<Scenario> {
+        let files = std::fs::read_dir(folder.join(part)).unwrap().map(|file| file.unwrap().path());
+        let mut files: Vec<_> = files.filter(|path| path.is_file()).collect();
+        files.sort();
+        files.iter().map(|file| config::load_scenario(file).unwrap()).collect()
+    };
+    assert_eq!(of("").len(), 1, "the short one");
+    let parts = ["train", "validation", "test"].map(of);
+    let all: Vec<&Scenario> = parts.iter().flatten().collect();
+    let names: BTreeSet<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();
+    assert_eq!(names.len(), all.len(), "recordings lie in one folder");
+    let faults = |scenarios: &[Scenario]| -> Vec<&'static str> {
+        let all = scenarios.iter().flat_map(|scenario| &scenario.injections);
+        all.filter(|one| !one.class.is_benign()).map(|one| one.class.name).collect()
+    };
+    let [train, validation, test] = [&parts[0], &parts[1], &parts[2]].map(|part| faults(part));
+    assert!(train.len() + validation.len() + test.len() >= 200);
+    let classes: BTreeSet<&str> = train.iter().copied().collect();
+    assert!(classes.len() >= 20, "{classes:?}");
+    let known = |class: &&str| classes.contains(class);
+    assert!(test.iter().chain(&validation).all(known), "what is judged can be learnt");
+    // A row stands for one of 30 s.
+    let hours = |scenario: &&Scenario| scenario.duration_s / scenario.step_s * 30 / 3600;
+    assert!(all.iter().map(hours).sum::<i64>() >= 40);
+    let versions = |part: &[Scenario]| -> BTreeSet<String> {
+        part.iter().map(|scenario| scenario.coredns.clone()).collect()
+    };
+    assert!(!versions(&parts[2]).is_subset(&versions(&parts[0])), "a version never trained on");
 }
 
 /// A scenario of a minute and its recording, on servers of its own.

@@ -144,12 +144,11 @@ pub fn fit(
     from: Begin<'_>,
     keep_going: &dyn Fn() -> bool,
 ) -> Option<Fit> {
+    let mut told = columns.told(rows, order);
+    let columns = told.as_mut().unwrap_or(columns);
     if order.n_lost() == 0 {
-        return most_likely(
-            Search::new(rows, columns, None, order, from.start()),
-            from,
-            keep_going,
-        );
+        let search = Search::new(rows, columns, None, order, from.start());
+        return most_likely(search, from, keep_going);
     }
     let mut less = columns.differences(order);
     if has_whole_differences(rows, order) {

@@ -103,6 +103,30 @@ impl Columns {
         self
     }
 
+    /// Zero where no row with data tells a regressor from what the levels before the first difference may be: it is
+    /// the same there in each slot of the season, or zero where nothing is differenced. Of such a one rounding would
+    /// be left, over rounding. `None` where there is none.
+    pub(super) fn told(&self, rows: &[f64], order: &Order) -> Option<Columns> {
+        let slots = if order.seasonal_d > 0 { order.season.max(1) } else { 1 };
+        let is_told = |k: usize| {
+            let mut usual = vec![(order.n_lost() == 0).then_some(0.0); slots];
+            let mut seen = (0..rows.len()).filter(|&t| !rows[t].is_nan());
+            seen.any(|t| {
+                let value = self.row(t)[k];
+                *usual[t % slots].get_or_insert(value) != value
+            })
+        };
+        let untold: Vec<usize> = (0..self.n).filter(|&k| !is_told(k)).collect();
+        if untold.is_empty() {
+            return None;
+        }
+        let mut told = self.clone();
+        for row in told.values.chunks_exact_mut(told.width) {
+            untold.iter().for_each(|&k| row[k] = 0.0);
+        }
+        Some(told)
+    }
+
     /// What is to be added to β where `left` is what β leaves of the rows. `differences`: of these regressors, where
     /// the rows are differences and these are not.
     pub(super) fn correction(

@@ -134,3 +134,38 @@ fn a_refit_that_stays_where_it_is_keeps_its_regression() {
         assert!(worse < 0.01, "{seed}: {worse}, {warm:?} for {cold:?}");
     }
 }
+
+/// A holiday that fell into an outage says nothing of the next one.
+#[test]
+fn a_regressor_that_is_zero_in_all_rows_with_data_has_no_part() {
+    let season = Order { seasonal_d: 1, seasonal_q: 1, season: 24, ..Order::default() };
+    let orders = [
+        Order { p: 1, d: 1, q: 1, ..season },
+        Order { d: 1, q: 1, ..season },
+        Order { p: 1, q: 1, ..season },
+        Order { p: 1, q: 1, seasonal_p: 1, seasonal_q: 1, season: 24, ..Order::default() },
+        Order { p: 2, q: 1, ..Order::default() },
+    ];
+    for (order, seed) in orders.iter().flat_map(|order| (0..4).map(move |seed| (order, seed))) {
+        let mut random = Random::new(seed);
+        let day = |t: usize| (std::f64::consts::TAU * t as f64 / 24.0).sin();
+        let outage = 312..336;
+        let rows: Vec<f64> = (0..28 * 24)
+            .map(|t| match random.unit() < 0.01 || outage.contains(&t) {
+                true => f64::NAN,
+                false => day(t) + 0.3 * normal(&mut random),
+            })
+            .collect();
+        let mut columns = Columns::zero(rows.len(), 2);
+        for t in 0..rows.len() {
+            // Working hours of the third week, and the day of the outage.
+            let third = t / 168 == 2 && (8..18).contains(&(t % 24));
+            columns.row_mut(t)[0] = f64::from(u8::from(third));
+            columns.row_mut(t)[1] = f64::from(u8::from(outage.contains(&t)));
+        }
+        let fit = fit(&rows, &mut columns, order, Begin::Anywhere, &|| true).unwrap();
+        assert_eq!(fit.beta[1], 0.0, "{order:?}");
+        assert!(fit.beta[0].abs() < 2.0, "{order:?}: {:?}", fit.beta);
+        assert_eq!(columns.row(320)[1], 1.0, "what was asked about is left as it was");
+    }
+}
