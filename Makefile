@@ -32,12 +32,12 @@ unit: ## all tests, on real servers where there is one
 	$(CARGO_TEST)
 
 # SCENARIOS='FILE …' names others; the rows go to target/lab.
-SCENARIOS = $(wildcard tests/lab/scenarios/*.yml)
+SCENARIOS = $(wildcard tests/lab/scenarios/*/*.yml)
 lab: install ## faults on real CoreDNS at known times, as rows and labels; scenarios side by side, half an hour
-	$(CARGO_TEST) --test lab -- --out target/lab $(SCENARIOS)
+	$(CARGO_TEST) --test lab -- --out target/lab --side-by-side 16 $(SCENARIOS)
 
 # The last recording judges, the one before it chooses, the others are learnt from. `rm -r target/lab` records anew.
-RECORDINGS = clean a b c d
+RECORDINGS = train/clean train/a train/b train/c validation/d
 HOLD_OUT = upstream_timeout
 experiment: install ## the CoreDNS RFC's experiment, from recordings (an hour, where there are none yet) to a shortlisted model
 	$(CARGO_TEST) --test lab -- --out target/lab --experiment target/experiment --hold-out $(HOLD_OUT) \
