@@ -1,5 +1,6 @@
 //! A version, as people want to know it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use crate::app::offline::existing;
 use crate::math::duration::format_duration;
 use crate::model::Model;
 use crate::store::Hold;
+use crate::store::Holds;
 use crate::store::ModelRow;
 use crate::store::ModelState;
 use crate::store::ModelWord;
@@ -40,10 +42,14 @@ struct Known {
 pub fn show_models(folder: &Path, which: &Which, as_json: bool) -> Result<String, Error> {
     let store = existing(folder)?;
     let mut known = Vec::new();
+    let mut holds: BTreeMap<String, Holds> = BTreeMap::new();
     for rows in select(&store, which)?.values() {
-        if let Some(row) = meant(rows, which) {
-            known.extend(of(&store, row)?);
+        let Some(row) = meant(rows, which) else { continue };
+        let watch = &row.key.watch;
+        if !holds.contains_key(watch) {
+            holds.insert(watch.clone(), store.holds(watch, now_s())?);
         }
+        known.extend(of(&store, row, &holds[watch])?);
     }
     if known.is_empty() {
         return Err("no such version; `portent models list` shows what there is".into());
@@ -58,11 +64,10 @@ pub fn show_models(folder: &Path, which: &Which, as_json: bool) -> Result<String
 }
 
 /// `None` where it was pruned a moment ago.
-fn of(store: &Store, row: &ModelRow) -> Result<Option<Known>, Error> {
+fn of(store: &Store, row: &ModelRow, holds: &Holds) -> Result<Option<Known>, Error> {
     let Some(stored) = store.model(&row.key, row.version)? else { return Ok(None) };
     let words = store.model_words(&row.key, row.version)?;
-    let hold = store.holds(&row.key.watch, now_s())?.of.remove(&row.key);
-    let hold = hold.filter(|hold| hold.version == row.version);
+    let hold = holds.of.get(&row.key).filter(|hold| hold.version == row.version).cloned();
     let read = Model::from_stored(&stored.bytes, &stored.sha256);
     let problem = read.err().map(|error| error.to_string());
     let n_bytes = stored.bytes.len();

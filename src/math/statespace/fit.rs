@@ -144,19 +144,19 @@ pub fn fit(
     from: Begin<'_>,
     keep_going: &dyn Fn() -> bool,
 ) -> Option<Fit> {
+    if has_whole_differences(rows, order) {
+        let (rows, mut less) = (differenced(rows, order), columns.differences(order));
+        let search = Search::new(&rows, &mut less, None, order, from.start());
+        return most_likely(search, from, keep_going);
+    }
     let mut told = columns.told(rows, order);
     let columns = told.as_mut().unwrap_or(columns);
     if order.n_lost() == 0 {
         let search = Search::new(rows, columns, None, order, from.start());
         return most_likely(search, from, keep_going);
     }
-    let mut less = columns.differences(order);
-    if has_whole_differences(rows, order) {
-        let rows = differenced(rows, order);
-        let search = Search::new(&rows, &mut less, None, order, from.start());
-        return most_likely(search, from, keep_going);
-    }
-    let mut columns = columns.clone().emptied(&less);
+    let less = columns.differences(order);
+    let mut columns = columns.emptied(&less);
     let search = Search::new(rows, &mut columns, Some(&less), order, from.start());
     most_likely(search, from, keep_going)
 }

@@ -94,13 +94,20 @@ impl Columns {
         (0..self.n).map(|i| rows.clone().map(|row| row[i]).collect()).collect()
     }
 
-    /// Zero where `differences` of a regressor are.
-    pub(super) fn emptied(mut self, differences: &Columns) -> Columns {
-        let squares = differences.squares();
-        for k in (0..self.n).filter(|&k| squares[k] == 0.0) {
-            self.values.chunks_exact_mut(self.width).for_each(|row| row[k] = 0.0);
+    /// The same with nothing in some of the columns.
+    fn without(&self, columns: &[usize]) -> Columns {
+        let mut rest = self.clone();
+        for row in rest.values.chunks_exact_mut(rest.width) {
+            columns.iter().for_each(|&k| row[k] = 0.0);
         }
-        self
+        rest
+    }
+
+    /// Zero where `differences` of a regressor are.
+    pub(super) fn emptied(&self, differences: &Columns) -> Columns {
+        let squares = differences.squares();
+        let empty: Vec<usize> = (0..self.n).filter(|&k| squares[k] == 0.0).collect();
+        self.without(&empty)
     }
 
     /// Zero where no row with data tells a regressor from what the levels before the first difference may be: it is
@@ -117,14 +124,7 @@ impl Columns {
             })
         };
         let untold: Vec<usize> = (0..self.n).filter(|&k| !is_told(k)).collect();
-        if untold.is_empty() {
-            return None;
-        }
-        let mut told = self.clone();
-        for row in told.values.chunks_exact_mut(told.width) {
-            untold.iter().for_each(|&k| row[k] = 0.0);
-        }
-        Some(told)
+        (!untold.is_empty()).then(|| self.without(&untold))
     }
 
     /// What is to be added to β where `left` is what β leaves of the rows. `differences`: of these regressors, where
