@@ -206,7 +206,9 @@ impl Reading<'_> {
             self.wrong(join(at, "expr"), "missing; wanted PromQL");
         }
         self.label_names(&raw.labels, &join(at, "labels"));
-        self.label_names(&raw.annotations, &join(at, "annotations"));
+        if raw.annotations.contains_key("") {
+            self.wrong(join(at, "annotations"), "an empty name; wanted one");
+        }
         let expr = raw.expr.map(|text| text.0).unwrap_or_default();
         let seconds = |given: Option<raw::Seconds>| given.map_or(0, |seconds| seconds.0);
         let (for_s, keep_firing_for_s) = (seconds(raw.for_), seconds(raw.keep_firing_for));
@@ -219,9 +221,8 @@ impl Reading<'_> {
             for (key, _) in only_alerts.into_iter().filter(|(_, given)| *given) {
                 self.wrong(join(at, key), "in a recording rule; wanted only in alerts");
             }
-            if !record.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
-                || record.starts_with(|c: char| c.is_ascii_digit())
-            {
+            // Any text, as of labels, but that is PromQL in the wrong place.
+            if record.contains(['{', '}']) {
                 self.wrong(join(at, "record"), format!("{record:?} is no metric's name"));
             }
             group.records.push(Recording { record, expr });
@@ -234,13 +235,13 @@ impl Reading<'_> {
         }
     }
 
+    /// Since Prometheus 3 a name is any text; versions before it take letters, digits and `_`, and tell so themselves.
     fn label_names(&mut self, labels: &raw::Labels, at: &str) {
-        for name in labels.keys() {
-            let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-            let begins = !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit());
-            if !plain || !begins || name == "__name__" {
-                self.wrong(join(at, name), "no name of a label; wanted letters, digits and _");
-            }
+        if labels.contains_key("") {
+            self.wrong(at.to_string(), "an empty name; wanted one");
+        }
+        if labels.contains_key("__name__") {
+            self.wrong(join(at, "__name__"), "the metric's own name; wanted another label");
         }
     }
 }

@@ -152,6 +152,88 @@ fn lint_tells_what_holds_most_of_the_time_and_what_names_no_kind() {
 }
 
 #[test]
+fn names_in_rules_are_refused_where_prometheus_refuses_them() {
+    let lab = Lab::new("weak_refused");
+    let file = |name: &str, rule: &str| {
+        lab.write(name, format!("groups:\n- name: g\n  rules:\n  - {{expr: up, {rule}}}\n"))
+    };
+    let refused = [
+        "alert: A, labels: {'': x}",
+        "alert: A, labels: {__name__: x}",
+        "alert: A, annotations: {'': x}",
+        "record: a, labels: {'': x}",
+        "record: a, labels: {__name__: x}",
+        "record: 'up{}'",
+        "record: ''",
+    ];
+    let config = lab.write("refused.yml", "rule_files: [bad.yml]\n");
+    for rule in refused {
+        assert_eq!(lint(&file("bad.yml", rule), None).0, 1, "{rule}");
+        let server = Command::new("timeout")
+            .arg("30")
+            .arg(go_tool("prometheus-3"))
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", lab.folder("refused").display()))
+            .arg("--web.listen-address=127.0.0.1:0")
+            .output()
+            .unwrap();
+        // `timeout` would say 124.
+        let ended = matches!(server.status.code(), Some(1 | 2));
+        assert!(ended && err(&server).contains("bad.yml"), "{rule}: {}", err(&server));
+    }
+}
+
+/// Names that a real Prometheus 3 takes, and labels as it fills them in.
+#[test]
+fn names_in_rules_are_those_that_prometheus_takes() {
+    let lab = Lab::new("weak_names");
+    let names = r#"{"my.team": net, größe: x, ' ': x, 9a: x, 5: x, "a\nb": x, 'a!b,c=d"': x}"#;
+    let start_s = (now_s() - 3_600) / 60 * 60;
+    let value = |minute: i64| format!("bad{{job=\"dns\"}} 1 {}\n", start_s + 60 * minute);
+    let history = Some((10..20).map(value).collect::<String>() + "# EOF\n");
+    let class = "'{{ index $labels \"kind.of\" }}-{{ $labels.job }}'";
+    let kind = |series: &str| format!("label_replace({series}, \"kind.of\", \"slow\", \"\", \"\")");
+    let rules = format!(
+        "groups:\n- name: g\n  labels: {{group.wide: y}}\n  rules:\n  \
+         - {{alert: Bad, expr: '{}', labels: {{my.team: net, anomaly_class: {class}}}}}\n  \
+         - {{alert: Now, expr: '{}', labels: {{my.team: net, anomaly_class: {class}}}}}\n  \
+         - {{alert: Names, expr: up == 5, labels: {names}, annotations: {{__name__: x, a.b: x}}}}\n  \
+         - {{record: 'my.record, 1', expr: up, labels: {names}}}\n",
+        kind("bad"),
+        kind("vector(1)"),
+    );
+    let file = lab.write("good.yml", rules);
+    let server = Prometheus::start(
+        &lab,
+        &prometheus::Config {
+            history,
+            rules: vec![file.clone()],
+            native_histograms: true,
+            ..Default::default()
+        },
+    );
+    let (code, found) = lint(&file, None);
+    assert_eq!((code, &found[..]), (0, &["3 alerts: nothing found".to_string()][..]));
+
+    server.until(&lab, "ALERTS{alertname=\"Now\"}", 30);
+    let (alert, _) = server.query("ALERTS{alertname=\"Now\"}").remove(0);
+    let of = |name: &str| alert.get(name).map(String::as_str);
+    let wanted =
+        [("anomaly_class", "slow-"), ("my.team", "net"), ("group.wide", "y"), ("kind.of", "slow")];
+    for (name, value) in wanted {
+        assert_eq!(of(name), Some(value), "{alert:?}");
+    }
+    let from = start_s.to_string();
+    let args = ["eval", file.to_str().unwrap(), "--prometheus.url", &server.url(), "--format=json"];
+    let times = ["--from", &from, "--to=-10m", "--entity=kind.of,my.team"];
+    let output = run(&[&args[..], &times].concat());
+    let json: Value = serde_json::from_str(&out(&output)).unwrap();
+    let bad = json.as_array().unwrap().iter().find(|label| label["alert"] == "Bad").unwrap();
+    assert_eq!(bad["class"], "slow-dns", "{json}");
+    assert_eq!(bad["entity"], serde_json::json!({"kind.of": "slow", "my.team": "net"}), "{json}");
+}
+
+#[test]
 fn files_that_cannot_be_read_show_beside_what_is_found() {
     let lab = Lab::new("weak_files");
     let bad = lab.write("bad.yml", "groups:\n- name: a\n  rules: [{alert: A, expr: a, fro: 5m}]\n");

@@ -80,10 +80,12 @@ groups:
     label: {x: y}
 - name: a
   rules:
-  - record: not a name
+  - record: a
     expr: a
     for: 5m
-    labels: {x-y: z}
+    labels: {__name__: z, '': z}
+  - record: 'up{}'
+    expr: a
 ---
 groups: {}
 other: 1
@@ -96,11 +98,12 @@ rules.yml:9: document[0].groups[0].rules[1]: neither alert nor record; wanted on
 rules.yml:10: document[0].groups[0].rules[2].expr: missing; wanted PromQL
 rules.yml:11: document[0].groups[0].rules[2].label: unknown field `label`, expected one of `alert`, `record`, `expr`, `for`, `keep_firing_for`, `labels`, `annotations`
 rules.yml:12: document[0].groups[1].name: \"a\" is another group's of the same file
-rules.yml:14: document[0].groups[1].rules[0].record: \"not a name\" is no metric's name
 rules.yml:16: document[0].groups[1].rules[0].for: in a recording rule; wanted only in alerts
-rules.yml:17: document[0].groups[1].rules[0].labels.x-y: no name of a label; wanted letters, digits and _
-rules.yml:19: document[1].groups: not a list; wanted a list of groups
-rules.yml:20: document[1].other: unknown field `other`, expected `groups`";
+rules.yml:17: document[0].groups[1].rules[0].labels: an empty name; wanted one
+rules.yml:17: document[0].groups[1].rules[0].labels.__name__: the metric's own name; wanted another label
+rules.yml:18: document[0].groups[1].rules[1].record: \"up{}\" is no metric's name
+rules.yml:21: document[1].groups: not a list; wanted a list of groups
+rules.yml:22: document[1].other: unknown field `other`, expected `groups`";
     assert_eq!(wrong(text), wanted);
 }
 
