@@ -43,9 +43,12 @@ use news::Fetched;
 use news::News;
 use news::Unusable;
 
+pub use found::Alike;
 pub use found::Findings;
 pub use found::Found;
 pub use found::Missing;
+pub use found::Opined;
+pub use found::Probable;
 
 /// What every pass needs.
 pub struct Pipeline {

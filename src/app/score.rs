@@ -16,8 +16,10 @@ use super::offline::columns;
 use super::say;
 use crate::export::Board;
 use crate::export::Format;
+use crate::pipeline::Alike;
 use crate::pipeline::Findings;
 use crate::pipeline::Found;
+use crate::pipeline::Opined;
 use crate::pipeline::PassError;
 use crate::pipeline::Pipeline;
 use crate::schedule;
@@ -30,7 +32,7 @@ use crate::workers::Workers;
 /// How scores are said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScoreFormat {
-    /// A line per score, and one for what has none.
+    /// A line per score, one for what an alarm looks like, and one for what has no score.
     Table,
     /// One JSON object.
     Json,
@@ -127,7 +129,14 @@ fn table(passes: &[Pass]) -> String {
         let cells = [lacks.watch.clone(), entity, or_dash(feature), lacks.reason.into()];
         missing.push(cells);
     }
-    let tables = [(scores.len() > 1, columns(&scores)), (missing.len() > 1, columns(&missing))];
+    let heads = ["WATCH", "ENTITY", "DETECTOR", "CLASS", "PROBABILITY", "LOOKS LIKE (DISTANCE)"];
+    let mut opinions = vec![heads.map(String::from)];
+    opinions.extend(findings(passes).flat_map(Findings::opinions_above).map(opinion));
+    let tables = [
+        (scores.len() > 1, columns(&scores)),
+        (opinions.len() > 1, columns(&opinions)),
+        (missing.len() > 1, columns(&missing)),
+    ];
     let tables: Vec<String> =
         tables.into_iter().filter_map(|(any, table)| any.then_some(table)).collect();
     tables.join("\n")
@@ -149,12 +158,31 @@ fn line(found: &Found) -> [String; 10] {
     ]
 }
 
+/// The likeliest class, and the labelled incidents that were most like it.
+fn opinion(opined: &Opined) -> [String; 6] {
+    let likeliest = opined.classes.first();
+    let alike = |Alike { incident, class, distance }: &Alike| {
+        let class = class.as_deref().map(|class| format!(" {class}")).unwrap_or_default();
+        format!("{incident}{class} ({distance:.2})")
+    };
+    let similar: Vec<String> = opined.similar.iter().map(alike).collect();
+    [
+        opined.watch.clone(),
+        opined.entity.to_string(),
+        opined.detector.clone(),
+        or_dash(likeliest.map(|known| known.class.clone())),
+        or_dash(likeliest.map(|known| format!("{:.2}", known.probability))),
+        if similar.is_empty() { "-".into() } else { similar.join(", ") },
+    ]
+}
+
 fn or_dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".into())
 }
 
 fn as_json(passes: &[Pass]) -> String {
     let scores: Vec<_> = findings(passes).flat_map(|findings| &findings.scores).collect();
+    let opinions: Vec<_> = findings(passes).flat_map(|findings| &findings.opinions).collect();
     let missing: Vec<_> = findings(passes).flat_map(|findings| &findings.missing).collect();
     let above = findings(passes).flat_map(Findings::above).count();
     let failed = passes.iter().filter_map(|(watch, pass)| {
@@ -162,6 +190,8 @@ fn as_json(passes: &[Pass]) -> String {
         Some(json!({"watch": watch.name, "error": error}))
     });
     let failed: Vec<_> = failed.collect();
-    let all = json!({"scores": scores, "missing": missing, "above": above, "failed": failed});
+    let all = json!({
+        "scores": scores, "opinions": opinions, "missing": missing, "above": above, "failed": failed,
+    });
     format!("{all:#}\n")
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use super::Loaded;
+use super::found::Alike;
 use super::found::Found;
+use super::found::Opined;
+use super::found::Probable;
 use super::input::Input;
 use crate::detect::Opinion;
 use crate::detect::Similar;
@@ -312,6 +315,28 @@ pub(super) fn found(watch: &Watch, entity: &Entity, judged: &Judged) -> Vec<Foun
         band: verdict.band,
     };
     judged.verdicts.iter().map(found).collect()
+}
+
+/// What is said beside the scores of one entity.
+pub(super) fn opined(watch: &Watch, entity: &Entity, judged: &Judged) -> Vec<Opined> {
+    let probable = |(class, probability): &(String, f64)| Probable {
+        class: class.clone(),
+        probability: *probability,
+    };
+    let alike = |similar: &Similar| Alike {
+        incident: rfc3339(similar.from_s),
+        class: similar.kind.clone(),
+        distance: similar.distance,
+    };
+    let opined = |(detector, opinion): &(String, Opinion)| Opined {
+        watch: watch.name.clone(),
+        entity: entity.clone(),
+        detector: detector.clone(),
+        time_s: newest_row_s(watch, judged),
+        classes: opinion.classes.iter().take(SHOWN_CLASSES).map(probable).collect(),
+        similar: opinion.similar.iter().map(alike).collect(),
+    };
+    judged.opinions.iter().map(opined).collect()
 }
 
 /// The time of the newest row of the newest point.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use crate::lab::Lab;
 use crate::lab::free_port;
 use crate::lab::now_s;
@@ -101,6 +103,8 @@ fn what_rules_and_people_said_is_recognised_when_it_comes_again() {
         }
     }
     recognised(&lab, &portent, end_s);
+    portent.terminate(&lab);
+    told_to_people(&config);
     judged(&lab, &config);
 }
 
@@ -126,6 +130,34 @@ fn recognised(lab: &Lab, portent: &Portent, end_s: i64) {
     let begins: jiff::Timestamp = nearest.labels["incident"].parse().unwrap();
     let near = surges.iter().any(|begin_s| (begin_s - begins.as_second()).abs() <= 30);
     assert!(near, "{begins} is none of {surges:?}");
+}
+
+/// The same by `portent score`, as a person reads it.
+fn told_to_people(config: &str) {
+    let json: Value = serde_json::from_str(&run(&["score", config, "--format=json"])).unwrap();
+    let opinions = json["opinions"].as_array().unwrap();
+    assert_eq!(opinions.len(), 2, "{json}");
+    let table = run(&["score", config]);
+    println!("{table}");
+    for opinion in opinions {
+        let (detector, likeliest) = (opinion["detector"].as_str().unwrap(), &opinion["classes"][0]);
+        assert_eq!(likeliest["class"], "surge", "{json}");
+        let mut cells = vec![
+            format!("svc    job=svc  {detector}"),
+            format!("surge  {:.2}", likeliest["probability"].as_f64().unwrap()),
+        ];
+        // The classifier compares with nothing.
+        let similar = opinion["similar"].as_array().unwrap();
+        assert_eq!(similar.len(), if detector == "siamese" { 3 } else { 0 }, "{json}");
+        for (i, alike) in similar.iter().enumerate() {
+            let [incident, class] =
+                [&alike["incident"], &alike["class"]].map(|v| v.as_str().unwrap());
+            assert!(i > 0 || class == "surge", "{json}");
+            cells.push(format!("{incident} {class} ({:.2})", alike["distance"].as_f64().unwrap()));
+        }
+        let has_all = |line: &str| cells.iter().all(|cell| line.contains(cell.as_str()));
+        assert!(table.lines().any(has_all), "{cells:?} in {table}");
+    }
 }
 
 /// The same history by `portent evaluate`.
