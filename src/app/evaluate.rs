@@ -325,5 +325,14 @@ fn told_on_a_terminal(evaluation: &Evaluation) -> String {
         table.extend(classes);
         text = text + "\n" + &columns(&table);
     }
+    for (detector, groups) in words::groups(evaluation) {
+        let [group, rows, incidents, marks, classes, _] = words::GROUP_HEAD.map(upper);
+        let moment = format!("{group}, MOST LIKE THE OTHERS");
+        // What is longest comes last.
+        let mut table = vec![[moment, rows, incidents, classes, marks]];
+        table.extend(groups.into_iter().map(|[a, b, c, marks, classes]| [a, b, c, classes, marks]));
+        text += &format!("\ngroups of what the {detector} scored above 1 in the test part\n");
+        text += &columns(&table);
+    }
     text + "\n" + &words::winner(evaluation) + "\n"
 }

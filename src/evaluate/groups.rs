@@ -26,6 +26,9 @@ const AFTER: usize = 16;
 /// Points whose errors are what is strange about a row.
 const NEWEST: usize = 3;
 
+/// Anomalous rows that are grouped, at least: of fewer each is looked at by itself.
+const FEWEST: usize = 5;
+
 /// Features that are named, at most, and how much of what is strange each has at least.
 const MOST_MARKS: usize = 4;
 const LEAST_SHARE: f64 = 0.05;
@@ -66,13 +69,16 @@ pub struct Mark {
 }
 
 impl Hall<'_> {
-    /// The groups of the anomalous rows of the test part, the largest first; none of a detector that does not tell
-    /// which way a feature went.
+    /// The groups of the anomalous rows of the test part, the largest first; none of a handful of rows, or of a
+    /// detector that does not tell which way a feature went.
     pub(super) fn groups(&self, names: &[String], replayed: &[Row]) -> Vec<Group> {
         let first = self.rows.grid.len - replayed.len();
         let judged = |(i, row): (usize, &Row)| Some((i + first, row.deviations.clone()?));
         let test = replayed.iter().enumerate().skip(self.middle - first);
         let found: Vec<(usize, Vec<f64>)> = test.filter_map(judged).collect();
+        if found.len() < FEWEST {
+            return Vec::new();
+        }
         let values: Vec<f64> =
             found.iter().flat_map(|(_, deviations)| deviations).copied().collect();
         let groups = directions::groups(&values, names.len(), None, &mut Random::new(0));

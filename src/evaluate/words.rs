@@ -139,6 +139,16 @@ pub fn classes(evaluation: &Evaluation) -> Vec<[String; CLASS_HEAD.len()]> {
     all
 }
 
+/// Of each detector that found groups, its name and the cells of [`group`].
+pub fn groups(evaluation: &Evaluation) -> Vec<(&'static str, Vec<[String; GROUP_HEAD.len() - 1]>)> {
+    let of = |judged: &Judged| {
+        let groups = &judged.outcome.as_ref().ok()?.groups;
+        let cells = groups.iter().enumerate().map(|(k, one)| group(evaluation, k, one));
+        (!groups.is_empty()).then(|| (judged.detector, cells.collect()))
+    };
+    evaluation.detectors.iter().filter_map(of).collect()
+}
+
 /// A group's cells, without its picture; `k` counts groups.
 pub fn group(evaluation: &Evaluation, k: usize, group: &Group) -> [String; GROUP_HEAD.len() - 1] {
     let side = |mark: &Mark| if mark.above { "higher" } else { "lower" };

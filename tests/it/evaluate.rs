@@ -92,13 +92,14 @@ fn faults_of_a_simulated_coredns_are_found_class_by_class() {
 /// Labels have no part in the groups, and each is mostly of one class all the same.
 #[cfg(feature = "deep")]
 #[test]
-fn the_page_groups_what_the_autoencoder_found() {
+fn what_the_autoencoder_found_is_grouped_on_the_page_and_the_terminal() {
     let lab = Lab::new("evaluate_groups");
     let [input, labels] = simulated(&lab);
     let page = lab.path("report.html");
     let (apart, report) = ("--apart=1m", page.to_str().unwrap());
     let detectors = "--detectors=autoencoder,pca";
-    portent(&["evaluate", &input, "--labels", &labels, detectors, apart, "--report", report]);
+    let told =
+        portent(&["evaluate", &input, "--labels", &labels, detectors, apart, "--report", report]);
     let text = std::fs::read_to_string(&page).unwrap();
     let html = text.split_once('\n').unwrap().1;
     let paths = opened(html.as_bytes());
@@ -107,9 +108,14 @@ fn the_page_groups_what_the_autoencoder_found() {
     let (table, _) = section.split_once("</table>").unwrap();
     let groups: Vec<&str> = table.split("<tr><td>").skip(1).collect();
     assert_eq!(svgs, groups.len() + 3, "a picture each, beside those of all detectors");
+    let (_, on_terminal) = told
+        .split_once("\ngroups of what the autoencoder scored above 1 in the test part\n")
+        .unwrap();
     let (mut n_rows, mut n_own) = (0, 0);
-    for group in &groups {
+    for (k, group) in groups.iter().enumerate() {
         let cells: Vec<&str> = group.split("</td><td>").collect();
+        let line = on_terminal.lines().nth(k + 1).unwrap();
+        assert!(cells[..5].iter().all(|cell| line.contains(cell)), "{cells:?}: {told}");
         assert!(cells[3].contains(" higher (") || cells[3].contains(" lower ("), "{}", cells[3]);
         n_rows += cells[1].parse::<usize>().unwrap();
         let (_, most) = cells[4].split(", ").next().unwrap().rsplit_once(' ').unwrap();

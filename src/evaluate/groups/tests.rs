@@ -2,6 +2,7 @@ use super::super::Settings;
 use super::super::report;
 use super::super::run;
 use super::super::truth::Truth;
+use super::super::words;
 use super::*;
 use crate::detect;
 use crate::math::calendar::Calendar;
@@ -84,10 +85,14 @@ fn replayed() -> Vec<Row> {
 }
 
 fn groups(told: &[Told]) -> Vec<Group> {
+    groups_of(told, &replayed())
+}
+
+fn groups_of(told: &[Told], replayed: &[Row]) -> Vec<Group> {
     let (rows, settings) = (rows(), settings());
     let truth = Truth::new(told, rows.grid);
     let hall = Hall { rows: &rows, truth, settings: &settings, middle: 1_300, holdout: None };
-    hall.groups(&["a", "b", "<c>"].map(String::from), &replayed())
+    hall.groups(&["a", "b", "<c>"].map(String::from), replayed)
 }
 
 #[test]
@@ -119,6 +124,18 @@ fn kinds_are_found_of_which_somebody_spoke_and_of_which_nobody_did() {
 }
 
 #[test]
+fn a_handful_of_rows_makes_no_groups() {
+    let mut few = replayed();
+    let anomalous: Vec<usize> = (300..few.len()).filter(|&i| few[i].deviations.is_some()).collect();
+    for &i in &anomalous[4..] {
+        few[i].deviations = None;
+    }
+    assert_eq!(groups_of(&told(), &few), []);
+    few[anomalous[4]].deviations = few[anomalous[0]].deviations.clone();
+    assert_ne!(groups_of(&told(), &few), []);
+}
+
+#[test]
 fn where_nobody_said_anything_there_are_groups_all_the_same() {
     let groups = groups(&[]);
     assert_eq!(groups.len(), 3, "{groups:?}");
@@ -129,6 +146,7 @@ fn where_nobody_said_anything_there_are_groups_all_the_same() {
     let Ok(outcome) = &mut evaluation.detectors[0].outcome else { panic!("no rows to learn from") };
     assert_eq!(outcome.groups, [], "it does not say which way");
     assert!(!report(&evaluation, "a.csv").contains("Groups of anomalies"));
+    assert_eq!(words::groups(&evaluation), []);
 }
 
 #[test]
