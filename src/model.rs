@@ -9,12 +9,16 @@ mod file;
 mod held_out;
 mod known;
 
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
 use serde::Serialize;
 
 use crate::detect;
 use crate::detect::Episode;
 use crate::detect::FitContext;
 use crate::detect::FitError;
+use crate::detect::Look;
 use crate::detect::Opinion;
 use crate::detect::Parts;
 use crate::detect::Raw;
@@ -25,6 +29,7 @@ use crate::score::THRESHOLD;
 use crate::series::Grid;
 use crate::series::Window;
 
+use card::Losses;
 use card::Origin;
 use file::FORMAT;
 use file::Head;
@@ -122,7 +127,8 @@ impl Model {
         // As many fits again as there are stretches of rows that a fit must not have seen.
         let first = 1.0 / (1 + stretches(&recipe.detector, rows.grid.len).count()) as f64;
         let (all, others) = (context.part(0.0..first), context.part(first..1.0));
-        let fitted = recipe.detector.fit(&rows, &FitContext { stages: Some(&all), ..*context })?;
+        let whole = FitContext { stages: Some(&all), ..*context };
+        let (fitted, losses) = fitted_with_losses(&recipe.detector, &rows, &whole)?;
         let like = FitContext { like: Some(&fitted.parts()), stages: Some(&others), ..*context };
         let held_out = held_out(&recipe.detector, &rows, &like)?;
         held_out.iter().for_each(|raw| calibrator.observe(*raw));
@@ -149,6 +155,7 @@ impl Model {
             portent: env!("CARGO_PKG_VERSION").to_owned(),
             n_held_out: held_out.iter().filter(|raw| !raw.is_nan()).count(),
             n_above: surprises.filter(|s| scale.score(*s) > THRESHOLD).count(),
+            losses,
         };
         let head = Head {
             format: FORMAT,
@@ -355,6 +362,24 @@ impl Model {
     pub fn parts(&self) -> Parts {
         self.fitted.parts()
     }
+}
+
+/// A fit, and the losses of its network; none of one that learns from incidents: it is trained once more, with what
+/// was held out.
+fn fitted_with_losses(
+    detector: &detect::Config,
+    rows: &Window,
+    context: &FitContext<'_>,
+) -> Result<(Box<dyn detect::Model>, Option<Losses>), FitError> {
+    let losses = Mutex::new(None);
+    let hear = |look: Look| {
+        let mut losses = losses.lock().unwrap_or_else(PoisonError::into_inner);
+        *losses = Losses::better(*losses, &look);
+        context.looks.iter().for_each(|hear| hear(look));
+    };
+    let fitted = detector.fit(rows, &FitContext { looks: Some(&hear), ..*context })?;
+    let losses = losses.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok((fitted, losses.filter(|_| !detector.supervised())))
 }
 
 /// Whether a row has a sample of what is judged, the first columns.

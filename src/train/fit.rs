@@ -5,12 +5,15 @@
 
 use std::ops::Range;
 
+use serde_json::Value;
+
 use super::Decision;
 use super::Members;
 use super::TrainError;
 use super::gate;
 use super::lessons;
 use super::progress::Share;
+use super::quality;
 use super::recipe;
 use super::succession;
 use super::succession::Champions;
@@ -42,6 +45,8 @@ pub(super) struct Trained {
     /// What was judged.
     pub(super) members: Members,
     pub(super) decision: Decision,
+    /// What they make of the labels, together with what stays in use; for their cards.
+    pub(super) labelled: Option<Value>,
     /// What was not, since a person's word keeps it out of use.
     pub(super) aside: Members,
 }
@@ -106,7 +111,8 @@ pub(super) fn fit_entity(
     let (aside, mut members): (Members, Members) =
         members.into_iter().partition(|(key, _)| champions.held.has(key));
     if members.is_empty() {
-        return Ok(Trained { members, decision: Decision::Reject(refused), aside });
+        let decision = Decision::Reject(refused);
+        return Ok(Trained { members, decision, labelled: None, aside });
     }
     let decision = match succession::refused(watch, rows, champions, &members, &keep_going) {
         Some(reason) => Decision::Reject(reason),
@@ -115,10 +121,11 @@ pub(super) fn fit_entity(
             gate::decide_while(watch, rows, told, champions, &mut members, &keep_going)
         }
     };
+    let labelled = quality::labelled(told, &champions.members, &members, &keep_going);
     if !keep_going() {
         return Err(TrainError::Stopped);
     }
-    Ok(Trained { members, decision, aside })
+    Ok(Trained { members, decision, labelled, aside })
 }
 
 /// Which part of an entity's training each member is: networks that will learn share it equally; who needs no

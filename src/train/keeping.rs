@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::Decision;
 use super::Ended;
 use super::Members;
@@ -105,7 +107,7 @@ impl Trainer {
         held: Arc<Held>,
         now_s: i64,
     ) -> Result<Ended, TrainError> {
-        let Trained { members, decision, aside } = trained;
+        let Trained { members, decision, labelled, aside } = trained;
         if members.is_empty() && aside.is_empty() {
             return Ok(Ended::Waiting(decision.reason()));
         }
@@ -119,10 +121,11 @@ impl Trainer {
         let kept = with_store(&self.store, watch, move |store, _| {
             let aside = aside.into_iter().map(|(key, model)| {
                 let reason = held.why(&key);
-                (stored(key, &model, now_s), ModelState::Rejected { reason })
+                (stored(key, &model, None, now_s), ModelState::Rejected { reason })
             });
             let judged = members.into_iter();
-            let judged = judged.map(|(key, model)| (stored(key, &model, now_s), state.clone()));
+            let judged = judged
+                .map(|(key, model)| (stored(key, &model, labelled.as_ref(), now_s), state.clone()));
             let models: Vec<(NewModel, ModelState)> = judged.chain(aside).collect();
             store.add_models_unless_spoken(&models, held.newest_word)
         })
@@ -142,8 +145,11 @@ impl Trainer {
     }
 }
 
-fn stored(key: ModelKey, model: &Model, now_s: i64) -> NewModel {
+fn stored(key: ModelKey, model: &Model, labelled: Option<&Value>, now_s: i64) -> NewModel {
     let bytes = model.to_bytes();
-    let (sha256, card) = (sha256(&bytes), model.card());
+    let (sha256, mut card) = (sha256(&bytes), model.card());
+    if let Some(labelled) = labelled {
+        card["labelled"] = labelled.clone();
+    }
     NewModel { key, card, bytes, sha256, trained_s: now_s }
 }

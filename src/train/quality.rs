@@ -3,6 +3,9 @@
 //! Owns: what counts as found, and how the counts become ratios.
 //! Does not own: which labels speak for which points (`told`), or how the ratios are shown (`export`).
 
+use serde_json::Value;
+use serde_json::json;
+
 use super::Members;
 use super::TrainError;
 use super::Trainer;
@@ -24,6 +27,31 @@ struct Counts {
     n_missed: usize,
     /// Intervals labelled normal with a score above 1.
     n_false: usize,
+}
+
+/// What challengers, with those in use that stay beside them, make of labels, for their cards; `None` without labels.
+/// Their thresholds follow these labels, so it is how well they keep to them, not how well they would find others.
+pub(super) fn labelled(
+    told: &[Told],
+    in_use: &Members,
+    challengers: &Members,
+    keep_going: &dyn Fn() -> bool,
+) -> Option<Value> {
+    let jury = Jury::mixed(in_use, challengers, keep_going);
+    let mut counts = Counts::default();
+    // When each was found is of no account here.
+    told.iter().for_each(|told| counts.count(&jury, told, 0));
+    let Quality { precision, recall, .. } = counts.quality();
+    (!told.is_empty()).then(|| {
+        json!({
+            "n_found": counts.found_after_s.len(),
+            "n_missed": counts.n_missed,
+            "n_false": counts.n_false,
+            "precision": precision,
+            "recall": recall,
+            "f1": 2.0 * precision * recall / (precision + recall),
+        })
+    })
 }
 
 impl Trainer {

@@ -176,6 +176,12 @@ async fn measured(trainer: &Trainer) -> Vec<String> {
     labelled.map(String::from).collect()
 }
 
+/// Of all versions, oldest first.
+fn cards(trainer: &Trainer) -> Vec<serde_json::Value> {
+    let rows = trainer.store.models(Some("w")).unwrap();
+    rows.iter().map(|r| trainer.store.model(&r.key, r.version).unwrap().unwrap().card).collect()
+}
+
 #[tokio::test]
 async fn a_label_that_no_model_can_find_is_named_and_taken_back() {
     let (trainer, watch) = (trainer(), watch());
@@ -197,10 +203,24 @@ async fn a_label_that_no_model_can_find_is_named_and_taken_back() {
     let [(_, reason)] = &outcome.rejected[..] else { panic!("{outcome:?}") };
     assert!(reason.starts_with("label "), "{reason}");
     assert!(reason.contains(", by ann): scores "), "{reason}");
+    let of = |card: &serde_json::Value, name: &str| card["labelled"][name].as_f64();
+    let cards = cards(&trainer);
+    assert_eq!(cards[0].get("labelled"), None, "judged without labels");
+    let [found, missed, wrong] = ["n_found", "n_missed", "n_false"].map(|n| of(&cards[1], n));
+    assert_eq!(
+        (found.zip(missed).map(|(a, b)| a + b), wrong),
+        (Some(2.0), Some(1.0)),
+        "{}",
+        cards[1]
+    );
     let withdrawal =
         Withdrawal { author: None, note: None, source: "cli".into(), created_s: NOW_S };
     trainer.store.withdraw_label(hopeless, &withdrawal).unwrap();
     assert_eq!(trainer.train(&watch, &Which::All, NOW_S).await.unwrap().n_promoted, 1);
+    let whole = serde_json::json!({
+        "n_found": 1, "n_missed": 0, "n_false": 0, "precision": 1.0, "recall": 1.0, "f1": 1.0,
+    });
+    assert_eq!(self::cards(&trainer)[2]["labelled"], whole);
     let wanted = [
         "precision_ratio{watch=\"w\"} 1",
         "recall_ratio{watch=\"w\"} 1",
@@ -427,6 +447,10 @@ async fn a_training_moves_with_its_network() {
     let losses: Vec<f32> = within.filter_map(|(progress, _)| progress.loss).collect();
     assert!(losses.len() >= 3 && losses.iter().all(|loss| loss.is_finite()), "{heard:?}");
     assert!(heard.iter().all(|(progress, metric)| *metric == progress.ratio()), "{heard:?}");
+    let card = cards(&trainer).remove(0);
+    let of = |name: &str| card["origin"]["losses"][name].as_f64();
+    assert!(of("held_out") > Some(0.0) && of("training") > Some(0.0), "{card}");
+    assert!(of("steps") > Some(0.0) && of("steps") <= Some(2000.0), "{card}");
 }
 
 #[tokio::test]

@@ -158,6 +158,10 @@ fn told_to_people(config: &str) {
         let has_all = |line: &str| cells.iter().all(|cell| line.contains(cell.as_str()));
         assert!(table.lines().any(has_all), "{cells:?} in {table}");
     }
+    let shown = run(&["models", "show", config]);
+    println!("{shown}");
+    let lines = |name: &str| shown.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!((lines("  labels     "), lines("  losses     ")), (3, 1), "{shown}");
 }
 
 /// The same history by `portent evaluate`.

@@ -98,7 +98,7 @@ impl Known {
         if let Some((n_rows, step_s)) = number("n_rows").zip(number("step_s")) {
             line("learnt", format!("{n_rows} points, of rows every {}", format_duration(step_s)));
         }
-        for (name, value) in origin(card) {
+        for (name, value) in origin(card).into_iter().chain(labelled(card)) {
             line(name, value);
         }
         let features = card.get("features").and_then(Value::as_array);
@@ -136,7 +136,16 @@ fn origin(card: &Value) -> Vec<(&'static str, String)> {
     let number = |name: &str| origin.get(name).and_then(Value::as_i64).unwrap_or_default();
     let [from, to] = ["from_s", "to_s"].map(|name| rfc3339(number(name)));
     let portent = origin.get("portent").and_then(Value::as_str).unwrap_or_default();
-    vec![
+    let losses = origin.get("losses").map(|losses| {
+        let of = |name: &str| losses.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
+        let steps = losses.get("steps").and_then(Value::as_i64).unwrap_or_default();
+        let [training, held_out] = ["training", "held_out"].map(of);
+        (
+            "losses",
+            format!("{training:.4} in training, {held_out:.4} held out, after {steps} steps"),
+        )
+    });
+    let known = vec![
         ("from", format!("{from} to {to}, {} points without data", number("n_gaps"))),
         ("incidents", number("n_incidents").to_string()),
         (
@@ -148,5 +157,27 @@ fn origin(card: &Value) -> Vec<(&'static str, String)> {
             ),
         ),
         ("made by", format!("Portent {portent}, seed {}", number("seed"))),
-    ]
+    ];
+    known.into_iter().chain(losses).collect()
+}
+
+/// What it made of people's labels when it was judged, with the models that it was judged with; of one that was
+/// judged without any, nothing.
+fn labelled(card: &Value) -> Option<(&'static str, String)> {
+    let labelled = card.get("labelled")?;
+    let number = |name: &str| labelled.get(name).and_then(Value::as_i64).unwrap_or_default();
+    let ratio = |name: &str| {
+        let value = labelled.get(name).and_then(Value::as_f64);
+        value.map_or("–".to_string(), |value| format!("{value:.2}"))
+    };
+    let (found, missed) = (number("n_found"), number("n_missed"));
+    let told = format!(
+        "{found} of {} anomalies found by all together, {} false (precision {}, recall {}, F1 {})",
+        found + missed,
+        number("n_false"),
+        ratio("precision"),
+        ratio("recall"),
+        ratio("f1"),
+    );
+    Some(("labels", told))
 }
