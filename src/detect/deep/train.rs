@@ -72,7 +72,7 @@ pub(super) struct Plan {
 }
 
 /// Trains on the windows that end at `ends`, which are in order of time, and returns the network
-/// that did best on the last 15 % of them.
+/// that did best on the last 15 % of them, which share no row with those that it learnt from, unless these are few.
 pub(super) fn train(
     net: Net,
     frames: &Frames,
@@ -82,6 +82,7 @@ pub(super) fn train(
     context: &FitContext<'_>,
 ) -> Result<Net, FitError> {
     let (learnt, held_out) = split(ends);
+    let learnt = apart(learnt, held_out, net.shape().window);
     let judged = frames.judged(&thin(held_out, JUDGED));
     let steps = plan.max_steps.min(plan.max_epochs * learnt.len().div_ceil(BATCH)).max(1);
     let plan = descent::Plan { steps, rate: plan.rate, patience: PATIENCE };
@@ -103,6 +104,14 @@ pub(super) fn train(
 /// All but the last 15 %, and those; neither is empty if there are at least two.
 pub(super) fn split(ends: &[usize]) -> (&[usize], &[usize]) {
     ends.split_at((ends.len() * 85 / 100).max(1).min(ends.len()))
+}
+
+/// The windows of `window` rows among `learnt` that share no row with those held out; all, where that would leave less
+/// than two windows' worth: who has an hour of history learns from all of it.
+fn apart<'a>(learnt: &'a [usize], held_out: &[usize], window: usize) -> &'a [usize] {
+    let first = held_out.first().copied().unwrap_or(usize::MAX);
+    let n = learnt.partition_point(|end| end + window <= first);
+    if n < 2 * window { learnt } else { &learnt[..n] }
 }
 
 /// Every n-th of `ends`, so that at most `most` are left.
