@@ -129,10 +129,10 @@ pub(super) fn histories(
     histories
 }
 
-/// Windows of other times with an incident put into their newest rows, from its first row on: a handful of
-/// incidents would else be learnt together with what happened to go on around them, and their beginnings least of
-/// all, of which there are fewest. In every fourth the incident is over, and the newest rows are those of the
-/// other time: normal again.
+/// Windows of other times with an episode put into their newest rows, from its first row on: a handful of
+/// incidents, or of false alarms, would else be learnt together with what happened to go on around them, and their
+/// beginnings least of all, of which there are fewest. In every fourth the episode is over, and the newest rows are
+/// those of the other time: normal again.
 ///
 /// With `cuts`, the other time is of the part of the incident's, so that no part is judged by rows that another one
 /// saw; where a part has no such rows it goes without. The same seed gives the same windows but for that.
@@ -153,13 +153,12 @@ pub(super) fn pasted(
     };
     let places_of = [0, 1, 2].map(of_part);
     let mut random = Random::new(seed);
-    let incidents: Vec<&&Episode> = episodes.iter().filter(|e| e.class.is_anomaly()).collect();
-    if places.is_empty() || incidents.is_empty() {
+    if places.is_empty() || episodes.is_empty() {
         return Vec::new();
     }
-    let each = (PASTED / incidents.len()).clamp(1, PASTED_OF_ONE);
-    let mut pasted = Vec::with_capacity(each * incidents.len());
-    for episode in incidents {
+    let each = (PASTED / episodes.len()).clamp(1, PASTED_OF_ONE);
+    let mut pasted = Vec::with_capacity(each * episodes.len());
+    for episode in episodes {
         let grid = episode.rows.grid;
         let first = grid.at_or_after(episode.from_s);
         let own = History::of(&episode.rows, first, live, 1);
