@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help test install fmt deny lint doc unit lab experiment figures bench bench-deep
+.PHONY: help test install fmt deny lint doc unit lab models experiment figures bench bench-deep
 
 # One profile for everything, so the dependencies are built once.
 CARGO_TEST := cargo test --locked --release
@@ -31,10 +31,14 @@ doc: ## the documentation's links
 unit: ## all tests, on real servers where there is one
 	$(CARGO_TEST)
 
-# SCENARIOS='FILE …' names others; the rows go to target/lab.
+# SCENARIOS='FILE …' names others; the rows go to target/lab, from which they are used again.
 SCENARIOS = $(wildcard tests/lab/scenarios/*/*.yml)
-lab: install ## faults on real CoreDNS at known times, as rows and labels; scenarios side by side, half an hour
-	$(CARGO_TEST) --test lab -- --out target/lab --side-by-side 16 $(SCENARIOS)
+SIMULATED = tests/lab/simulated
+lab: install ## faults on real CoreDNS at known times, and who finds them; scenarios side by side, three quarters of an hour
+	$(CARGO_TEST) --test lab -- --out target/lab --judge models $(SCENARIOS) $(wildcard $(SIMULATED)/test/*.yml)
+
+models: install ## the networks of models/, learnt anew from the lab and from simulations, an hour and a half
+	$(CARGO_TEST) --test lab -- --out target/lab --pretrain models --judge models $(SCENARIOS) $(wildcard $(SIMULATED)/*/*.yml)
 
 # The last recording judges, the one before it chooses, the others are learnt from. `rm -r target/lab` records anew.
 RECORDINGS = train/clean train/a train/b train/c validation/d

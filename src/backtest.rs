@@ -14,7 +14,6 @@ use crate::math::calendar::Calendar;
 use crate::math::calendar::DAY_S;
 use crate::model::Band;
 use crate::model::Model;
-use crate::model::Point;
 use crate::model::Recipe;
 use crate::preprocess;
 use crate::preprocess::Transform;
@@ -276,25 +275,19 @@ fn score_stretch(
     let longest = models.iter().map(|trained| trained.model.n_raw_rows()).max().unwrap_or(1);
     let seen = rows.slice(from.saturating_sub(2 * longest), to);
     let mut by_feature: BTreeMap<&[usize], ByTime> = BTreeMap::new();
-    let mut classes: BTreeMap<i64, (String, f64)> = BTreeMap::new();
     let mut deviations: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
     for trained in models {
         let scored = by_feature.entry(trained.judged()).or_default();
         let Trained { columns, model, .. } = trained;
         let seen = seen.select(columns);
         for point in model.score(&seen, i64::MIN) {
-            let asked = point.score > THRESHOLD && (model.names_classes() || model.deviates());
-            let above = asked.then(|| newest(model, &seen, &point)).flatten();
-            if let Some(own) = above.as_ref().and_then(|rows| model.deviations(rows)) {
-                deviations.entry(point.time_s + model.delay_s()).or_insert(own);
+            let time_s = point.time_s + model.delay_s();
+            let above = point.score > THRESHOLD && model.deviates();
+            let above = above.then(|| newest(model, &seen, time_s)).flatten();
+            if let Some(own) = above.and_then(|rows| model.deviations(&rows)) {
+                deviations.entry(time_s).or_insert(own);
             }
-            if let Some((class, p)) = above.and_then(|rows| class_of(model, &rows)) {
-                let known = classes.entry(point.time_s + model.delay_s()).or_default();
-                if p > known.1 {
-                    *known = (class, p);
-                }
-            }
-            let (scores, band) = scored.entry(point.time_s + model.delay_s()).or_default();
+            let (scores, band) = scored.entry(time_s).or_default();
             scores.hear(point.score, model.names_classes());
             *band = band.or(point.band);
         }
@@ -309,24 +302,28 @@ fn score_stretch(
     let fresh = |i: &usize, time_s: i64| rows.grid.time(*i) - time_s < models[0].model.point_s();
     let row = |i: usize| {
         let (time_s, (score, band)) = point_of(&i).filter(|(t, _)| fresh(&i, **t))?;
-        let class =
-            classes.get(time_s).filter(|_| *score > THRESHOLD).map(|(class, _)| class.clone());
+        let class = (*score > THRESHOLD).then(|| class_of(models, &seen, *time_s)).flatten();
         let deviations = deviations.get(time_s).filter(|_| *score > THRESHOLD).cloned();
         Some((i, Scored { time_s: *time_s, score: *score, band: *band, class, deviations }))
     };
     (from..to).filter_map(row).collect()
 }
 
-/// The rows that a point was scored from.
-fn newest(model: &Model, seen: &Window, point: &Point) -> Option<Window> {
-    let end = seen.grid.index(point.time_s + model.delay_s())? + 1;
+/// The rows that the point of a time was scored from.
+fn newest(model: &Model, seen: &Window, time_s: i64) -> Option<Window> {
+    let end = seen.grid.index(time_s)? + 1;
     Some(seen.slice(end.saturating_sub(model.n_raw_rows()), end))
 }
 
-/// What a model that learnt classes calls the point of these rows, and how probable that is.
-fn class_of(model: &Model, rows: &Window) -> Option<(String, f64)> {
-    let opinion = model.names_classes().then(|| model.opinion(rows))?;
-    opinion?.classes.into_iter().next()
+/// What models that learnt classes call the point of a time: the most probable of all.
+fn class_of(models: &[Trained], seen: &Window, time_s: i64) -> Option<String> {
+    let naming = models.iter().filter(|trained| trained.model.names_classes());
+    let opinion = |Trained { columns, model, .. }: &Trained| {
+        let rows = newest(model, &seen.select(columns), time_s)?;
+        model.opinion(&rows)?.classes.into_iter().next()
+    };
+    let of_each = naming.filter_map(opinion);
+    of_each.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(class, _)| class)
 }
 
 /// The output file: `t,score`, and what the detectors give beside it. A band that is beyond numbers,

@@ -45,6 +45,8 @@ pub mod source;
 pub mod store;
 pub mod tensorboard;
 pub mod workers;
+// 3½: networks that come along
+pub mod shipped;
 // 3: what is watched, and a fitted model, whole
 pub mod model;
 pub mod watch;

@@ -4,6 +4,7 @@
 //! Does not own: which rows are learnt from (`train`) or where the bytes are kept (`store`).
 
 mod card;
+mod elsewhere;
 mod enough;
 mod file;
 mod held_out;
@@ -22,6 +23,7 @@ use crate::detect::Look;
 use crate::detect::Opinion;
 use crate::detect::Parts;
 use crate::detect::Raw;
+use crate::math::stats;
 use crate::preprocess;
 use crate::score::Calibrator;
 use crate::score::Scale;
@@ -37,6 +39,7 @@ use held_out::held_out;
 use held_out::in_pieces;
 use held_out::stretches;
 
+pub use elsewhere::Elsewhere;
 pub use enough::min_history_s;
 pub use file::sha256;
 
@@ -113,15 +116,20 @@ impl Model {
         context: &FitContext<'_>,
     ) -> Result<Model, FitError> {
         let preprocess = recipe.preprocess.fit(history);
-        let rows = preprocess.apply_measured(history);
+        let (rows, episodes) = scaled(&preprocess, recipe, history, context.episodes);
+        Model::of_scaled(recipe, preprocess, &rows, &FitContext { episodes: &episodes, ..*context })
+    }
+
+    fn of_scaled(
+        recipe: &Recipe,
+        preprocess: preprocess::Fitted,
+        rows: &Window,
+        context: &FitContext<'_>,
+    ) -> Result<Model, FitError> {
         // A watch that has just begun has no rows before that: its first stretch is not the empty one.
         let n_judged = if recipe.detector.joint() { rows.n_features } else { 1 };
         let first = (0..rows.grid.len).find(|&i| has_data(rows.row(i), n_judged)).unwrap_or(0);
         let rows = rows.slice(first, rows.grid.len);
-        let scaled = |e: &Episode| Episode { rows: preprocess.apply(&e.rows), ..e.clone() };
-        let joint = recipe.detector.joint();
-        let episodes = context.episodes.iter().filter(|_| joint).map(scaled);
-        let context = &FitContext { episodes: &episodes.collect::<Vec<_>>(), ..*context };
         let block_s = block_s(recipe.block_s, rows.grid);
         let mut calibrator = Calibrator::new(rows.grid.step_s, block_s);
         // As many fits again as there are stretches of rows that a fit must not have seen.
@@ -145,6 +153,13 @@ impl Model {
             let (fitted, episodes) = (fitted.as_ref(), context.episodes);
             scale = known::lowered(scale, &calibration, fitted, episodes, &held_out);
         }
+        let elsewhere = context.pretrained_of(recipe.detector.name());
+        if let Some(known) = elsewhere {
+            // Hours of one's own say little of what is rare. What a row in twenty reaches here is none, though.
+            let often = stats::quantile(&stats::sorted(held_out.iter().copied()), 0.95);
+            // `max` ignores NaN.
+            scale = scale.at(calibration.surprise(known.line.max(often)));
+        }
         let surprises = held_out.iter().map(|raw| calibration.surprise(*raw));
         let origin = Origin {
             from_s: rows.grid.start_s,
@@ -156,6 +171,7 @@ impl Model {
             n_held_out: held_out.iter().filter(|raw| !raw.is_nan()).count(),
             n_above: surprises.filter(|s| scale.score(*s) > THRESHOLD).count(),
             losses,
+            pretrained: elsewhere.is_some(),
         };
         let head = Head {
             format: FORMAT,
@@ -358,6 +374,11 @@ impl Model {
         }
     }
 
+    /// Whether its network learnt elsewhere, and only what is usual here.
+    pub fn is_pretrained(&self) -> bool {
+        self.head.origin.as_ref().is_some_and(|origin| origin.pretrained)
+    }
+
     /// The numbers of the fit: a place to start from for the next one.
     pub fn parts(&self) -> Parts {
         self.fitted.parts()
@@ -380,6 +401,18 @@ fn fitted_with_losses(
     let fitted = detector.fit(rows, &FitContext { looks: Some(&hear), ..*context })?;
     let losses = losses.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok((fitted, losses.filter(|_| !detector.supervised())))
+}
+
+/// A history and its episodes, of joint detectors, brought to scale.
+fn scaled(
+    preprocess: &preprocess::Fitted,
+    recipe: &Recipe,
+    history: &Window,
+    episodes: &[Episode],
+) -> (Window, Vec<Episode>) {
+    let scaled = |e: &Episode| Episode { rows: preprocess.apply(&e.rows), ..e.clone() };
+    let episodes = episodes.iter().filter(|_| recipe.detector.joint()).map(scaled).collect();
+    (preprocess.apply_measured(history), episodes)
 }
 
 /// Whether a row has a sample of what is judged, the first columns.

@@ -399,6 +399,9 @@ mod tests {
         #[cfg(feature = "deep")]
         assert_eq!(of("queries: {a: up}"), ["autoencoder"]);
         #[cfg(feature = "deep")]
-        assert_eq!(of("preset: coredns, detectors: auto"), ["autoencoder", "siamese"]);
+        assert_eq!(
+            of("preset: coredns, detectors: auto"),
+            ["autoencoder", "siamese", "classifier"]
+        );
     }
 }

@@ -16,6 +16,7 @@ pub mod networks;
 pub mod one_class_svm;
 mod parts;
 pub mod pca;
+mod pretrained;
 pub mod random_forest;
 mod residuals;
 pub mod sarimax;
@@ -43,6 +44,7 @@ pub use parts::Parts;
 pub use parts::RestoreError;
 pub use parts::Tensor;
 pub use parts::Tensors;
+pub use pretrained::Pretrained;
 pub use stage::Stage;
 
 /// Every detector there is, with its settings.
@@ -330,6 +332,8 @@ pub struct FitContext<'a> {
     pub previous: Option<&'a Parts>,
     /// The numbers of a fit that this one is to be compared with: what it chose by itself is chosen here, too.
     pub like: Option<&'a Parts>,
+    /// Networks that learnt elsewhere from rows of the same features, to judge by while these do not suffice.
+    pub pretrained: &'a [Pretrained],
     /// Labelled stretches of rows, for detectors that learn from them; preprocessed as the rows are.
     pub episodes: &'a [Episode],
     /// Called between epochs or other pieces of about 50 ms of work. It may block, to let a pass of
@@ -361,6 +365,7 @@ impl<'a> FitContext<'a> {
             calendar: &UTC,
             previous: None,
             like: None,
+            pretrained: &[],
             episodes: &[],
             keep_going,
             looks: None,

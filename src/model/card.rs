@@ -32,6 +32,9 @@ pub(super) struct Origin {
     /// None in files of an older Portent, and of what is no network or is trained once more on everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) losses: Option<Losses>,
+    /// Whether its network learnt elsewhere, and only what is usual here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) pretrained: bool,
 }
 
 /// The losses of a network when it was best on what was held out to stop by: that one is kept.
@@ -89,7 +92,7 @@ mod tests {
             "n_held_out": 5, "n_above": 0,
         });
         let origin: Origin = serde_json::from_value(old.clone()).unwrap();
-        assert_eq!((origin.losses, json!(origin)), (None, old));
+        assert_eq!((origin.losses, origin.pretrained, json!(origin)), (None, false, old));
     }
 
     #[test]

@@ -147,6 +147,19 @@ impl Class {
         self.name.starts_with("benign_")
     }
 
+    /// Where to look for the cause: upstream, in the cache, at the clients, the replicas, or the Kubernetes API.
+    pub fn group(&self) -> &'static str {
+        match self.name {
+            "cache_collapse" => "cache",
+            "max_concurrent" | "replica_bad" | "loop" => "upstream",
+            name if name.starts_with("upstream_") => "upstream",
+            "replica_down" | "crashloop" | "cpu_throttled" | "replica_skew" => "replicas",
+            "apiserver_down" => "kubernetes",
+            name if name.starts_with("benign_") => "benign",
+            _ => "clients",
+        }
+    }
+
     /// What it does to processes.
     pub fn act(&self) -> Option<Act> {
         match self.effect {

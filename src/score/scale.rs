@@ -53,6 +53,13 @@ impl Scale {
         Scale { threshold: self.threshold.min(wanted).max(lowest), ..self }
     }
 
+    /// The scale on which this surprise scores 1.
+    #[must_use]
+    pub fn at(self, surprise: f64) -> Scale {
+        // `max` ignores NaN.
+        Scale { threshold: surprise.max(self.floor + MARGIN), ..self }
+    }
+
     /// The exported score, ≥ 0; an unknown (NaN) surprise has an unknown score.
     pub fn score(&self, surprise: f64) -> f64 {
         let score = (surprise - self.floor) / (self.threshold - self.floor);
@@ -128,6 +135,14 @@ mod tests {
         assert_eq!(scale.lowered_to(5.0), scale);
         assert_eq!(scale.lowered_to(f64::NAN), scale);
         assert_eq!(scale.lowered_to(-99.0).threshold, floor() + MARGIN);
+    }
+
+    #[test]
+    fn a_line_is_where_it_is_drawn_but_above_the_floor() {
+        let scale = Scale::new(floor(), 1.0);
+        assert!((scale.at(7.0).score(7.0) - 1.0).abs() < 1e-12);
+        assert!((scale.at(-2.0).score(-2.0) - 1.0).abs() < 1e-12);
+        assert_eq!(scale.at(f64::NAN).threshold, floor() + MARGIN);
     }
 
     #[test]

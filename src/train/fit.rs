@@ -22,11 +22,14 @@ use crate::detect;
 use crate::detect::Episode;
 use crate::detect::FitContext;
 use crate::detect::FitError;
+use crate::detect::Pretrained;
 use crate::detect::Stage;
 use crate::detect::networks::NETWORKS;
 use crate::model::Model;
+use crate::model::Recipe;
 use crate::series::Entity;
 use crate::series::Window;
+use crate::shipped;
 use crate::store::ModelKey;
 use crate::watch::Watch;
 use crate::workers::Turn;
@@ -65,9 +68,7 @@ pub(super) fn fit_entity(
     episodes.extend_from_slice(weak);
     let mut members = Members::new();
     let mut refused = String::from("no detector");
-    let early = !lessons::may_begin(watch, rows);
-    let mut wanted = watch.members();
-    wanted.retain(|(detector, _)| !(early && detector.supervised()));
+    let wanted = wanted(watch, rows, &episodes);
     let parts = parts(wanted.iter().map(|(detector, _)| detector), &episodes);
     let hear = |stage: Stage| share.reach(stage);
     for ((detector, feature), part) in wanted.into_iter().zip(parts) {
@@ -83,9 +84,11 @@ pub(super) fn fit_entity(
         let yesterday = champions.members.get(&key).map(Model::parts);
         let all = FitContext { stages: Some(&hear), ..FitContext::new(0, &keep_going) };
         let stages = all.part(part);
+        let shipped = begins_as(&recipe, rows, &episodes);
         let context = FitContext {
             calendar: &watch.calendar,
             previous: yesterday.as_ref(),
+            pretrained: shipped.map_or(&[], std::slice::from_ref),
             // Supervised detectors are joint: all columns, in their order.
             episodes: &episodes,
             stages: Some(&stages),
@@ -127,6 +130,42 @@ pub(super) fn fit_entity(
     }
     Ok(Trained { members, decision, labelled, aside })
 }
+
+/// Members that can learn by now.
+fn wanted(
+    watch: &Watch,
+    rows: &Window,
+    episodes: &[Episode],
+) -> Vec<(detect::Config, Option<usize>)> {
+    let early = !lessons::may_begin(watch, rows);
+    let begins = |detector: &detect::Config, feature: Option<usize>| {
+        begins_as(&recipe(watch, detector.clone(), feature), rows, episodes).is_some()
+    };
+    let mut wanted = watch.members();
+    wanted.retain(|(detector, feature)| {
+        !(early && detector.supervised()) || begins(detector, *feature)
+    });
+    wanted
+}
+
+/// The network that comes along, and judges while too little is known here to learn a better one.
+fn begins_as(recipe: &Recipe, rows: &Window, episodes: &[Episode]) -> Option<&'static Pretrained> {
+    let known = shipped::suited(recipe)?;
+    let n_incidents = episodes.iter().filter(|episode| episode.class.is_anomaly()).count();
+    let suffices = match known.detector {
+        "siamese" => n_incidents >= ENOUGH_TO_COMPARE,
+        _ if recipe.detector.supervised() => n_incidents >= ENOUGH_INCIDENTS,
+        _ => (0..rows.grid.len).filter(|&i| rows.has_data(i)).count() >= ENOUGH_ROWS,
+    };
+    (!suffices).then_some(known)
+}
+
+/// A day of rows: what is normal at night and in the morning.
+const ENOUGH_ROWS: usize = 2_880;
+/// A classifier of fewer knows less of what may go wrong than one of hundreds that went wrong elsewhere.
+const ENOUGH_INCIDENTS: usize = 20;
+/// The siamese network is there for what people say: it compares with the first incident that they label.
+const ENOUGH_TO_COMPARE: usize = 1;
 
 /// Which part of an entity's training each member is: networks that will learn share it equally; who needs no
 /// iterations takes no time beside them.

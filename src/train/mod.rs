@@ -280,6 +280,12 @@ impl Trainer {
         .await?;
         let mut baseless = lessons::baseless(watch, &in_use, &told, &weak);
         baseless.retain(|key| !held.has(key));
+        if !baseless.is_empty() {
+            // Who learnt elsewhere knows incidents that nobody here has to remember.
+            let known = self.champions(watch, in_use.clone()).await?;
+            let elsewhere = |key: &ModelKey| known.get(key).is_some_and(Model::is_pretrained);
+            baseless.retain(|key| !elsewhere(key));
+        }
         self.put_out_of_use(watch, entity, &mut in_use, baseless, "no incident is known any more")
             .await?;
         let protected = succession::is_protected(watch, &in_use, &told, now_s);

@@ -33,6 +33,8 @@ mod presets;
 mod rules;
 mod score;
 mod serve;
+#[cfg(feature = "deep")]
+mod shipped;
 mod simulate;
 mod source;
 mod store;

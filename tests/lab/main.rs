@@ -28,13 +28,21 @@ use std::thread;
 
 use fault_lab::experiment;
 use fault_lab::experiment::Judged;
+use fault_lab::judge;
+use fault_lab::lessons;
+use fault_lab::pretrain;
 use fault_lab::record::Recording;
 use fault_lab::rotation;
+use fault_lab::simulated;
 use portent::config;
 use portent::scenario::Scenario;
 
-const USAGE: &str = "lab [--out FOLDER] [--side-by-side N] [--experiment FOLDER [--hold-out CLASS]] SCENARIO.yml…\n\
-    with --experiment: what was recorded before is used again; the last scenario's rows judge, those before it choose";
+const USAGE: &str = "lab [--out FOLDER] [--side-by-side N] [--experiment FOLDER [--hold-out CLASS]] \
+    [--pretrain FOLDER] [--judge FOLDER] SCENARIO.yml…\n\
+    scenarios in a folder `simulated` are the simulator's; what was recorded since its scenario was written is used \
+    again; with --experiment the last scenario's rows judge, those before it choose; --pretrain writes networks that \
+    learnt from the scenarios in `train`, with a line drawn by those in `validation`, --judge says how those of a \
+    folder do on the scenarios in `test`";
 
 /// The RFC's three, and what is to be had without a network.
 const CANDIDATES: &str = "autoencoder,classifier,siamese";
@@ -42,12 +50,17 @@ const CONTROLS: &str = "pca,var";
 
 const PORTENT: &str = env!("CARGO_BIN_EXE_portent");
 
+#[derive(Default)]
 struct Asked {
     out: PathBuf,
     side_by_side: usize,
     /// Where the experiment goes.
     experiment: Option<PathBuf>,
     hold_out: Option<String>,
+    /// Where networks go that learn from what is recorded.
+    pretrain: Option<PathBuf>,
+    /// Where networks are that are judged by it.
+    judge: Option<PathBuf>,
     files: Vec<PathBuf>,
 }
 
@@ -62,9 +75,7 @@ fn main() -> ExitCode {
 }
 
 fn asked(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
-    let (experiment, hold_out, files) = (None, None, Vec::new());
-    let out = "target/lab".into();
-    let mut asked = Asked { out, side_by_side: 2, experiment, hold_out, files };
+    let mut asked = Asked { out: "target/lab".into(), side_by_side: 16, ..Asked::default() };
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument}: no value\n{USAGE}"));
@@ -72,9 +83,11 @@ fn asked(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
             "--out" => asked.out = value()?.into(),
             "--experiment" => asked.experiment = Some(value()?.into()),
             "--hold-out" => asked.hold_out = Some(value()?),
+            "--pretrain" => asked.pretrain = Some(value()?.into()),
+            "--judge" => asked.judge = Some(value()?.into()),
             "--side-by-side" => {
-                let n = value()?.parse().ok().filter(|n| (1..=16).contains(n));
-                asked.side_by_side = n.ok_or("--side-by-side: wanted 1 to 16")?;
+                let n = value()?.parse().ok().filter(|n| (1..=32).contains(n));
+                asked.side_by_side = n.ok_or("--side-by-side: wanted 1 to 32")?;
             }
             _ if argument.starts_with('-') => return Err(format!("{argument}?\n{USAGE}")),
             _ => asked.files.push(argument.into()),
@@ -85,25 +98,52 @@ fn asked(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
 
 /// All files are read before anything starts.
 fn run(asked: &Asked) -> Result<(), String> {
-    let read = asked.files.iter().map(|file| config::load_scenario(file));
-    let (scenarios, problems): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
+    let read = |file: &PathBuf| match is_simulated(file) {
+        true => config::load_simulation(file),
+        false => config::load_scenario(file),
+    };
+    let (scenarios, problems): (Vec<_>, Vec<_>) =
+        asked.files.iter().map(read).partition(Result::is_ok);
     let problems: Vec<String> = problems.into_iter().filter_map(Result::err).collect();
     if !problems.is_empty() {
         return Err(problems.join("\n"));
     }
     let scenarios: Vec<Scenario> = scenarios.into_iter().filter_map(Result::ok).collect();
     let named = scenarios.iter().map(|scenario| asked.out.join(format!("{}.csv", scenario.name)));
-    let recordings: Vec<PathBuf> = named.collect();
-    let files = asked.files.iter().zip(&recordings);
-    let known: Vec<bool> =
-        files.map(|(file, rows)| asked.experiment.is_some() && is_newer(rows, file)).collect();
-    let told = scenarios.into_iter().zip(&known);
-    let scenarios: Vec<Scenario> =
-        told.filter(|(_, known)| !**known).map(|(scenario, _)| scenario).collect();
-    if !scenarios.is_empty() {
-        record(&scenarios, asked)?;
+    let rows: Vec<PathBuf> = named.collect();
+    let files = asked.files.iter().zip(&rows);
+    let known: Vec<bool> = files.clone().map(|(file, rows)| is_newer(rows, file)).collect();
+    let new = files.clone().zip(scenarios).zip(known).filter(|(_, known)| !known);
+    let (simulated, real): (Vec<_>, Vec<_>) =
+        new.map(|((files, scenario), _)| (files.0, scenario)).partition(|(f, _)| is_simulated(f));
+    let real: Vec<Scenario> = real.into_iter().map(|(_, scenario)| scenario).collect();
+    if !real.is_empty() {
+        record(&real, asked)?;
     }
-    asked.experiment.as_ref().map_or(Ok(()), |out| judge(&recordings, out, asked.hold_out.clone()))
+    for (file, scenario) in simulated {
+        println!("{}: simulated", scenario.name);
+        simulated::simulate(file, &asked.out)?;
+    }
+    if let Some(out) = &asked.experiment {
+        experiment_on(&rows, out, asked.hold_out.clone())?;
+    }
+    let part = |name: &str| {
+        let is_of = |file: &Path| file.parent().is_some_and(|folder| folder.ends_with(name));
+        let own = files.clone().filter(|(file, _)| is_of(file));
+        own.map(|(_, rows)| lessons::read(rows)).collect::<Result<Vec<_>, _>>()
+    };
+    if let Some(out) = &asked.pretrain {
+        pretrain::pretrain(&part("train")?, &part("validation")?, out)?;
+    }
+    if let Some(models) = &asked.judge {
+        println!("{}", judge::tables(&part("test")?, models)?);
+    }
+    Ok(())
+}
+
+/// Whether a scenario is one of the simulator's.
+fn is_simulated(file: &Path) -> bool {
+    file.components().any(|part| part.as_os_str() == "simulated")
 }
 
 /// Whether rows were recorded after their scenario was written.
@@ -113,7 +153,11 @@ fn is_newer(rows: &Path, scenario: &Path) -> bool {
 }
 
 /// The experiment on what was recorded: its commands, their tables (`tables.txt`, too) and pages.
-fn judge(recordings: &[PathBuf], out: &Path, hold_out: Option<String>) -> Result<(), String> {
+fn experiment_on(
+    recordings: &[PathBuf],
+    out: &Path,
+    hold_out: Option<String>,
+) -> Result<(), String> {
     let (detectors, controls) = (CANDIDATES.to_owned(), CONTROLS.to_owned());
     let judged = Judged { detectors, controls, hold_out };
     let runs = experiment::prepare(recordings, out, &judged)?;

@@ -14,11 +14,15 @@
 
 mod cluster;
 pub(crate) mod experiment;
+pub(crate) mod judge;
+pub(crate) mod lessons;
 mod load;
 mod names;
+pub(crate) mod pretrain;
 pub(crate) mod record;
 mod replica;
 pub(crate) mod rotation;
+pub(crate) mod simulated;
 mod stage;
 mod upstream;
 mod wire;

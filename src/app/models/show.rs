@@ -145,6 +145,9 @@ fn origin(card: &Value) -> Vec<(&'static str, String)> {
             format!("{training:.4} in training, {held_out:.4} held out, after {steps} steps"),
         )
     });
+    let shipped = origin.get("pretrained").and_then(Value::as_bool).unwrap_or_default();
+    let shipped =
+        shipped.then(|| ("network", "learnt elsewhere; its scales are of these rows".into()));
     let known = vec![
         ("from", format!("{from} to {to}, {} points without data", number("n_gaps"))),
         ("incidents", number("n_incidents").to_string()),
@@ -158,7 +161,7 @@ fn origin(card: &Value) -> Vec<(&'static str, String)> {
         ),
         ("made by", format!("Portent {portent}, seed {}", number("seed"))),
     ];
-    known.into_iter().chain(losses).collect()
+    known.into_iter().chain(shipped).chain(losses).collect()
 }
 
 /// What it made of people's labels when it was judged, with the models that it was judged with; of one that was

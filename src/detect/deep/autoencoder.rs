@@ -17,6 +17,7 @@ use crate::detect::FitContext;
 use crate::detect::FitError;
 use crate::detect::Model;
 use crate::detect::Parts;
+use crate::detect::Pretrained;
 use crate::detect::Raw;
 use crate::detect::RestoreError;
 use crate::detect::linear;
@@ -179,6 +180,9 @@ impl Autoencoder {
         context: &FitContext<'_>,
     ) -> Result<Autoencoder, FitError> {
         let length = config.shape(1).window;
+        if let Some(Pretrained { parts, .. }) = context.pretrained_of("autoencoder") {
+            return Autoencoder::adapted(parts, window, context);
+        }
         // A feature with less than a window of values has no normal to speak of.
         let count = |f: usize| window.column(f).iter().filter(|v| !v.is_nan()).count();
         let live: Vec<usize> =
@@ -207,6 +211,41 @@ impl Autoencoder {
         };
         let net = train::train(net, &frames, &ends, &plan, &mut random, context)?;
         let blank = Autoencoder::blank(net.forward(), window.n_features, live, reach);
+        blank.measured(&frames, &ends, context)
+    }
+
+    /// The network that learnt elsewhere, with the scales of these rows.
+    fn adapted(
+        parts: &Parts,
+        window: &Window,
+        context: &FitContext<'_>,
+    ) -> Result<Autoencoder, FitError> {
+        let elsewhere = stored::restore(parts.clone());
+        let elsewhere = elsewhere.map_err(|error| FitError::Refused(error.to_string()))?;
+        let Autoencoder { net, n_features, live, reach, .. } = elsewhere;
+        if n_features != window.n_features {
+            let what = format!("a network of {n_features} features for {}", window.n_features);
+            return Err(FitError::Refused(what));
+        }
+        let length = net.shape().window;
+        let own = linear::reaches(window, &live);
+        let known = |f: &usize| window.column(*f).iter().any(|v| !v.is_nan());
+        let reach: Vec<f32> = live
+            .iter()
+            .zip(own.into_iter().zip(reach))
+            .map(|(f, (own, theirs))| if known(f) { own.min(1e30) as f32 } else { theirs })
+            .collect();
+        let frames = Frames::new(window, &live, &reach, length);
+        let few = |have| FitError::TooFewRows { have, want: 2 * length };
+        let have = frames.observed_rows();
+        if have < 2 * length {
+            return Err(few(have));
+        }
+        let ends = train::thin(&frames.trainable(), MAX_WINDOWS);
+        if ends.len() < 2 {
+            return Err(few(ends.len()));
+        }
+        let blank = Autoencoder::blank(net, window.n_features, live, reach);
         blank.measured(&frames, &ends, context)
     }
 

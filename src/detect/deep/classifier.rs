@@ -101,6 +101,8 @@ pub fn restore(parts: Parts) -> Result<Box<dyn Model>, RestoreError> {
 }
 
 impl Network for ConvClassifier {
+    const NAME: &'static str = "classifier";
+
     fn new(rows: usize, features: usize, settings: Settings) -> Result<Self, NetworkError> {
         ConvClassifier::new(rows, features, settings)
     }

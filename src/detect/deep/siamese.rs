@@ -114,6 +114,8 @@ pub fn restore(parts: Parts) -> Result<Box<dyn Model>, RestoreError> {
 }
 
 impl Network for SiameseNetwork {
+    const NAME: &'static str = "siamese";
+
     fn new(rows: usize, features: usize, settings: Settings) -> Result<Self, NetworkError> {
         SiameseNetwork::new(rows, features, settings)
     }

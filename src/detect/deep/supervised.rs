@@ -17,6 +17,7 @@ use crate::detect::Look;
 use crate::detect::Model;
 use crate::detect::Opinion;
 use crate::detect::Parts;
+use crate::detect::Pretrained;
 use crate::detect::Raw;
 use crate::detect::RestoreError;
 use crate::detect::Similar;
@@ -52,6 +53,8 @@ const BLIND: usize = 400;
 
 /// What a network has to do to become a detector.
 pub(super) trait Network: Sized + Send + Sync {
+    /// The detector's name.
+    const NAME: &'static str;
     fn new(rows: usize, features: usize, settings: Settings) -> Result<Self, NetworkError>;
     fn initialize_new_weights(&mut self, seed: u64);
     fn train_on(
@@ -132,6 +135,9 @@ impl<N: Network> Supervised<N> {
         context: &FitContext<'_>,
     ) -> Result<Supervised<N>, FitError> {
         let episodes = newest(context.episodes);
+        if let Some(Pretrained { parts, .. }) = context.pretrained_of(N::NAME) {
+            return Supervised::adapted(parts, train);
+        }
         if !episodes.iter().any(|episode| episode.class.is_anomaly()) {
             return Err(FitError::NoIncidents);
         }
@@ -178,6 +184,22 @@ impl<N: Network> Supervised<N> {
             incidents: incidents.collect(),
         };
         Ok(Supervised { network, about })
+    }
+
+    /// The network that learnt elsewhere, as it is: rows of every place are brought to scale before it sees them, and
+    /// what their evidence is worth was learnt from more than one place has. Nobody here can be reminded of what it
+    /// learnt from.
+    fn adapted(parts: &Parts, train: &Window) -> Result<Supervised<N>, FitError> {
+        let elsewhere = Supervised::<N>::restore(parts.clone());
+        let elsewhere = elsewhere.map_err(|error| FitError::Refused(error.to_string()))?;
+        let Supervised { network, about } = elsewhere;
+        if about.n_features != train.n_features {
+            let what =
+                format!("a network of {} features for {}", about.n_features, train.n_features);
+            return Err(FitError::Refused(what));
+        }
+        let step_s = train.grid.step_s;
+        Ok(Supervised { network, about: About { step_s, incidents: Vec::new(), ..about } })
     }
 
     pub(super) fn restore(parts: Parts) -> Result<Supervised<N>, RestoreError> {
