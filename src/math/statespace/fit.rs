@@ -12,6 +12,7 @@ use crate::math::statespace::arma::squash;
 use crate::math::statespace::bfgs;
 use crate::math::statespace::bfgs::Lowest;
 use crate::math::statespace::direct::Room;
+use crate::math::statespace::likelihood::Errors;
 use crate::math::statespace::real::LANES;
 use crate::math::statespace::real::Lanes;
 use crate::math::statespace::regression::Columns;
@@ -33,8 +34,8 @@ const FEW_REGRESSORS: usize = 4;
 /// How far from zero a free number may go: first as far as a partial autocorrelation is not one, and less far where
 /// rounding would have the last word. Within the last there is enough news in a row for any order.
 const WALLS: [f64; 8] = [8.3, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0];
-/// Where a free number is further from zero, rounding may spoil the fast way to a likelihood: good enough to find a
-/// point, not to say how large innovations are.
+/// Where a free number is further from zero, rounding may spoil the fast way to a likelihood, by 1e-3 where a moving
+/// average forgets next to nothing: good enough to find a point, not to say how large innovations are.
 const NEAR: f64 = 3.5;
 
 /// Where a search begins.
@@ -111,7 +112,18 @@ pub fn log_likelihood(
     } else {
         Rows::differences(left(rows, columns, &at.beta), order)
     };
-    left.errors(&Arma::new(order, &at.parameters), &mut Room::new()).at(left.n(), variance)
+    errors(&left, order, &at.parameters).at(left.n(), variance)
+}
+
+/// Forecast errors of which a log-likelihood is right to 1e-6. In a search, the fast ways are good enough.
+fn errors(left: &Rows, order: &Order, parameters: &[f64]) -> Errors<f64> {
+    let arma = Arma::new(order, parameters);
+    let is_near = |free: Vec<f64>| free.iter().all(|x| x.abs() <= NEAR);
+    if order.free(parameters).is_some_and(is_near) {
+        left.errors(&arma, &mut Room::new())
+    } else {
+        left.filtered(order, parameters)
+    }
 }
 
 /// Whether no difference is missing: then the rows themselves are not needed.
@@ -420,13 +432,7 @@ impl<'a> Search<'a> {
 
     fn fit(self, best: &Lowest) -> Fit {
         let parameters = self.order.constrained(&best.point, squash);
-        let arma = Arma::new(self.order, &parameters);
-        let near = best.point.iter().all(|x| x.abs() <= NEAR);
-        let errors = if near {
-            self.left.errors(&arma, &mut Room::new())
-        } else {
-            self.left.filtered(&arma)
-        };
+        let errors = errors(&self.left, self.order, &parameters);
         let n = self.left.n();
         Fit {
             parameters,

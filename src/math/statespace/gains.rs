@@ -38,8 +38,8 @@ enum Covariance<T> {
 impl<T: Real> Gains<T> {
     /// Before anything was seen; `gaps`: whether rows may be missing.
     #[inline(always)]
-    pub(super) fn new(arma: &Arma<T>, gaps: bool) -> Gains<T> {
-        let mut row = stationary::first_row(arma);
+    pub(super) fn new<const FMA: bool>(arma: &Arma<T>, gaps: bool) -> Gains<T> {
+        let mut row = stationary::first_row::<T, FMA>(arma);
         let covariance = if gaps || arma.n_states() <= FEW {
             Covariance::Whole {
                 p: stationary::whole(arma, &row),
@@ -225,7 +225,8 @@ mod tests {
         let order =
             Order { p: 1, q: 1, seasonal_p: 1, seasonal_q: 1, season: 6, ..Order::default() };
         let arma = Arma::new(&order, &[0.7, 0.4, 0.5, 0.3]);
-        let (mut fast, mut slow) = (Gains::new(&arma, false), Gains::new(&arma, true));
+        let (mut fast, mut slow) =
+            (Gains::new::<false>(&arma, false), Gains::new::<false>(&arma, true));
         for t in 0..400 {
             assert!((fast.variance() - slow.variance()).abs() < 1e-12, "{t}");
             for (a, b) in fast.loads().iter().zip(slow.loads()) {

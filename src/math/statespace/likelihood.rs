@@ -5,9 +5,11 @@
 
 use crate::math::simd::Kernel;
 use crate::math::statespace::arma::Arma;
+use crate::math::statespace::gains::FEW;
 use crate::math::statespace::gains::Gains;
 use crate::math::statespace::real::Real;
 use crate::math::statespace::small;
+use crate::math::statespace::stationary;
 
 /// Rows between two logarithms: their variances' product cannot overflow.
 pub(super) const LOG_ROWS: usize = 12;
@@ -54,14 +56,14 @@ impl<T: Real> Kernel for Filter<'_, T> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) -> Errors<T> {
-        match self.arma.n_states() {
-            1 => return small::errors::<1, FMA, T>(self.arma, self.rows),
-            2 => return small::errors::<2, FMA, T>(self.arma, self.rows),
-            3 => return small::errors::<3, FMA, T>(self.arma, self.rows),
-            4 => return small::errors::<4, FMA, T>(self.arma, self.rows),
-            _ => {}
+        let r = self.arma.n_states();
+        if r <= FEW {
+            let begin = vec![T::splat(0.0); r];
+            let whole = stationary::whole(self.arma, &stationary::first_row::<T, FMA>(self.arma));
+            return small::errors::<FMA, T>(self.arma, self.rows, &begin, &whole);
         }
-        let gains = Gains::new(self.arma, self.whole || self.rows.iter().any(|y| y.is_nan()));
+        let gains =
+            Gains::new::<FMA>(self.arma, self.whole || self.rows.iter().any(|y| y.is_nan()));
         let state = vec![T::splat(0.0); self.arma.n_states()];
         errors_from::<FMA, T>(self.arma, self.rows, state, gains)
     }

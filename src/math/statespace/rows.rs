@@ -11,11 +11,13 @@ use crate::math::statespace::arma::Order;
 use crate::math::statespace::direct::Direct;
 use crate::math::statespace::direct::Room;
 use crate::math::statespace::direct::Whitened;
+use crate::math::statespace::double::Double;
 use crate::math::statespace::gains::FEW;
 use crate::math::statespace::levels::Levels;
 use crate::math::statespace::likelihood::Errors;
 use crate::math::statespace::likelihood::Filter;
 use crate::math::statespace::real::Real;
+use crate::math::statespace::stationary;
 use crate::math::statespace::undifferenced;
 
 /// Rows of which no more than this share is missing are hardly others when they are filled.
@@ -24,6 +26,11 @@ const FEW_MISSING: f64 = 0.02;
 const MOST_MISSING: usize = 512;
 /// Where less than this is left of a sum of squares, too many digits went with the rest.
 const LEFT: f64 = 1e-5;
+/// Where a row varies so much more than its innovations do, the filter needs more digits: of such a variance it has to
+/// come down to theirs.
+const LARGE: f64 = 1e5;
+/// Steps times squared states up to which it has them: a second or so.
+const MOST_DOUBLED: usize = 100_000_000;
 
 /// Rows and their gaps.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +82,11 @@ impl Rows {
         self.levels.as_ref()
     }
 
+    /// Rows before the first that these are differences of; zero where those are not needed.
+    fn n_lost(&self) -> usize {
+        self.levels.as_ref().map_or(0, Levels::n_lost)
+    }
+
     /// NaN: missing.
     pub(super) fn values(&self) -> &[f64] {
         &self.values
@@ -89,7 +101,7 @@ impl Rows {
     pub(super) fn directly(&self, lengths: (usize, usize), columns: usize) -> bool {
         let (n, k) = (self.values.len(), self.missing.len() + self.unknown.len());
         let r = arma::n_states(lengths, 0);
-        let filtered = arma::n_states(lengths, self.levels.as_ref().map_or(0, Levels::n_lost));
+        let filtered = arma::n_states(lengths, self.n_lost());
         if filtered <= FEW || n < 2 * r || k > MOST_MISSING {
             return false;
         }
@@ -135,7 +147,20 @@ impl Rows {
     }
 
     /// The same, by the whole filter: slow where the memory is long, and right where rounding spoils the other ways.
-    pub(super) fn filtered<T: Real>(&self, arma: &Arma<T>) -> Errors<T> {
+    pub(super) fn filtered(&self, order: &Order, parameters: &[f64]) -> Errors<f64> {
+        let arma = Arma::new(order, parameters);
+        let filtered = arma::n_states(arma.lengths(), self.n_lost());
+        let few = self.values.len() * filtered * filtered <= MOST_DOUBLED;
+        if few && stationary::first_row::<_, false>(&arma)[0] > LARGE {
+            let parameters: Vec<Double<f64>> = parameters.iter().map(|&p| Double::of(p)).collect();
+            let errors = self.whole(&Arma::new(order, &parameters));
+            let (squares, log_variance) = (errors.squares.high, errors.log_variance.high);
+            return Errors { squares, log_variance };
+        }
+        self.whole(&arma)
+    }
+
+    fn whole<T: Real>(&self, arma: &Arma<T>) -> Errors<T> {
         match &self.levels {
             Some(levels) => simd::widest(undifferenced::Filter { arma, levels }),
             None => simd::widest(Filter { arma, rows: &self.values, whole: true }),
