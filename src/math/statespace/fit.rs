@@ -10,6 +10,7 @@ use crate::math::statespace::arma::Arma;
 use crate::math::statespace::arma::Order;
 use crate::math::statespace::arma::squash;
 use crate::math::statespace::bfgs;
+use crate::math::statespace::bfgs::Limits;
 use crate::math::statespace::bfgs::Lowest;
 use crate::math::statespace::direct::Room;
 use crate::math::statespace::likelihood::Errors;
@@ -275,6 +276,7 @@ impl<'a> Search<'a> {
 
     /// Where the most promising starts lead, roughly.
     fn valleys(&mut self, keep_going: &dyn Fn() -> bool) -> Option<Vec<Lowest>> {
+        let is_dear = self.at_once() == 1;
         let exact = self.roughly();
         let points = starts::starts(self.order);
         let mut values = Vec::with_capacity(points.len());
@@ -285,9 +287,14 @@ impl<'a> Search<'a> {
             values.extend(self.values(points));
         }
         let tried = points.into_iter().zip(values).map(|(point, value)| Lowest { point, value });
-        let mut near = starts::promising(self.order, tried.collect(), self.left.n());
-        for start in &mut near {
-            *start = self.follow(start.clone(), ROUGHLY, keep_going)?;
+        let mut near: Vec<Lowest> = Vec::new();
+        for start in starts::promising(self.order, tried.collect(), self.left.n()) {
+            // Where each exact step is dear, few are to be left, and no valley is to be gone down twice.
+            let tolerance = if is_dear { TOLERANCE } else { ROUGHLY };
+            let end = self.follow(start, tolerance, keep_going)?;
+            if !is_dear || !near.iter().any(|other| starts::same(other, &end)) {
+                near.push(end);
+            }
         }
         if let Some(exact) = exact {
             self.left = exact;
@@ -340,9 +347,10 @@ impl<'a> Search<'a> {
         values
     }
 
-    /// As long as it is only about which valley, a few gaps may as well be filled: the rows with their gaps.
+    /// As long as it is only about which valley, a few gaps may as well be filled, or many of which likelihoods are
+    /// dear: the rows with their gaps.
     fn roughly(&mut self) -> Option<Rows> {
-        let filled = self.left.almost();
+        let filled = self.left.almost(self.order.lengths());
         filled.map(|filled| std::mem::replace(&mut self.left, filled))
     }
 
@@ -371,11 +379,15 @@ impl<'a> Search<'a> {
         tolerance: f64,
         keep_going: &dyn Fn() -> bool,
     ) -> Option<Lowest> {
-        bfgs::lowest(start, self.wall, tolerance, &mut |points| self.values(points), keep_going)
+        let limits = Limits { wall: self.wall, tolerance, at_once: self.at_once() };
+        bfgs::lowest(start, &limits, &mut |points| self.values(points), keep_going)
     }
 
     /// What is to be made small at each point: minus the concentrated log-likelihood.
     fn values(&mut self, points: &[Vec<f64>]) -> Vec<f64> {
+        if self.at_once() == 1 {
+            return points.iter().map(|point| self.value(point)).collect();
+        }
         let mut values = Vec::with_capacity(points.len());
         for points in points.chunks(LANES) {
             let lane = |i: usize| &points[i.min(points.len() - 1)];
@@ -393,6 +405,19 @@ impl<'a> Search<'a> {
             values.extend(best.iter().take(points.len()).map(value));
         }
         values
+    }
+
+    /// How many points cost hardly more than one.
+    fn at_once(&self) -> usize {
+        let singly = self.few.is_empty() && self.left.one_by_one(self.order.lengths());
+        if singly { 1 } else { LANES }
+    }
+
+    /// The same at one point, by the filter.
+    fn value(&self, point: &[f64]) -> f64 {
+        let arma = Arma::new(self.order, &self.order.constrained(point, squash));
+        let best = self.left.stepwise(&arma).best(self.left.n());
+        if best.is_finite() { -best } else { f64::INFINITY }
     }
 
     /// Log-likelihoods with the best β each. Where too few digits are left that way, from then on with the β that

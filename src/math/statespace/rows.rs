@@ -26,6 +26,8 @@ const FEW_MISSING: f64 = 0.02;
 const MOST_MISSING: usize = 512;
 /// Where less than this is left of a sum of squares, too many digits went with the rest.
 const LEFT: f64 = 1e-5;
+/// States up to which covariances side by side stay in the cache.
+const SIDE_BY_SIDE: usize = 48;
 /// Where a row varies so much more than its innovations do, the filter needs more digits: of such a variance it has to
 /// come down to theirs.
 const LARGE: f64 = 1e5;
@@ -68,13 +70,15 @@ impl Rows {
         Rows { values, filled, missing, levels: Some(levels), unknown }
     }
 
-    /// The same with their gaps filled, where these are few.
-    pub(super) fn almost(&self) -> Option<Rows> {
-        if self.levels.is_some() {
-            return Rows::new(self.values.clone()).almost();
+    /// The same with their gaps filled, where these are few, or a likelihood with them is dear.
+    pub(super) fn almost(&self, lengths: (usize, usize)) -> Option<Rows> {
+        let is_dear = self.one_by_one(lengths);
+        if self.levels.is_some() && !is_dear {
+            return Rows::new(self.values.clone()).almost(lengths);
         }
         let few = self.missing.len() as f64 <= FEW_MISSING * self.values.len() as f64;
-        (few && !self.missing.is_empty()).then(|| Rows::new(self.filled.clone()))
+        let any = !self.missing.is_empty();
+        (any && (few || is_dear)).then(|| Rows::new(self.filled.clone()))
     }
 
     /// What these are the differences of, where rows of it are missing.
@@ -110,6 +114,13 @@ impl Rows {
         let direct = passes + r.pow(3) + k * r * r / 2 + (r + k).pow(3) / 6;
         let filter = if k == 0 { 3 * n * r } else { n * filtered * filtered };
         direct < filter
+    }
+
+    /// Whether the filter of gaps has so many states that several covariances side by side would leave the cache.
+    pub(super) fn one_by_one(&self, lengths: (usize, usize)) -> bool {
+        let many = arma::n_states(lengths, self.n_lost()) > SIDE_BY_SIDE;
+        let gaps = !self.missing.is_empty() || !self.unknown.is_empty();
+        many && gaps && !self.directly(lengths, 1)
     }
 
     /// Products of `columns` and these rows, which come last.
@@ -262,6 +273,23 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_is_dear_is_tried_without_gaps() {
+        let order = Order { p: 1, seasonal_d: 1, seasonal_q: 1, season: 60, ..Order::default() };
+        let gaps = |every: usize| {
+            let rows = rows(2000, false).values.into_iter().enumerate();
+            rows.map(|(t, y)| if t % every == 1 { f64::NAN } else { y }).collect()
+        };
+        let many = Rows::differences(gaps(3), &order);
+        assert!(many.one_by_one(order.lengths()));
+        let filled = many.almost(order.lengths()).unwrap();
+        assert!(filled.missing.is_empty() && filled.directly(order.lengths(), 1));
+        // Few states are filtered with their gaps.
+        let short = Order { season: 7, ..order };
+        assert_eq!(Rows::differences(gaps(3), &short).almost(short.lengths()), None);
+        assert!(Rows::differences(gaps(200), &short).almost(short.lengths()).is_some());
     }
 
     /// Gaps where no difference is known otherwise, at the beginning, a slot of the season that is never seen and a

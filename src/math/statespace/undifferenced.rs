@@ -45,7 +45,7 @@ impl<T: Real> Kernel for Filter<'_, T> {
         let rows = rows.get(begun.row..).unwrap_or(&[]);
         let Begun { arma, states, gains, log_variance, .. } = begun;
         let after = if arma.n_states() <= FEW {
-            small::errors::<FMA, T>(&arma, rows, &states, gains.whole())
+            small::errors::<FMA, T>(&arma, rows, &states, &gains.whole())
         } else {
             likelihood::errors_from::<FMA, T>(&arma, rows, states, gains)
         };
@@ -125,7 +125,7 @@ pub(super) fn begin<T: Real, const FMA: bool>(
 ) -> Begun<T> {
     let whole = arma.integrated(levels.lags());
     let r = whole.n_states();
-    let gains = Gains::of(&whole, covariance::<T, FMA>(arma, r));
+    let gains = Gains::of(&whole, &covariance::<T, FMA>(arma, r));
     let known = states(levels, arma, width, |row, column| {
         // Missing levels are zero, and what they are else is a way of its own.
         if levels.is_seen(row) { value(row, column) } else { T::splat(0.0) }
