@@ -31,6 +31,8 @@ const SIDE_BY_SIDE: usize = 48;
 /// Where a row varies so much more than its innovations do, the filter needs more digits: of such a variance it has to
 /// come down to theirs.
 const LARGE: f64 = 1e5;
+/// The same where a free number is further from zero: such a moving average forgets nothing of its errors.
+const FAR: f64 = 6.0;
 /// Steps times squared states up to which it has them: a second or so.
 const MOST_DOUBLED: usize = 100_000_000;
 
@@ -162,7 +164,9 @@ impl Rows {
         let arma = Arma::new(order, parameters);
         let filtered = arma::n_states(arma.lengths(), self.n_lost());
         let few = self.values.len() * filtered * filtered <= MOST_DOUBLED;
-        if few && stationary::first_row::<_, false>(&arma)[0] > LARGE {
+        let is_far = |free: Vec<f64>| free.iter().any(|x| x.abs() > FAR);
+        let far = order.free(parameters).is_none_or(is_far);
+        if few && (far || stationary::first_row::<_, false>(&arma)[0] > LARGE) {
             let parameters: Vec<Double<f64>> = parameters.iter().map(|&p| Double::of(p)).collect();
             let errors = self.whole(&Arma::new(order, &parameters));
             let (squares, log_variance) = (errors.squares.high, errors.log_variance.high);
