@@ -99,7 +99,7 @@ pub fn n_known(rows: &[f64], order: &Order) -> usize {
 
 /// Log-likelihood of rows at given parameters. Of the levels before the first difference nothing is known (flat, of
 /// density 1): without gaps it is that of the differences; statsmodels' with `use_exact_diffuse` is `½·log 2π` lower
-/// for each of these levels.
+/// for each of these levels that rows tell, so for none of a slot of the season that is always missing.
 pub fn log_likelihood(
     rows: &[f64],
     columns: &Columns,

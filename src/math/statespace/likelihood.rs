@@ -14,6 +14,9 @@ use crate::math::statespace::stationary;
 /// Rows between two logarithms: their variances' product cannot overflow.
 pub(super) const LOG_ROWS: usize = 12;
 
+/// Added to each square, so that rows that are all the same are likely, not more than that.
+const TINY: f64 = f64::MIN_POSITIVE;
+
 /// What the forecast errors of some rows come to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Errors<T> {
@@ -27,7 +30,7 @@ impl<T: Real> Errors<T> {
     /// Log-likelihood where the innovations have the variance that makes it the largest.
     pub(super) fn best(&self, n: usize) -> T {
         let n = T::splat(n as f64);
-        let tiny = T::splat(f64::MIN_POSITIVE);
+        let tiny = T::splat(TINY);
         let half = T::splat(-0.5);
         let constant = T::splat((2.0 * std::f64::consts::PI).ln() + 1.0);
         half * (n * (constant + (self.squares / n + tiny).ln()) + self.log_variance)
@@ -37,8 +40,9 @@ impl<T: Real> Errors<T> {
 impl Errors<f64> {
     /// Log-likelihood where the innovations have this variance.
     pub(super) fn at(&self, n: usize, variance: f64) -> f64 {
+        let (squares, variance) = (self.squares + n as f64 * TINY, variance + TINY);
         let constant = (2.0 * std::f64::consts::PI * variance).ln();
-        -0.5 * (n as f64 * constant + self.log_variance + self.squares / variance)
+        -0.5 * (n as f64 * constant + self.log_variance + squares / variance)
     }
 }
 

@@ -171,6 +171,43 @@ fn the_optimum_is_no_worse_than_statsmodels() {
     }
 }
 
+/// A slot of the season is never seen, or all are in time: statsmodels' numbers, each with its constant.
+#[test]
+fn a_level_that_no_row_tells_costs_nothing() {
+    let order = Order { seasonal_d: 1, season: 4, ..Order::arma(1, 1) };
+    let at = Start { parameters: vec![0.5, 0.3], beta: Vec::new() };
+    for (never, told, wanted) in [(false, 4, -186.46362804791877), (true, 3, -139.42456629326838)] {
+        let row = |t: usize| {
+            let missing = [1, 7, 13].contains(&t) || never && t % 4 == 2;
+            let ragged = ((7919 * t + 31 * t * t) % 101) as f64 / 8.0;
+            if missing { f64::NAN } else { ragged + (t % 4) as f64 }
+        };
+        let rows: Vec<f64> = (0..60).map(row).collect();
+        let have = log_likelihood(&rows, &Columns::zero(60, 0), &order, &at, 100.0);
+        let constant = f64::from(told) * 0.5 * std::f64::consts::TAU.ln();
+        assert!((have - wanted - constant).abs() < 1e-6, "{never}: {have}");
+    }
+}
+
+/// Nothing is left of them to be unlikely: as likely as numbers can say, with and without gaps.
+#[test]
+fn rows_that_are_all_the_same_are_likely() {
+    let seasonal = Order { seasonal_d: 1, seasonal_q: 1, season: 12, ..Order::arma(1, 1) };
+    for (order, gaps) in [Order::arma(2, 1), Order { d: 1, ..Order::arma(1, 1) }, seasonal]
+        .into_iter()
+        .flat_map(|order| [false, true].map(|gaps| (order, gaps)))
+    {
+        let row = |t: usize| if gaps && t % 7 == 3 { f64::NAN } else { 0.0 };
+        let rows: Vec<f64> = (0..200).map(row).collect();
+        let mut columns = Columns::zero(200, 0);
+        let fit = fit(&rows, &mut columns, &order, Begin::Anywhere, &|| true).unwrap();
+        let at = Start { parameters: fit.parameters.clone(), beta: Vec::new() };
+        let again = log_likelihood(&rows, &columns, &order, &at, fit.variance);
+        assert_eq!((fit.variance, fit.aicc().is_finite()), (0.0, true), "{order:?} {gaps}");
+        assert!((again - fit.log_likelihood).abs() < 1e-6, "{order:?} {gaps}: {again}");
+    }
+}
+
 #[test]
 fn a_search_can_be_stopped() {
     let mut pair = pairs().remove(1);
