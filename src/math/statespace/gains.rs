@@ -146,7 +146,7 @@ impl<T: Real> Whole<T> {
     /// Of one row-major.
     #[inline(always)]
     fn new(p: &[T], r: usize) -> Whole<T> {
-        let width = r + SHIFTS;
+        let width = r + if r <= FEW { r } else { SHIFTS };
         let mut square = vec![T::splat(0.0); width * width];
         for (to, from) in square.chunks_exact_mut(width).zip(p.chunks_exact(r)) {
             to[..r].copy_from_slice(from);

@@ -111,18 +111,24 @@ fn of_moving_average<T: Real, const FMA: bool>(plain: Vec<T>, ma: &[T], lag: usi
     if q == 0 {
         return plain;
     }
-    let tap = |i: usize| if i == 0 { T::splat(1.0) } else { ma[i - 1] };
-    let weight = |d: usize| {
-        let pairs = (0..=q - d).map(|i| (tap(i), tap(i + d)));
-        pairs.fold(T::splat(0.0), |sum, (a, b)| a.fma::<FMA>(b, sum))
-    };
-    let weights: Vec<T> = (0..=q).map(weight).collect();
-    let both = |k: usize, d: usize| plain[k.abs_diff(d * lag)] + plain[k + d * lag];
+    // No closures: one might be compiled by itself, and then for the oldest machine.
+    let mut taps = Vec::with_capacity(q + 1);
+    taps.push(T::splat(1.0));
+    taps.extend_from_slice(ma);
+    let mut weights = Vec::with_capacity(q + 1);
+    for d in 0..=q {
+        let mut weight = T::splat(0.0);
+        for (a, b) in taps.iter().zip(&taps[d..]) {
+            weight = a.fma::<FMA>(*b, weight);
+        }
+        weights.push(weight);
+    }
     let mut gamma = Vec::with_capacity(plain.len() - q * lag);
     for (k, &own) in plain[..plain.len() - q * lag].iter().enumerate() {
         let mut sum = own * weights[0];
         for (d, weight) in weights.iter().enumerate().skip(1) {
-            sum = weight.fma::<FMA>(both(k, d), sum);
+            let both = plain[k.abs_diff(d * lag)] + plain[k + d * lag];
+            sum = weight.fma::<FMA>(both, sum);
         }
         gamma.push(sum);
     }
@@ -140,11 +146,12 @@ fn of_autoregression<T: Real, const FMA: bool>(factors: &Factors<T>, n: usize) -
     let Factors { ar, seasonal_ar, season, .. } = factors;
     let long = seasonal_ar.len() * season;
     let n = n.max(long);
-    let mut g = begin::<T, FMA>(factors);
-    g.reserve(n);
+    let mut g = begin::<T, FMA>(factors, n);
     while g.len() <= n {
-        let lags = ar.iter().zip(g.iter().rev());
-        let next = lags.fold(T::splat(0.0), |sum, (&c, &before)| c.fma::<FMA>(before, sum));
+        let mut next = T::splat(0.0);
+        for (c, before) in ar.iter().zip(g.iter().rev()) {
+            next = c.fma::<FMA>(*before, next);
+        }
         g.push(next);
     }
     if seasonal_ar.is_empty() {
@@ -185,21 +192,24 @@ fn of_autoregression<T: Real, const FMA: bool>(factors: &Factors<T>, n: usize) -
     gamma
 }
 
-/// `g(0)..g(p − 1)`, or `g(0)` where p is zero.
+/// `g(0)..g(p − 1)`, or `g(0)` where p is zero; with room for `n` more.
 #[inline(always)]
-fn begin<T: Real, const FMA: bool>(factors: &Factors<T>) -> Vec<T> {
+fn begin<T: Real, const FMA: bool>(factors: &Factors<T>, n: usize) -> Vec<T> {
     let (zero, one) = (T::splat(0.0), T::splat(1.0));
     let p = factors.ar.len().max(1);
-    let ar = |i: usize| factors.ar.get(i).copied().unwrap_or(zero);
+    let mut taps = vec![zero; p + 1];
+    taps[0] = one;
+    for (to, &c) in taps[1..].iter_mut().zip(&factors.ar) {
+        *to = -c;
+    }
     // The inverse covariance of p rows (Siddiqui 1958): times their autocovariances it is 1, 0, 0…
-    let tap = |i: usize| if i == 0 { one } else { -ar(i - 1) };
     let mut matrix = Vec::with_capacity(p * p);
     for i in 0..p {
         for j in 0..p {
             let mut weight = zero;
             for k in 0..=i.min(j) {
-                weight = tap(i - k).fma::<FMA>(tap(j - k), weight);
-                weight = (-tap(p + k - i)).fma::<FMA>(tap(p + k - j), weight);
+                weight = taps[i - k].fma::<FMA>(taps[j - k], weight);
+                weight = (-taps[p + k - i]).fma::<FMA>(taps[p + k - j], weight);
             }
             matrix.push(weight);
         }
@@ -208,7 +218,11 @@ fn begin<T: Real, const FMA: bool>(factors: &Factors<T>) -> Vec<T> {
         matrix = times::<T, FMA>(&matrix, &seasons::<T, FMA>(factors, p), p);
     }
     let inverse = inverted::<T, FMA>(matrix, p);
-    (0..p).map(|i| inverse[i * p]).collect()
+    let mut g = Vec::with_capacity(n + p + 1);
+    for i in 0..p {
+        g.push(inverse[i * p]);
+    }
+    g
 }
 
 /// What `g(k) − Σ Φⱼ g(k + js)` has of `g(0)..g(p − 1)`, row by row.
@@ -219,9 +233,11 @@ fn seasons<T: Real, const FMA: bool>(factors: &Factors<T>, p: usize) -> Vec<T> {
     (0..p).for_each(|k| shares[k * p + k] = T::splat(1.0));
     for k in p..p + long {
         for i in 0..p {
-            let lags = factors.ar.iter().enumerate();
-            let share = |sum, (j, c): (usize, &T)| c.fma::<FMA>(shares[(k - 1 - j) * p + i], sum);
-            shares[k * p + i] = lags.fold(T::splat(0.0), share);
+            let mut share = T::splat(0.0);
+            for (j, c) in factors.ar.iter().enumerate() {
+                share = c.fma::<FMA>(shares[(k - 1 - j) * p + i], share);
+            }
+            shares[k * p + i] = share;
         }
     }
     let mut left = shares[..p * p].to_vec();
