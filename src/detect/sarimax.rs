@@ -294,15 +294,18 @@ fn finished(
     Ok(model)
 }
 
-/// Where the previous model ended, if its numbers can be read.
-fn previous(parts: &Parts, unit: &Unit) -> Option<Start> {
+/// Where the previous model ended, and of which order it was, if its numbers can be read.
+fn previous(parts: &Parts, unit: &Unit) -> Option<(Order, Start)> {
+    // Within what an average keeps of its own.
+    let meta = parts.meta.get("of").unwrap_or(&parts.meta);
+    let order = Order::deserialize(meta.get("order")?).ok()?;
     let mut tensors = Tensors::new(parts.tensors.clone()).ok()?;
     let parameters = tensors.take_flat("parameters").ok()?;
     let mut beta: Vec<f64> = tensors.take_flat("beta").ok()?;
     *beta.first_mut()? -= unit.centre;
     beta.iter_mut().for_each(|b| *b /= unit.scale);
     let small = beta.iter().all(|b| b.abs() < FURTHEST);
-    small.then_some(Start { parameters, beta })
+    small.then_some((order, Start { parameters, beta }))
 }
 
 /// Centre and scale of the rows, so that no square overflows or vanishes.

@@ -45,14 +45,14 @@ pub(super) fn learn(
     rows: &[f64],
     columns: &mut Columns,
     orders: &[Order],
-    previous: Option<&Start>,
+    previous: Option<&(Order, Start)>,
     context: &FitContext<'_>,
 ) -> Result<Learnt, FitError> {
     let mut best: Option<(Order, Fit)> = None;
     for order in orders {
-        let enough =
-            |start: &&Start| start.parameters.len() == order.n_parameters() && orders.len() == 1;
-        let warm = previous.filter(enough).filter(|start| start.beta.len() == columns.n());
+        let lengths = [order.n_parameters(), columns.n()];
+        let fits = |start: &&Start| [start.parameters.len(), start.beta.len()] == lengths;
+        let warm = previous.filter(|(of, _)| of == order).map(|(_, start)| start).filter(fits);
         let from = warm.map_or(Begin::Anywhere, Begin::Earlier);
         let fit = most_likely(rows, columns, order, from, context)?;
         if best.as_ref().is_none_or(|(_, best)| fit.aicc() < best.aicc()) {

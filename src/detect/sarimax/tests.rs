@@ -2,6 +2,9 @@
 
 mod quiet;
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
 use super::*;
 use crate::detect;
 use crate::math::calendar::Calendar;
@@ -163,6 +166,35 @@ fn yesterdays_numbers_lead_to_the_same_optimum() {
     assert!(named().fit(&all, &context).is_ok());
     context.keep_going = &|| false;
     assert_eq!(named().fit(&all, &context).err(), Some(FitError::Stopped));
+}
+
+/// One of nine orders begins where it ended yesterday.
+#[test]
+fn a_search_for_orders_begins_with_yesterdays_numbers() {
+    let all = window(1800, wave(1800, 48 * 20));
+    let part = all.slice(0, 48 * 19);
+    for mean_of in [1, 4] {
+        let text = format!(r#"{{"sarimax": {{"order": "auto", "mean_of": {mean_of}}}}}"#);
+        let auto: detect::Config = serde_json::from_str(&text).unwrap();
+        let yesterday = auto.fit(&part, &FitContext::new(1, &|| true)).unwrap().parts();
+        let rounds = |previous| {
+            let asked = AtomicUsize::new(0);
+            let count = || asked.fetch_add(1, Ordering::Relaxed) < usize::MAX;
+            let mut context = FitContext::new(1, &count);
+            context.previous = previous;
+            let model = auto.fit(&all, &context).unwrap();
+            (model, asked.load(Ordering::Relaxed))
+        };
+        let ((cold, cold_rounds), (warm, warm_rounds)) = (rounds(None), rounds(Some(&yesterday)));
+        assert_eq!(
+            [cold.parts().meta, warm.parts().meta],
+            [yesterday.meta.clone(), yesterday.meta]
+        );
+        for (a, b) in cold.score(&all, 0).iter().zip(warm.score(&all, 0)) {
+            assert!((a.forecast.unwrap().expected - b.forecast.unwrap().expected).abs() < 1e-3);
+        }
+        assert!(warm_rounds < cold_rounds, "{warm_rounds} for {cold_rounds}");
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Arima {
     /// Of stationary [`Order::n_parameters`] parameters.
     pub fn new(order: &Order, parameters: &[f64]) -> Arima {
         let arma = Arma::new(order, parameters);
-        let stationary = stationary::whole(&arma, &stationary::first_row(&arma));
+        let stationary = stationary::whole(&arma, &stationary::first_row::<f64, false>(&arma));
         Arima { arma, lags: lags(order), n_lost: order.n_lost(), stationary }
     }
 

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::math::statespace::double::Double;
 use crate::math::statespace::real::Real;
 
 /// Orders of a seasonal ARIMA: (p, d, q)(P, D, Q, season).
@@ -155,6 +156,49 @@ fn to_partial(ar: &[f64]) -> Option<Vec<f64>> {
     Some(partial)
 }
 
+/// What an ARMA is the product of: `(1 − Σ φᵢBⁱ)(1 − Σ Φⱼ Bʲˢ)y = (1 + Σ θᵢBⁱ)(1 + Σ Θⱼ Bʲˢ)e`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Factors<T> {
+    pub(super) ar: Vec<T>,
+    pub(super) ma: Vec<T>,
+    pub(super) seasonal_ar: Vec<T>,
+    pub(super) seasonal_ma: Vec<T>,
+    pub(super) season: usize,
+}
+
+impl<T: Real> Factors<T> {
+    #[inline(always)]
+    fn new(order: &Order, parameters: &[T]) -> Factors<T> {
+        let (ar, rest) = parameters.split_at(order.p);
+        let (ma, rest) = rest.split_at(order.q);
+        let (seasonal_ar, seasonal_ma) = rest.split_at(order.seasonal_p);
+        let [ar, ma, seasonal_ar, seasonal_ma] =
+            [ar, ma, seasonal_ar, seasonal_ma].map(<[T]>::to_vec);
+        Factors { ar, ma, seasonal_ar, seasonal_ma, season: order.season }
+    }
+
+    /// The same numbers with twice as many digits.
+    #[inline(always)]
+    pub(super) fn doubled(&self) -> Factors<Double<T>> {
+        let doubled = |factor: &[T]| factor.iter().map(|&c| Double::of(c)).collect();
+        Factors {
+            ar: doubled(&self.ar),
+            ma: doubled(&self.ma),
+            seasonal_ar: doubled(&self.seasonal_ar),
+            seasonal_ma: doubled(&self.seasonal_ma),
+            season: self.season,
+        }
+    }
+
+    /// The ARMA of so many states.
+    #[inline(always)]
+    pub(super) fn multiplied(self, r: usize) -> Arma<T> {
+        let (ar, ar_lags) = product(&self.ar, &self.seasonal_ar, self.season, -1.0, r);
+        let (ma, ma_lags) = product(&self.ma, &self.seasonal_ma, self.season, 1.0, r);
+        Arma { ar, ma, ar_lags, ma_lags, factors: self }
+    }
+}
+
 /// An ARMA with all factors multiplied out: `y = Σ φ[i]·y(−1−i) + e + Σ θ[i]·e(−1−i)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arma<T> {
@@ -166,18 +210,14 @@ pub struct Arma<T> {
     pub ar_lags: Vec<usize>,
     /// Lags − 1 at which θ may be other than zero, rising.
     pub ma_lags: Vec<usize>,
+    /// Without those of differences.
+    pub(super) factors: Factors<T>,
 }
 
 impl<T: Real> Arma<T> {
     /// The ARMA of differenced rows, of [`Order::n_parameters`] parameters.
     pub fn new(order: &Order, parameters: &[T]) -> Arma<T> {
-        let r = order.n_states();
-        let (ar, rest) = parameters.split_at(order.p);
-        let (ma, rest) = rest.split_at(order.q);
-        let (seasonal_ar, seasonal_ma) = rest.split_at(order.seasonal_p);
-        let (ar, ar_lags) = product(ar, seasonal_ar, order.season, -1.0, r);
-        let (ma, ma_lags) = product(ma, seasonal_ma, order.season, 1.0, r);
-        Arma { ar, ma, ar_lags, ma_lags }
+        Factors::new(order, parameters).multiplied(order.n_states())
     }
 
     /// What an innovation adds to a state.
@@ -195,6 +235,12 @@ impl<T: Real> Arma<T> {
     pub(super) fn lengths(&self) -> (usize, usize) {
         let length = |lags: &[usize]| lags.last().map_or(0, |lag| lag + 1);
         (length(&self.ar_lags), length(&self.ma_lags))
+    }
+
+    /// Lags of the autoregression alone that say what the states are like.
+    #[inline(always)]
+    pub(super) fn lags(&self) -> usize {
+        self.n_states() + self.lengths().1
     }
 
     /// The ARMA, no longer stationary, of rows whose differences `1 − Σ c·Bˡᵃᵍ` are this one's; of `(lag, c)`, rising.
@@ -216,7 +262,8 @@ impl<T: Real> Arma<T> {
         }
         ar_lags.sort_unstable();
         ar_lags.dedup();
-        Arma { ar, ma, ar_lags, ma_lags: self.ma_lags.clone() }
+        let (ma_lags, factors) = (self.ma_lags.clone(), self.factors.clone());
+        Arma { ar, ma, ar_lags, ma_lags, factors }
     }
 }
 

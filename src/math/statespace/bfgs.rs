@@ -26,15 +26,26 @@ pub(super) struct Lowest {
     pub(super) value: f64,
 }
 
-/// Goes down from `start`, no number further from zero than `wall`; `values` gives the function at several points at
-/// once, and infinity where it has none. `None` where `keep_going` said no.
+/// How far a search goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// No number may be further from zero.
+    pub(super) wall: f64,
+    /// What is not worth another step.
+    pub(super) tolerance: f64,
+    /// Steps that are tried before one is taken that leads down.
+    pub(super) at_once: usize,
+}
+
+/// Goes down from `start`; `values` gives the function at several points at once, and infinity where it has none.
+/// `None` where `keep_going` said no.
 pub(super) fn lowest(
     start: Lowest,
-    wall: f64,
-    tolerance: f64,
+    limits: &Limits,
     values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>,
     keep_going: &dyn Fn() -> bool,
 ) -> Option<Lowest> {
+    let Limits { wall, tolerance, .. } = *limits;
     let n = start.point.len();
     let mut best = start;
     if n == 0 {
@@ -53,7 +64,7 @@ pub(super) fn lowest(
         if promised < tolerance && age <= YOUNG {
             break;
         }
-        let next = along(&best, &direction, wall, values);
+        let next = along(&best, &direction, limits, values);
         if best.value - next.value < tolerance {
             if age == 0 {
                 break;
@@ -97,25 +108,29 @@ fn slope(at: &Lowest, values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>) -> (Vec<f
     (pairs().map(slope).collect(), pairs().map(bend).collect())
 }
 
-/// The lowest of some points along `direction`.
+/// The lowest of some points along `direction`, or of the first of them that lead down.
 fn along(
     at: &Lowest,
     direction: &[f64],
-    wall: f64,
+    limits: &Limits,
     values: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>,
 ) -> Lowest {
     let longest = direction.iter().fold(0.0f64, |most, d| most.max(d.abs()));
     let scale = if longest > LONGEST { LONGEST / longest } else { 1.0 };
     let point = |step: f64| {
-        let moved = |(x, d): (&f64, &f64)| (x + step * scale * d).clamp(-wall, wall);
+        let moved = |(x, d): (&f64, &f64)| (x + step * scale * d).clamp(-limits.wall, limits.wall);
         at.point.iter().zip(direction).map(moved).collect()
     };
     let points: Vec<Vec<f64>> = STEPS.into_iter().map(point).collect();
-    let found = values(&points);
     let mut best = at.clone();
-    for (point, value) in points.into_iter().zip(found) {
-        if value < best.value {
-            best = Lowest { point, value };
+    for points in points.chunks(limits.at_once) {
+        for (point, value) in points.iter().zip(values(points)) {
+            if value < best.value {
+                best = Lowest { point: point.clone(), value };
+            }
+        }
+        if best.value < at.value {
+            break;
         }
     }
     best
@@ -249,8 +264,11 @@ mod tests {
             points.iter().map(value).collect()
         };
         let start = Lowest { point: vec![-1.2, 1.0], value: 24.2 };
-        let found = lowest(start.clone(), 8.0, 1e-10, &mut values, &|| true).unwrap();
-        assert!(found.point.iter().all(|x| (x - 1.0).abs() < 1e-3), "{found:?}");
-        assert_eq!(lowest(start, 8.0, 1e-10, &mut values, &|| false), None);
+        for at_once in [LANES, 1] {
+            let limits = Limits { wall: 8.0, tolerance: 1e-10, at_once };
+            let found = lowest(start.clone(), &limits, &mut values, &|| true).unwrap();
+            assert!(found.point.iter().all(|x| (x - 1.0).abs() < 1e-3), "{found:?}");
+            assert_eq!(lowest(start.clone(), &limits, &mut values, &|| false), None);
+        }
     }
 }

@@ -127,7 +127,7 @@ impl<T: Real> Kernel for Direct<'_, T> {
 #[inline(always)]
 fn begin<T: Real, const FMA: bool>(arma: &Arma<T>, room: &mut Room<T>) -> Vec<T> {
     let r = arma.n_states();
-    let p = stationary::whole(arma, &stationary::first_row(arma));
+    let p = stationary::whole(arma, &stationary::first_row::<T, FMA>(arma));
     let mut lower = room.take(r * r);
     let mut inverse = Vec::with_capacity(r);
     for i in 0..r {

@@ -10,8 +10,10 @@ use crate::math::statespace::arma::Arma;
 use crate::math::statespace::arma::Order;
 use crate::math::statespace::arma::squash;
 use crate::math::statespace::bfgs;
+use crate::math::statespace::bfgs::Limits;
 use crate::math::statespace::bfgs::Lowest;
 use crate::math::statespace::direct::Room;
+use crate::math::statespace::likelihood::Errors;
 use crate::math::statespace::real::LANES;
 use crate::math::statespace::real::Lanes;
 use crate::math::statespace::regression::Columns;
@@ -33,8 +35,8 @@ const FEW_REGRESSORS: usize = 4;
 /// How far from zero a free number may go: first as far as a partial autocorrelation is not one, and less far where
 /// rounding would have the last word. Within the last there is enough news in a row for any order.
 const WALLS: [f64; 8] = [8.3, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0];
-/// Where a free number is further from zero, rounding may spoil the fast way to a likelihood: good enough to find a
-/// point, not to say how large innovations are.
+/// Where a free number is further from zero, rounding may spoil the fast way to a likelihood, by 1e-3 where a moving
+/// average forgets next to nothing: good enough to find a point, not to say how large innovations are.
 const NEAR: f64 = 3.5;
 
 /// Where a search begins.
@@ -97,7 +99,7 @@ pub fn n_known(rows: &[f64], order: &Order) -> usize {
 
 /// Log-likelihood of rows at given parameters. Of the levels before the first difference nothing is known (flat, of
 /// density 1): without gaps it is that of the differences; statsmodels' with `use_exact_diffuse` is `½·log 2π` lower
-/// for each of these levels.
+/// for each of these levels that rows tell, so for none of a slot of the season that is always missing.
 pub fn log_likelihood(
     rows: &[f64],
     columns: &Columns,
@@ -111,7 +113,18 @@ pub fn log_likelihood(
     } else {
         Rows::differences(left(rows, columns, &at.beta), order)
     };
-    left.errors(&Arma::new(order, &at.parameters), &mut Room::new()).at(left.n(), variance)
+    errors(&left, order, &at.parameters).at(left.n(), variance)
+}
+
+/// Forecast errors of which a log-likelihood is right to 1e-6. In a search, the fast ways are good enough.
+fn errors(left: &Rows, order: &Order, parameters: &[f64]) -> Errors<f64> {
+    let arma = Arma::new(order, parameters);
+    let is_near = |free: Vec<f64>| free.iter().all(|x| x.abs() <= NEAR);
+    if order.free(parameters).is_some_and(is_near) {
+        left.errors(&arma, &mut Room::new())
+    } else {
+        left.filtered(order, parameters)
+    }
 }
 
 /// Whether no difference is missing: then the rows themselves are not needed.
@@ -263,6 +276,7 @@ impl<'a> Search<'a> {
 
     /// Where the most promising starts lead, roughly.
     fn valleys(&mut self, keep_going: &dyn Fn() -> bool) -> Option<Vec<Lowest>> {
+        let is_dear = self.at_once() == 1;
         let exact = self.roughly();
         let points = starts::starts(self.order);
         let mut values = Vec::with_capacity(points.len());
@@ -273,9 +287,14 @@ impl<'a> Search<'a> {
             values.extend(self.values(points));
         }
         let tried = points.into_iter().zip(values).map(|(point, value)| Lowest { point, value });
-        let mut near = starts::promising(self.order, tried.collect(), self.left.n());
-        for start in &mut near {
-            *start = self.follow(start.clone(), ROUGHLY, keep_going)?;
+        let mut near: Vec<Lowest> = Vec::new();
+        for start in starts::promising(self.order, tried.collect(), self.left.n()) {
+            // Where each exact step is dear, few are to be left, and no valley is to be gone down twice.
+            let tolerance = if is_dear { TOLERANCE } else { ROUGHLY };
+            let end = self.follow(start, tolerance, keep_going)?;
+            if !is_dear || !near.iter().any(|other| starts::same(other, &end)) {
+                near.push(end);
+            }
         }
         if let Some(exact) = exact {
             self.left = exact;
@@ -328,9 +347,10 @@ impl<'a> Search<'a> {
         values
     }
 
-    /// As long as it is only about which valley, a few gaps may as well be filled: the rows with their gaps.
+    /// As long as it is only about which valley, a few gaps may as well be filled, or many of which likelihoods are
+    /// dear: the rows with their gaps.
     fn roughly(&mut self) -> Option<Rows> {
-        let filled = self.left.almost();
+        let filled = self.left.almost(self.order.lengths());
         filled.map(|filled| std::mem::replace(&mut self.left, filled))
     }
 
@@ -359,11 +379,15 @@ impl<'a> Search<'a> {
         tolerance: f64,
         keep_going: &dyn Fn() -> bool,
     ) -> Option<Lowest> {
-        bfgs::lowest(start, self.wall, tolerance, &mut |points| self.values(points), keep_going)
+        let limits = Limits { wall: self.wall, tolerance, at_once: self.at_once() };
+        bfgs::lowest(start, &limits, &mut |points| self.values(points), keep_going)
     }
 
     /// What is to be made small at each point: minus the concentrated log-likelihood.
     fn values(&mut self, points: &[Vec<f64>]) -> Vec<f64> {
+        if self.at_once() == 1 {
+            return points.iter().map(|point| self.value(point)).collect();
+        }
         let mut values = Vec::with_capacity(points.len());
         for points in points.chunks(LANES) {
             let lane = |i: usize| &points[i.min(points.len() - 1)];
@@ -381,6 +405,19 @@ impl<'a> Search<'a> {
             values.extend(best.iter().take(points.len()).map(value));
         }
         values
+    }
+
+    /// How many points cost hardly more than one.
+    fn at_once(&self) -> usize {
+        let singly = self.few.is_empty() && self.left.one_by_one(self.order.lengths());
+        if singly { 1 } else { LANES }
+    }
+
+    /// The same at one point, by the filter.
+    fn value(&self, point: &[f64]) -> f64 {
+        let arma = Arma::new(self.order, &self.order.constrained(point, squash));
+        let best = self.left.stepwise(&arma).best(self.left.n());
+        if best.is_finite() { -best } else { f64::INFINITY }
     }
 
     /// Log-likelihoods with the best β each. Where too few digits are left that way, from then on with the β that
@@ -420,13 +457,7 @@ impl<'a> Search<'a> {
 
     fn fit(self, best: &Lowest) -> Fit {
         let parameters = self.order.constrained(&best.point, squash);
-        let arma = Arma::new(self.order, &parameters);
-        let near = best.point.iter().all(|x| x.abs() <= NEAR);
-        let errors = if near {
-            self.left.errors(&arma, &mut Room::new())
-        } else {
-            self.left.filtered(&arma)
-        };
+        let errors = errors(&self.left, self.order, &parameters);
         let n = self.left.n();
         Fit {
             parameters,

@@ -18,6 +18,9 @@ const STEADY: f64 = 1e-15;
 /// The same of the whole covariance, of which rounding leaves more.
 pub(super) const WHOLE_STEADY: f64 = 1e-13;
 
+/// Rows after which a covariance is moved back to the corner of its square.
+const SHIFTS: usize = 64;
+
 /// Variance and gains of the row that comes next.
 #[derive(Debug, Clone)]
 pub(super) struct Gains<T> {
@@ -29,23 +32,21 @@ pub(super) struct Gains<T> {
 
 #[derive(Debug, Clone)]
 enum Covariance<T> {
-    /// Row-major; only `j ≥ i` is kept up. `first` has room for its first row and a zero.
-    Whole { p: Vec<T>, first: Vec<T>, loads: Vec<T> },
+    Whole(Whole<T>),
     /// `change·w·wᵀ` is added next; `w` ends with a zero.
-    Change { w: Vec<T>, change: T },
+    Change {
+        w: Vec<T>,
+        change: T,
+    },
 }
 
 impl<T: Real> Gains<T> {
     /// Before anything was seen; `gaps`: whether rows may be missing.
     #[inline(always)]
-    pub(super) fn new(arma: &Arma<T>, gaps: bool) -> Gains<T> {
-        let mut row = stationary::first_row(arma);
+    pub(super) fn new<const FMA: bool>(arma: &Arma<T>, gaps: bool) -> Gains<T> {
+        let mut row = stationary::first_row::<T, FMA>(arma);
         let covariance = if gaps || arma.n_states() <= FEW {
-            Covariance::Whole {
-                p: stationary::whole(arma, &row),
-                first: vec![T::splat(0.0); arma.n_states() + 1],
-                loads: (0..arma.n_states()).map(|state| arma.load(state)).collect(),
-            }
+            Covariance::Whole(Whole::new(&stationary::whole(arma, &row), arma.n_states()))
         } else {
             let next = row[1..].iter().copied().chain([T::splat(0.0)]);
             let w = next.zip(&arma.ar).map(|(p, &ar)| ar * row[0] + p);
@@ -58,21 +59,19 @@ impl<T: Real> Gains<T> {
 
     /// Of a covariance, row-major.
     #[inline(always)]
-    pub(super) fn of(arma: &Arma<T>, p: Vec<T>) -> Gains<T> {
+    pub(super) fn of(arma: &Arma<T>, p: &[T]) -> Gains<T> {
         let r = arma.n_states();
         let mut row = p[..r].to_vec();
         row.push(T::splat(0.0));
-        let loads = (0..r).map(|state| arma.load(state)).collect();
-        let covariance = Covariance::Whole { p, first: vec![T::splat(0.0); r + 1], loads };
-        Gains { row, covariance, steady: false }
+        Gains { row, covariance: Covariance::Whole(Whole::new(p, r)), steady: false }
     }
 
     /// The whole covariance, row-major, of which `j ≥ i` counts; none where only its change is kept up.
     #[inline(always)]
-    pub(super) fn whole(&self) -> &[T] {
+    pub(super) fn whole(&self) -> Vec<T> {
         match &self.covariance {
-            Covariance::Whole { p, .. } => p,
-            Covariance::Change { .. } => &[],
+            Covariance::Whole(whole) => whole.row_major(),
+            Covariance::Change { .. } => Vec::new(),
         }
     }
 
@@ -81,18 +80,9 @@ impl<T: Real> Gains<T> {
     /// variance (Durbin and Koopman 2012, 5.2). Of a whole covariance.
     #[inline(always)]
     pub(super) fn settle<const FMA: bool>(&mut self, arma: &Arma<T>, way: &[T]) {
-        let Covariance::Whole { p, first, loads } = &mut self.covariance else { return };
-        let r = loads.len();
-        for i in 1..r {
-            let own = self.row[i] - way[i] * self.row[0];
-            for j in i..r {
-                let less = way[j].fma::<FMA>(own, way[i] * self.row[j]);
-                p[i * r + j] = p[i * r + j] - less;
-            }
-        }
-        first.fill(T::splat(0.0));
-        missing_whole::<T, FMA>(arma, loads, first, p);
-        self.row[..r].copy_from_slice(&p[..r]);
+        let Covariance::Whole(whole) = &mut self.covariance else { return };
+        whole.settle::<FMA>(arma, way, &self.row);
+        self.row[..way.len()].copy_from_slice(whole.row(0));
         self.steady = false;
     }
 
@@ -121,15 +111,14 @@ impl<T: Real> Gains<T> {
             return;
         }
         match &mut self.covariance {
-            Covariance::Whole { p, first, loads } => {
-                first[..loads.len()].copy_from_slice(&p[..loads.len()]);
+            Covariance::Whole(whole) => {
                 if seen {
-                    seen_whole::<T, FMA>(loads, first, p)
+                    whole.seen::<FMA>(arma, &self.row);
                 } else {
-                    missing_whole::<T, FMA>(arma, loads, first, p)
+                    whole.missing::<FMA>(arma, &self.row);
                 }
-                self.row[..arma.n_states()].copy_from_slice(&p[..arma.n_states()]);
-                self.steady = whole_is_steady(arma, p);
+                self.row[..whole.r].copy_from_slice(whole.row(0));
+                self.steady = whole.is_steady(arma);
             }
             Covariance::Change { w, change } => {
                 self.steady = seen_change::<T, FMA>(&mut self.row, w, change);
@@ -142,59 +131,133 @@ impl<T: Real> Gains<T> {
     }
 }
 
-/// One seen row: `P' = shift(P − P₀ᵀP₀ ⁄ F) + RRᵀ`.
-#[inline(always)]
-fn seen_whole<T: Real, const FMA: bool>(loads: &[T], first: &[T], p: &mut [T]) {
-    let r = loads.len();
-    let drop = -(T::splat(1.0) / first[0]);
-    for i in 0..r {
-        let (above, below) = p.split_at_mut((i + 1) * r);
-        let (own, noise) = (first[i + 1] * drop, loads[i]);
-        let row = &mut above[i * r + i..];
-        // Of the last column nothing is shifted in.
-        if let Some(last) = row.last_mut() {
-            *last = noise * loads[r - 1];
-        }
-        let shifted = below.get(i + 1..r).unwrap_or(&[]);
-        for (((to, from), next), load) in
-            row.iter_mut().zip(shifted).zip(&first[i + 1..]).zip(&loads[i..])
-        {
-            *to = noise.fma::<FMA>(*load, own.fma::<FMA>(*next, *from));
-        }
-    }
+/// A covariance of which only `j ≥ i` is kept up. It lies in a larger square and moves along its diagonal: a shift
+/// moves no number, so that a missing row costs `r` and a seen one no more than its change.
+#[derive(Debug, Clone)]
+struct Whole<T> {
+    r: usize,
+    width: usize,
+    /// Where in the square it begins, either way.
+    origin: usize,
+    square: Vec<T>,
 }
 
-/// One missing row: `P' = T·P·Tᵀ + RRᵀ`.
-#[inline(always)]
-fn missing_whole<T: Real, const FMA: bool>(arma: &Arma<T>, loads: &[T], first: &[T], p: &mut [T]) {
-    let r = loads.len();
-    for i in 0..r {
-        let (above, below) = p.split_at_mut((i + 1) * r);
-        let (own, noise) = (arma.ar[i], loads[i]);
-        let both = own.fma::<FMA>(first[0], first[i + 1]);
-        let row = &mut above[i * r + i..];
-        if let Some(last) = row.last_mut() {
-            *last = T::splat(0.0);
+impl<T: Real> Whole<T> {
+    /// Of one row-major.
+    #[inline(always)]
+    fn new(p: &[T], r: usize) -> Whole<T> {
+        let width = r + if r <= FEW { r } else { SHIFTS };
+        let mut square = vec![T::splat(0.0); width * width];
+        for (to, from) in square.chunks_exact_mut(width).zip(p.chunks_exact(r)) {
+            to[..r].copy_from_slice(from);
         }
-        let shifted = below.get(i + 1..r).unwrap_or(&[]);
-        row.iter_mut().zip(shifted).for_each(|(to, from)| *to = *from);
-        let others = arma.ar[i..].iter().zip(&first[i + 1..]).zip(&loads[i..]);
-        for (to, ((ar, next), load)) in row.iter_mut().zip(others) {
-            let moved = ar.fma::<FMA>(both, own.fma::<FMA>(*next, *to));
-            *to = noise.fma::<FMA>(*load, moved);
-        }
+        Whole { r, width, origin: 0, square }
     }
-}
 
-/// In the steady state only the innovation is unknown: P is RRᵀ.
-#[inline(always)]
-fn whole_is_steady<T: Real>(arma: &Arma<T>, p: &[T]) -> bool {
-    let r = arma.n_states();
-    let mut excess = p[0] - T::splat(1.0);
-    for i in 1..r {
-        excess = excess + p[i * r + i] - arma.ma[i - 1] * arma.ma[i - 1];
+    #[inline(always)]
+    fn row_major(&self) -> Vec<T> {
+        let row = |i: usize| &self.square[(self.origin + i) * self.width + self.origin..][..self.r];
+        (0..self.r).flat_map(|i| row(i).iter().copied()).collect()
     }
-    excess.below(WHOLE_STEADY)
+
+    /// What is kept up of a row.
+    #[inline(always)]
+    fn row(&self, i: usize) -> &[T] {
+        &self.square[(self.origin + i) * self.width + self.origin + i..][..self.r - i]
+    }
+
+    #[inline(always)]
+    fn row_mut(&mut self, i: usize) -> &mut [T] {
+        &mut self.square[(self.origin + i) * self.width + self.origin + i..][..self.r - i]
+    }
+
+    /// One seen row, of whose states the first has these covariances: `P' = shift(P − P₀ᵀP₀ ⁄ F) + RRᵀ`.
+    #[inline(always)]
+    fn seen<const FMA: bool>(&mut self, arma: &Arma<T>, first: &[T]) {
+        let drop = -(T::splat(1.0) / first[0]);
+        for i in 1..self.r {
+            let own = first[i] * drop;
+            for (to, other) in self.row_mut(i).iter_mut().zip(&first[i..]) {
+                *to = own.fma::<FMA>(*other, *to);
+            }
+        }
+        self.shift();
+        self.add_noise(arma);
+    }
+
+    /// One missing row: `P' = T·P·Tᵀ + RRᵀ`.
+    #[inline(always)]
+    fn missing<const FMA: bool>(&mut self, arma: &Arma<T>, first: &[T]) {
+        self.shift();
+        for &lag in &arma.ar_lags {
+            let own = arma.ar[lag];
+            for (i, next) in first[1..=lag].iter().enumerate() {
+                let to = &mut self.row_mut(i)[lag - i];
+                *to = own.fma::<FMA>(*next, *to);
+            }
+            for (to, next) in self.row_mut(lag).iter_mut().zip(&first[lag + 1..]) {
+                *to = own.fma::<FMA>(*next, *to);
+            }
+            let both = own.fma::<FMA>(first[0], first[lag + 1]);
+            let to = &mut self.row_mut(lag)[0];
+            *to = own.fma::<FMA>(both, *to);
+            for &other in arma.ar_lags.iter().filter(|&&other| other > lag) {
+                let to = &mut self.row_mut(lag)[other - lag];
+                *to = (own * first[0]).fma::<FMA>(arma.ar[other], *to);
+            }
+        }
+        self.add_noise(arma);
+    }
+
+    #[inline(always)]
+    fn settle<const FMA: bool>(&mut self, arma: &Arma<T>, way: &[T], first: &[T]) {
+        for i in 1..self.r {
+            let own = first[i] - way[i] * first[0];
+            let others = way[i..].iter().zip(&first[i..]);
+            for (to, (way_of, first_of)) in self.row_mut(i).iter_mut().zip(others) {
+                *to = *to - way_of.fma::<FMA>(own, way[i] * *first_of);
+            }
+        }
+        self.shift();
+        self.add_noise(arma);
+    }
+
+    /// What state `i + 1` was is state `i`; of the last nothing is known but that it is zero.
+    #[inline(always)]
+    fn shift(&mut self) {
+        let (r, width) = (self.r, self.width);
+        self.origin += 1;
+        if self.origin + r > width {
+            // Back to the corner. The last column is written below.
+            for i in 0..r - 1 {
+                let from = (self.origin + i) * width + self.origin + i;
+                self.square.copy_within(from..from + r - 1 - i, i * width + i);
+            }
+            self.origin = 0;
+        }
+        (0..r).for_each(|i| self.row_mut(i)[r - 1 - i] = T::splat(0.0));
+    }
+
+    #[inline(always)]
+    fn add_noise(&mut self, arma: &Arma<T>) {
+        let states = || std::iter::once(0).chain(arma.ma_lags.iter().map(|&lag| lag + 1));
+        for i in states() {
+            for j in states().filter(|&j| j >= i) {
+                let to = &mut self.row_mut(i)[j - i];
+                *to = *to + arma.load(i) * arma.load(j);
+            }
+        }
+    }
+
+    /// In the steady state only the innovation is unknown: P is RRᵀ.
+    #[inline(always)]
+    fn is_steady(&self, arma: &Arma<T>) -> bool {
+        let mut excess = self.row(0)[0] - T::splat(1.0);
+        for i in 1..self.r {
+            excess = excess + self.row(i)[0] - arma.ma[i - 1] * arma.ma[i - 1];
+        }
+        excess.below(WHOLE_STEADY)
+    }
 }
 
 /// One seen row by the change of the covariance; whether that has died away.
@@ -225,7 +288,8 @@ mod tests {
         let order =
             Order { p: 1, q: 1, seasonal_p: 1, seasonal_q: 1, season: 6, ..Order::default() };
         let arma = Arma::new(&order, &[0.7, 0.4, 0.5, 0.3]);
-        let (mut fast, mut slow) = (Gains::new(&arma, false), Gains::new(&arma, true));
+        let (mut fast, mut slow) =
+            (Gains::new::<false>(&arma, false), Gains::new::<false>(&arma, true));
         for t in 0..400 {
             assert!((fast.variance() - slow.variance()).abs() < 1e-12, "{t}");
             for (a, b) in fast.loads().iter().zip(slow.loads()) {

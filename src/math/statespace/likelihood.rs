@@ -5,12 +5,17 @@
 
 use crate::math::simd::Kernel;
 use crate::math::statespace::arma::Arma;
+use crate::math::statespace::gains::FEW;
 use crate::math::statespace::gains::Gains;
 use crate::math::statespace::real::Real;
 use crate::math::statespace::small;
+use crate::math::statespace::stationary;
 
 /// Rows between two logarithms: their variances' product cannot overflow.
 pub(super) const LOG_ROWS: usize = 12;
+
+/// Added to each square, so that rows that are all the same are likely, not more than that.
+const TINY: f64 = f64::MIN_POSITIVE;
 
 /// What the forecast errors of some rows come to.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +30,7 @@ impl<T: Real> Errors<T> {
     /// Log-likelihood where the innovations have the variance that makes it the largest.
     pub(super) fn best(&self, n: usize) -> T {
         let n = T::splat(n as f64);
-        let tiny = T::splat(f64::MIN_POSITIVE);
+        let tiny = T::splat(TINY);
         let half = T::splat(-0.5);
         let constant = T::splat((2.0 * std::f64::consts::PI).ln() + 1.0);
         half * (n * (constant + (self.squares / n + tiny).ln()) + self.log_variance)
@@ -35,8 +40,9 @@ impl<T: Real> Errors<T> {
 impl Errors<f64> {
     /// Log-likelihood where the innovations have this variance.
     pub(super) fn at(&self, n: usize, variance: f64) -> f64 {
+        let (squares, variance) = (self.squares + n as f64 * TINY, variance + TINY);
         let constant = (2.0 * std::f64::consts::PI * variance).ln();
-        -0.5 * (n as f64 * constant + self.log_variance + self.squares / variance)
+        -0.5 * (n as f64 * constant + self.log_variance + squares / variance)
     }
 }
 
@@ -54,14 +60,14 @@ impl<T: Real> Kernel for Filter<'_, T> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) -> Errors<T> {
-        match self.arma.n_states() {
-            1 => return small::errors::<1, FMA, T>(self.arma, self.rows),
-            2 => return small::errors::<2, FMA, T>(self.arma, self.rows),
-            3 => return small::errors::<3, FMA, T>(self.arma, self.rows),
-            4 => return small::errors::<4, FMA, T>(self.arma, self.rows),
-            _ => {}
+        let r = self.arma.n_states();
+        if r <= FEW {
+            let begin = vec![T::splat(0.0); r];
+            let whole = stationary::whole(self.arma, &stationary::first_row::<T, FMA>(self.arma));
+            return small::errors::<FMA, T>(self.arma, self.rows, &begin, &whole);
         }
-        let gains = Gains::new(self.arma, self.whole || self.rows.iter().any(|y| y.is_nan()));
+        let gains =
+            Gains::new::<FMA>(self.arma, self.whole || self.rows.iter().any(|y| y.is_nan()));
         let state = vec![T::splat(0.0); self.arma.n_states()];
         errors_from::<FMA, T>(self.arma, self.rows, state, gains)
     }

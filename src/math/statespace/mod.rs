@@ -19,6 +19,7 @@ mod arma;
 mod bfgs;
 mod direct;
 mod divide;
+mod double;
 mod fit;
 mod gains;
 mod levels;

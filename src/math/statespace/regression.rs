@@ -189,7 +189,7 @@ impl Kernel for Whiten<'_> {
         let plain = || {
             let gaps = rows.clone().any(|row| row[last].is_nan());
             let states = States::new(self.arma.n_states(), width);
-            (self.arma.clone(), Gains::new(self.arma, gaps), states, 0)
+            (self.arma.clone(), Gains::new::<FMA>(self.arma, gaps), states, 0)
         };
         let (arma, mut gains, mut states, first) = begun.map_or_else(plain, |begun| {
             let states = States { r: begun.arma.n_states(), width, head: 0, ring: begun.states };

@@ -11,11 +11,13 @@ use crate::math::statespace::arma::Order;
 use crate::math::statespace::direct::Direct;
 use crate::math::statespace::direct::Room;
 use crate::math::statespace::direct::Whitened;
+use crate::math::statespace::double::Double;
 use crate::math::statespace::gains::FEW;
 use crate::math::statespace::levels::Levels;
 use crate::math::statespace::likelihood::Errors;
 use crate::math::statespace::likelihood::Filter;
 use crate::math::statespace::real::Real;
+use crate::math::statespace::stationary;
 use crate::math::statespace::undifferenced;
 
 /// Rows of which no more than this share is missing are hardly others when they are filled.
@@ -24,6 +26,15 @@ const FEW_MISSING: f64 = 0.02;
 const MOST_MISSING: usize = 512;
 /// Where less than this is left of a sum of squares, too many digits went with the rest.
 const LEFT: f64 = 1e-5;
+/// States up to which covariances side by side stay in the cache.
+const SIDE_BY_SIDE: usize = 48;
+/// Where a row varies so much more than its innovations do, the filter needs more digits: of such a variance it has to
+/// come down to theirs.
+const LARGE: f64 = 1e5;
+/// The same where a free number is further from zero: such a moving average forgets nothing of its errors.
+const FAR: f64 = 6.0;
+/// Steps times squared states up to which it has them: a second or so.
+const MOST_DOUBLED: usize = 100_000_000;
 
 /// Rows and their gaps.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,18 +72,25 @@ impl Rows {
         Rows { values, filled, missing, levels: Some(levels), unknown }
     }
 
-    /// The same with their gaps filled, where these are few.
-    pub(super) fn almost(&self) -> Option<Rows> {
-        if self.levels.is_some() {
-            return Rows::new(self.values.clone()).almost();
+    /// The same with their gaps filled, where these are few, or a likelihood with them is dear.
+    pub(super) fn almost(&self, lengths: (usize, usize)) -> Option<Rows> {
+        let is_dear = self.one_by_one(lengths);
+        if self.levels.is_some() && !is_dear {
+            return Rows::new(self.values.clone()).almost(lengths);
         }
         let few = self.missing.len() as f64 <= FEW_MISSING * self.values.len() as f64;
-        (few && !self.missing.is_empty()).then(|| Rows::new(self.filled.clone()))
+        let any = !self.missing.is_empty();
+        (any && (few || is_dear)).then(|| Rows::new(self.filled.clone()))
     }
 
     /// What these are the differences of, where rows of it are missing.
     pub(super) fn levels(&self) -> Option<&Levels> {
         self.levels.as_ref()
+    }
+
+    /// Rows before the first that these are differences of; zero where those are not needed.
+    fn n_lost(&self) -> usize {
+        self.levels.as_ref().map_or(0, Levels::n_lost)
     }
 
     /// NaN: missing.
@@ -89,7 +107,7 @@ impl Rows {
     pub(super) fn directly(&self, lengths: (usize, usize), columns: usize) -> bool {
         let (n, k) = (self.values.len(), self.missing.len() + self.unknown.len());
         let r = arma::n_states(lengths, 0);
-        let filtered = arma::n_states(lengths, self.levels.as_ref().map_or(0, Levels::n_lost));
+        let filtered = arma::n_states(lengths, self.n_lost());
         if filtered <= FEW || n < 2 * r || k > MOST_MISSING {
             return false;
         }
@@ -98,6 +116,13 @@ impl Rows {
         let direct = passes + r.pow(3) + k * r * r / 2 + (r + k).pow(3) / 6;
         let filter = if k == 0 { 3 * n * r } else { n * filtered * filtered };
         direct < filter
+    }
+
+    /// Whether the filter of gaps has so many states that several covariances side by side would leave the cache.
+    pub(super) fn one_by_one(&self, lengths: (usize, usize)) -> bool {
+        let many = arma::n_states(lengths, self.n_lost()) > SIDE_BY_SIDE;
+        let gaps = !self.missing.is_empty() || !self.unknown.is_empty();
+        many && gaps && !self.directly(lengths, 1)
     }
 
     /// Products of `columns` and these rows, which come last.
@@ -135,7 +160,22 @@ impl Rows {
     }
 
     /// The same, by the whole filter: slow where the memory is long, and right where rounding spoils the other ways.
-    pub(super) fn filtered<T: Real>(&self, arma: &Arma<T>) -> Errors<T> {
+    pub(super) fn filtered(&self, order: &Order, parameters: &[f64]) -> Errors<f64> {
+        let arma = Arma::new(order, parameters);
+        let filtered = arma::n_states(arma.lengths(), self.n_lost());
+        let few = self.values.len() * filtered * filtered <= MOST_DOUBLED;
+        let is_far = |free: Vec<f64>| free.iter().any(|x| x.abs() > FAR);
+        let far = order.free(parameters).is_none_or(is_far);
+        if few && (far || stationary::first_row::<_, false>(&arma)[0] > LARGE) {
+            let parameters: Vec<Double<f64>> = parameters.iter().map(|&p| Double::of(p)).collect();
+            let errors = self.whole(&Arma::new(order, &parameters));
+            let (squares, log_variance) = (errors.squares.high, errors.log_variance.high);
+            return Errors { squares, log_variance };
+        }
+        self.whole(&arma)
+    }
+
+    fn whole<T: Real>(&self, arma: &Arma<T>) -> Errors<T> {
         match &self.levels {
             Some(levels) => simd::widest(undifferenced::Filter { arma, levels }),
             None => simd::widest(Filter { arma, rows: &self.values, whole: true }),
@@ -237,6 +277,23 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_is_dear_is_tried_without_gaps() {
+        let order = Order { p: 1, seasonal_d: 1, seasonal_q: 1, season: 60, ..Order::default() };
+        let gaps = |every: usize| {
+            let rows = rows(2000, false).values.into_iter().enumerate();
+            rows.map(|(t, y)| if t % every == 1 { f64::NAN } else { y }).collect()
+        };
+        let many = Rows::differences(gaps(3), &order);
+        assert!(many.one_by_one(order.lengths()));
+        let filled = many.almost(order.lengths()).unwrap();
+        assert!(filled.missing.is_empty() && filled.directly(order.lengths(), 1));
+        // Few states are filtered with their gaps.
+        let short = Order { season: 7, ..order };
+        assert_eq!(Rows::differences(gaps(3), &short).almost(short.lengths()), None);
+        assert!(Rows::differences(gaps(200), &short).almost(short.lengths()).is_some());
     }
 
     /// Gaps where no difference is known otherwise, at the beginning, a slot of the season that is never seen and a

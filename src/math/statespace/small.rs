@@ -1,28 +1,33 @@
 //! The filter of few states, all of it in registers.
 //!
-//! Owns: forecast errors under ARMAs of 1..=[`FEW`](crate::math::statespace::gains::FEW) states.
+//! Owns: forecast errors under ARMAs of 1..=[`FEW`] states.
 //! Does not own: more of them (`likelihood`).
 
 use crate::math::statespace::arma::Arma;
+use crate::math::statespace::gains::FEW;
 use crate::math::statespace::gains::WHOLE_STEADY;
 use crate::math::statespace::likelihood::Errors;
 use crate::math::statespace::likelihood::LOG_ROWS;
 use crate::math::statespace::real::Real;
-use crate::math::statespace::stationary;
 
-/// Forecast errors of `rows` (NaN: missing) under an ARMA of R states.
+/// Forecast errors of `rows` (NaN: missing) where states and their covariance, row-major, are given.
 #[inline(always)]
-pub(super) fn errors<const R: usize, const FMA: bool, T: Real>(
+pub(super) fn errors<const FMA: bool, T: Real>(
     arma: &Arma<T>,
     rows: &[f64],
+    state: &[T],
+    whole: &[T],
 ) -> Errors<T> {
-    let whole = stationary::whole(arma, &stationary::first_row(arma));
-    errors_from::<R, FMA, T>(arma, rows, &[T::splat(0.0); R], &whole)
+    match arma.n_states() {
+        0 | 1 => errors_of::<1, FMA, T>(arma, rows, state, whole),
+        2 => errors_of::<2, FMA, T>(arma, rows, state, whole),
+        3 => errors_of::<3, FMA, T>(arma, rows, state, whole),
+        _ => errors_of::<FEW, FMA, T>(arma, rows, state, whole),
+    }
 }
 
-/// The same where states and their covariance, row-major, are given.
 #[inline(always)]
-pub(super) fn errors_from<const R: usize, const FMA: bool, T: Real>(
+fn errors_of<const R: usize, const FMA: bool, T: Real>(
     arma: &Arma<T>,
     rows: &[f64],
     state: &[T],

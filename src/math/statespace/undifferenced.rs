@@ -13,6 +13,7 @@
 use crate::math::simd::Kernel;
 use crate::math::statespace::arma;
 use crate::math::statespace::arma::Arma;
+use crate::math::statespace::gains::FEW;
 use crate::math::statespace::gains::Gains;
 use crate::math::statespace::levels::Levels;
 use crate::math::statespace::likelihood;
@@ -43,12 +44,10 @@ impl<T: Real> Kernel for Filter<'_, T> {
         });
         let rows = rows.get(begun.row..).unwrap_or(&[]);
         let Begun { arma, states, gains, log_variance, .. } = begun;
-        let after = match arma.n_states() {
-            1 => small::errors_from::<1, FMA, T>(&arma, rows, &states, gains.whole()),
-            2 => small::errors_from::<2, FMA, T>(&arma, rows, &states, gains.whole()),
-            3 => small::errors_from::<3, FMA, T>(&arma, rows, &states, gains.whole()),
-            4 => small::errors_from::<4, FMA, T>(&arma, rows, &states, gains.whole()),
-            _ => likelihood::errors_from::<FMA, T>(&arma, rows, states, gains),
+        let after = if arma.n_states() <= FEW {
+            small::errors::<FMA, T>(&arma, rows, &states, &gains.whole())
+        } else {
+            likelihood::errors_from::<FMA, T>(&arma, rows, states, gains)
         };
         Errors {
             squares: before.squares + after.squares,
@@ -126,7 +125,7 @@ pub(super) fn begin<T: Real, const FMA: bool>(
 ) -> Begun<T> {
     let whole = arma.integrated(levels.lags());
     let r = whole.n_states();
-    let gains = Gains::of(&whole, covariance(arma, r));
+    let gains = Gains::of(&whole, &covariance::<T, FMA>(arma, r));
     let known = states(levels, arma, width, |row, column| {
         // Missing levels are zero, and what they are else is a way of its own.
         if levels.is_seen(row) { value(row, column) } else { T::splat(0.0) }
@@ -162,8 +161,8 @@ pub(super) fn begin<T: Real, const FMA: bool>(
 
 /// The covariance of the ARMA's states, with room for more states.
 #[inline(always)]
-fn covariance<T: Real>(arma: &Arma<T>, r: usize) -> Vec<T> {
-    let own = stationary::whole(arma, &stationary::first_row(arma));
+fn covariance<T: Real, const FMA: bool>(arma: &Arma<T>, r: usize) -> Vec<T> {
+    let own = stationary::whole(arma, &stationary::first_row::<T, FMA>(arma));
     let mut whole = vec![T::splat(0.0); r * r];
     for (to, from) in whole.chunks_exact_mut(r).zip(own.chunks_exact(arma.n_states())) {
         to[..from.len()].copy_from_slice(from);
