@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
-use portent::detect;
 use portent::detect::FitContext;
 use portent::model::Elsewhere;
 use portent::model::Model;
@@ -32,10 +31,8 @@ pub(crate) fn pretrain(learnt: &[Lesson], chosen: &[Lesson], out: &Path) -> Resu
     let services: Vec<Elsewhere> = learnt.iter().flat_map(Lesson::learnt).collect();
     for (detector, feature) in watch.members() {
         let mut recipe = recipe(&watch, detector, feature);
-        match &mut recipe.detector {
-            detect::Config::Classifier(config) => config.max_steps = STEPS,
-            detect::Config::Siamese(config) => config.max_steps = STEPS,
-            _ => {}
+        if recipe.detector.supervised() {
+            recipe.detector = recipe.detector.with_steps(STEPS);
         }
         let begun = Instant::now();
         let name = recipe.detector.name();
