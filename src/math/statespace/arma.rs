@@ -70,6 +70,15 @@ impl Order {
         (self.ar_len(), self.ma_len())
     }
 
+    /// Those of its parameters, or of as many numbers, that are the moving averages'.
+    pub(super) fn of_moving_average<'a>(
+        &self,
+        all: &'a [f64],
+    ) -> impl Iterator<Item = &'a f64> + use<'a> {
+        let seasonal = self.p + self.q + self.seasonal_p;
+        all.iter().skip(self.p).take(self.q).chain(all.iter().skip(seasonal))
+    }
+
     /// Lengths of the four groups of parameters.
     fn groups(&self) -> [usize; 4] {
         [self.p, self.q, self.seasonal_p, self.seasonal_q]
@@ -336,6 +345,9 @@ mod tests {
         let seasonal = Order { p: 1, seasonal_p: 1, season: 4, ..Order::default() };
         assert!((seasonal.share_of_news(&[0.6, 0.8]) - 0.64 * 0.36).abs() < 1e-12);
         assert!(!order.is_stationary(&[1.0; 6]));
+        assert!(order.of_moving_average(&free).eq(&[0.1, -0.7]));
+        let both = Order { seasonal_q: 1, season: 4, ..Order::arma(0, 1) };
+        assert!(both.of_moving_average(&[2.0, 3.0]).eq(&[2.0, 3.0]));
         let back = order.free(&parameters).unwrap();
         assert!(free.iter().zip(&back).all(|(a, b)| (a - b).abs() < 1e-6), "{back:?}");
         assert_eq!(Order::arma(1, 0).free(&[1.0]), None);

@@ -31,7 +31,7 @@ const SIDE_BY_SIDE: usize = 48;
 /// Where a row varies so much more than its innovations do, the filter needs more digits: of such a variance it has to
 /// come down to theirs.
 const LARGE: f64 = 1e5;
-/// The same where a free number is further from zero: such a moving average forgets nothing of its errors.
+/// The same where a moving average's free number is further from zero: of its errors it forgets nothing.
 const FAR: f64 = 6.0;
 /// Steps times squared states up to which it has them: a second or so.
 const MOST_DOUBLED: usize = 100_000_000;
@@ -164,9 +164,12 @@ impl Rows {
         let arma = Arma::new(order, parameters);
         let filtered = arma::n_states(arma.lengths(), self.n_lost());
         let few = self.values.len() * filtered * filtered <= MOST_DOUBLED;
-        let is_far = |free: Vec<f64>| free.iter().any(|x| x.abs() > FAR);
-        let far = order.free(parameters).is_none_or(is_far);
-        if few && (far || stationary::first_row::<_, false>(&arma)[0] > LARGE) {
+        let is_far = |free: Vec<f64>| order.of_moving_average(&free).any(|x| x.abs() > FAR);
+        // Of levels that go anywhere, too, the filter has to come down to what an innovation adds.
+        let needs_more = self.levels.is_some()
+            || order.free(parameters).is_none_or(is_far)
+            || stationary::first_row::<_, false>(&arma)[0] > LARGE;
+        if few && needs_more {
             let parameters: Vec<Double<f64>> = parameters.iter().map(|&p| Double::of(p)).collect();
             let errors = self.whole(&Arma::new(order, &parameters));
             let (squares, log_variance) = (errors.squares.high, errors.log_variance.high);
