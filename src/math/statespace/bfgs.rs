@@ -129,7 +129,8 @@ fn along(
                 best = Lowest { point: point.clone(), value };
             }
         }
-        if best.value < at.value {
+        // One that hardly falls may have overshot what the next would find.
+        if at.value - best.value >= limits.tolerance {
             break;
         }
     }

@@ -74,13 +74,19 @@ impl Rows {
 
     /// The same with their gaps filled, where these are few, or a likelihood with them is dear.
     pub(super) fn almost(&self, lengths: (usize, usize)) -> Option<Rows> {
-        let is_dear = self.one_by_one(lengths);
-        if self.levels.is_some() && !is_dear {
-            return Rows::new(self.values.clone()).almost(lengths);
+        if self.one_by_one(lengths) {
+            return (!self.missing.is_empty()).then(|| Rows::new(self.filled.clone()));
         }
+        match self.levels {
+            // Of differences those are missing that a missing row is part of.
+            Some(_) => Rows::new(self.values.clone()).few_filled(),
+            None => self.few_filled(),
+        }
+    }
+
+    fn few_filled(&self) -> Option<Rows> {
         let few = self.missing.len() as f64 <= FEW_MISSING * self.values.len() as f64;
-        let any = !self.missing.is_empty();
-        (any && (few || is_dear)).then(|| Rows::new(self.filled.clone()))
+        (few && !self.missing.is_empty()).then(|| Rows::new(self.filled.clone()))
     }
 
     /// What these are the differences of, where rows of it are missing.
@@ -96,6 +102,11 @@ impl Rows {
     /// NaN: missing.
     pub(super) fn values(&self) -> &[f64] {
         &self.values
+    }
+
+    /// Which share of them is missing.
+    pub(super) fn share_missing(&self) -> f64 {
+        self.missing.len() as f64 / self.values.len().max(1) as f64
     }
 
     /// How many have data, less those that say where the levels began.

@@ -223,6 +223,27 @@ fn rows_that_are_all_the_same_are_likely() {
     }
 }
 
+/// Every other row is missing, and so many that the search is on filled ones first: these forget nothing of their noise.
+#[test]
+fn a_search_on_filled_rows_finds_back_from_the_wall() {
+    let order = Order { p: 1, q: 1, seasonal_q: 1, season: 48, ..Order::default() };
+    let parameters = vec![0.95, -0.6, 0.0];
+    for seed in 0..4 {
+        let mut random = Random::new(seed);
+        let (mut y, mut before, mut rows) = (0.0, 0.0, Vec::new());
+        for t in 0..1344 {
+            let noise = normal(&mut random);
+            (y, before) = (0.95 * y + noise - 0.6 * before, noise);
+            rows.push(if t % 2 == 0 { y } else { f64::NAN });
+        }
+        let mut none = Columns::zero(rows.len(), 0);
+        let truth = Start { parameters: parameters.clone(), beta: Vec::new() };
+        let true_one = log_likelihood(&rows, &none, &order, &truth, 1.0);
+        let found = fit(&rows, &mut none, &order, Begin::Anywhere, &|| true).unwrap();
+        assert!(found.log_likelihood > true_one, "{seed}: {true_one} for {found:?}");
+    }
+}
+
 #[test]
 fn a_search_can_be_stopped() {
     let mut pair = pairs().remove(1);
