@@ -155,10 +155,12 @@ impl Model {
         }
         let elsewhere = context.pretrained_of(recipe.detector.name());
         if let Some(known) = elsewhere {
-            // Hours of one's own say little of what is rare. What a row in twenty reaches here is none, though.
+            // Hours of one's own say little of what is rare. Where a row in twenty is above the line, though, the network
+            // is not made for this place, and what the page budget asks for holds.
             let often = stats::quantile(&stats::sorted(held_out.iter().copied()), 0.95);
-            // `max` ignores NaN.
-            scale = scale.at(calibration.surprise(known.line.max(often)));
+            if often < known.line {
+                scale = scale.at(calibration.surprise(known.line));
+            }
         }
         let surprises = held_out.iter().map(|raw| calibration.surprise(*raw));
         let origin = Origin {

@@ -68,23 +68,25 @@ pub(super) fn fit_entity(
     episodes.extend_from_slice(weak);
     let mut members = Members::new();
     let mut refused = String::from("no detector");
-    let wanted = wanted(watch, rows, &episodes);
+    let begins = |detector: &detect::Config, feature: Option<usize>| {
+        let key = model_key(watch, entity, detector, feature);
+        let own = champions.members.get(&key).is_some_and(|model| !model.is_pretrained());
+        begins_as(watch, &recipe(watch, detector.clone(), feature), own, rows, &episodes)
+    };
+    let early = !lessons::may_begin(watch, rows);
+    let mut wanted = watch.members();
+    wanted.retain(|(d, feature)| !(early && d.supervised()) || begins(d, *feature).is_some());
     let parts = parts(wanted.iter().map(|(detector, _)| detector), &episodes);
     let hear = |stage: Stage| share.reach(stage);
     for ((detector, feature), part) in wanted.into_iter().zip(parts) {
         let columns = watch.columns(&detector, feature);
-        let key = ModelKey {
-            watch: watch.name.clone(),
-            entity: entity.clone(),
-            feature: feature.map(|f| watch.features[f].name.clone()),
-            detector: detector.name().to_string(),
-        };
+        let key = model_key(watch, entity, &detector, feature);
+        let shipped = begins(&detector, feature);
         let recipe = recipe(watch, detector, feature);
         // Of the same settings: what a model of others learnt is no place to start from.
         let yesterday = champions.members.get(&key).map(Model::parts);
         let all = FitContext { stages: Some(&hear), ..FitContext::new(0, &keep_going) };
         let stages = all.part(part);
-        let shipped = begins_as(&recipe, rows, &episodes);
         let context = FitContext {
             calendar: &watch.calendar,
             previous: yesterday.as_ref(),
@@ -131,33 +133,50 @@ pub(super) fn fit_entity(
     Ok(Trained { members, decision, labelled, aside })
 }
 
-/// Members that can learn by now.
-fn wanted(
+fn model_key(
     watch: &Watch,
-    rows: &Window,
-    episodes: &[Episode],
-) -> Vec<(detect::Config, Option<usize>)> {
-    let early = !lessons::may_begin(watch, rows);
-    let begins = |detector: &detect::Config, feature: Option<usize>| {
-        begins_as(&recipe(watch, detector.clone(), feature), rows, episodes).is_some()
-    };
-    let mut wanted = watch.members();
-    wanted.retain(|(detector, feature)| {
-        !(early && detector.supervised()) || begins(detector, *feature)
-    });
-    wanted
+    entity: &Entity,
+    detector: &detect::Config,
+    feature: Option<usize>,
+) -> ModelKey {
+    ModelKey {
+        watch: watch.name.clone(),
+        entity: entity.clone(),
+        feature: feature.map(|f| watch.features[f].name.clone()),
+        detector: detector.name().to_string(),
+    }
 }
 
-/// The network that comes along, and judges while too little is known here to learn a better one.
-fn begins_as(recipe: &Recipe, rows: &Window, episodes: &[Episode]) -> Option<&'static Pretrained> {
+/// The network that comes along, and judges while too little is known here to learn a better one. Where one in use
+/// learnt here already (`own`), what it knows is not given up for that: who knew twenty incidents, one of which is out
+/// of history, still knows people's own classes.
+fn begins_as(
+    watch: &Watch,
+    recipe: &Recipe,
+    own: bool,
+    rows: &Window,
+    episodes: &[Episode],
+) -> Option<&'static Pretrained> {
     let known = shipped::suited(recipe)?;
     let n_incidents = episodes.iter().filter(|episode| episode.class.is_anomaly()).count();
-    let suffices = match known.detector {
-        "siamese" => n_incidents >= ENOUGH_TO_COMPARE,
-        _ if recipe.detector.supervised() => n_incidents >= ENOUGH_INCIDENTS,
-        _ => (0..rows.grid.len).filter(|&i| rows.has_data(i)).count() >= ENOUGH_ROWS,
+    let some = n_incidents >= if own { 1 } else { enough_incidents(known.detector) };
+    let suffices = match recipe.detector.supervised() {
+        true => some && lessons::may_begin(watch, rows),
+        false => own || n_rows(rows) >= ENOUGH_ROWS.min(history_rows(watch) / 2),
     };
     (!suffices).then_some(known)
+}
+
+fn n_rows(rows: &Window) -> usize {
+    (0..rows.grid.len).filter(|&i| rows.has_data(i)).count()
+}
+
+fn history_rows(watch: &Watch) -> usize {
+    (watch.train.history_s / watch.step_s.max(1)) as usize
+}
+
+fn enough_incidents(detector: &str) -> usize {
+    if detector == "siamese" { ENOUGH_TO_COMPARE } else { ENOUGH_INCIDENTS }
 }
 
 /// A day of rows: what is normal at night and in the morning.

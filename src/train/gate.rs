@@ -162,7 +162,9 @@ fn missed(jury: &Jury<'_>, told: &Told) -> Option<String> {
 }
 
 /// Lowers the thresholds of the members that see a labelled anomaly best, and raises those of members
-/// that see one where a person saw none. Of those in use that stay none is moved, though one may see it best.
+/// that see one where a person saw none. Of those in use that stay none is moved, though one may see it best. Who
+/// learnt elsewhere was not shown what is labelled here: unless it sees that best, its threshold would fall to what is
+/// nothing to it.
 fn move_thresholds(
     told: &[Told],
     in_use: &Members,
@@ -184,10 +186,18 @@ fn move_thresholds(
             })
             .collect();
         let best = levels.iter().max_by(|a, b| a.1.total_cmp(b.1));
-        let best = best.map(|(key, _)| key.feature.clone());
+        let best = best.map(|(key, _)| key.clone());
+        let pretrained: Vec<_> = challengers
+            .iter()
+            .filter(|(key, model)| model.is_pretrained() && Some(*key) != best.as_ref())
+            .map(|(key, _)| key.clone())
+            .collect();
+        let feature = best.map(|key| key.feature);
         for (key, surprise) in levels {
             match verdict {
-                Verdict::Anomaly if Some(&key.feature) == best.as_ref() => {
+                Verdict::Anomaly
+                    if Some(&key.feature) == feature.as_ref() && !pretrained.contains(&key) =>
+                {
                     let known = lowest.entry(key).or_insert(surprise);
                     *known = known.min(surprise);
                 }

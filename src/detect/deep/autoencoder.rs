@@ -246,7 +246,8 @@ impl Autoencoder {
             return Err(few(ends.len()));
         }
         let blank = Autoencoder::blank(net, window.n_features, live, reach);
-        blank.measured(&frames, &ends, context)
+        // Its line is one of its own measure.
+        blank.measured(&frames, &ends, &FitContext { like: Some(parts), ..*context })
     }
 
     /// A trained network before anything is known of what it makes of rows.
