@@ -155,11 +155,11 @@ impl Model {
         }
         let elsewhere = context.pretrained_of(recipe.detector.name());
         if let Some(known) = elsewhere {
-            // Hours of one's own say little of what is rare. Where a row in twenty is above the line, though, the network
-            // is not made for this place, and what the page budget asks for holds.
+            // Hours of one's own say little of what is rare. What a row in twenty reaches here is none, though, and where
+            // that is far above the line, the network is not made for this place: what the page budget asks for holds.
             let often = stats::quantile(&stats::sorted(held_out.iter().copied()), 0.95);
-            if often < known.line {
-                scale = scale.at(calibration.surprise(known.line));
+            if often < 2.0 * known.line {
+                scale = scale.at(calibration.surprise(known.line.max(often)));
             }
         }
         let surprises = held_out.iter().map(|raw| calibration.surprise(*raw));
