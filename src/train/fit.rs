@@ -68,20 +68,12 @@ pub(super) fn fit_entity(
     episodes.extend_from_slice(weak);
     let mut members = Members::new();
     let mut refused = String::from("no detector");
-    let begins = |detector: &detect::Config, feature: Option<usize>| {
-        let key = model_key(watch, entity, detector, feature);
-        let own = champions.members.get(&key).is_some_and(|model| !model.is_pretrained());
-        begins_as(watch, &recipe(watch, detector.clone(), feature), own, rows, &episodes)
-    };
-    let early = !lessons::may_begin(watch, rows);
-    let mut wanted = watch.members();
-    wanted.retain(|(d, feature)| !(early && d.supervised()) || begins(d, *feature).is_some());
-    let parts = parts(wanted.iter().map(|(detector, _)| detector), &episodes);
+    let wanted = wanted(watch, entity, rows, champions, &episodes);
+    let parts = parts(wanted.iter().map(|(detector, ..)| detector), &episodes);
     let hear = |stage: Stage| share.reach(stage);
-    for ((detector, feature), part) in wanted.into_iter().zip(parts) {
+    for ((detector, feature, shipped), part) in wanted.into_iter().zip(parts) {
         let columns = watch.columns(&detector, feature);
         let key = model_key(watch, entity, &detector, feature);
-        let shipped = begins(&detector, feature);
         let recipe = recipe(watch, detector, feature);
         // Of the same settings: what a model of others learnt is no place to start from.
         let yesterday = champions.members.get(&key).map(Model::parts);
@@ -131,6 +123,30 @@ pub(super) fn fit_entity(
         return Err(TrainError::Stopped);
     }
     Ok(Trained { members, decision, labelled, aside })
+}
+
+/// A detector, the feature that it judges, and what it begins as.
+type Member = (detect::Config, Option<usize>, Option<&'static Pretrained>);
+
+/// Members that can learn by now, or begin as what learnt elsewhere.
+fn wanted(
+    watch: &Watch,
+    entity: &Entity,
+    rows: &Window,
+    champions: &Champions,
+    episodes: &[Episode],
+) -> Vec<Member> {
+    let early = !lessons::may_begin(watch, rows);
+    let member = |(detector, feature): (detect::Config, Option<usize>)| {
+        let key = model_key(watch, entity, &detector, feature);
+        let own = champions.members.get(&key).is_some_and(|model| !model.is_pretrained());
+        let recipe = recipe(watch, detector.clone(), feature);
+        let shipped = begins_as(watch, &recipe, own, rows, episodes);
+        (detector, feature, shipped)
+    };
+    let mut wanted: Vec<Member> = watch.members().into_iter().map(member).collect();
+    wanted.retain(|(d, _, shipped)| !(early && d.supervised()) || shipped.is_some());
+    wanted
 }
 
 fn model_key(
