@@ -141,7 +141,7 @@ fn wanted(
         let key = model_key(watch, entity, &detector, feature);
         let own = champions.members.get(&key).is_some_and(|model| !model.is_pretrained());
         let recipe = recipe(watch, detector.clone(), feature);
-        let shipped = begins_as(watch, &recipe, own, rows, episodes);
+        let shipped = begins_as(watch, &recipe, own, early, rows, episodes);
         (detector, feature, shipped)
     };
     let mut wanted: Vec<Member> = watch.members().into_iter().map(member).collect();
@@ -165,11 +165,12 @@ fn model_key(
 
 /// The network that comes along, and judges while too little is known here to learn a better one. Where one in use
 /// learnt here already (`own`), what it knows is not given up for that: who knew twenty incidents, one of which is out
-/// of history, still knows people's own classes.
+/// of history, still knows people's own classes. `early`: there is too little history to learn from incidents.
 fn begins_as(
     watch: &Watch,
     recipe: &Recipe,
     own: bool,
+    early: bool,
     rows: &Window,
     episodes: &[Episode],
 ) -> Option<&'static Pretrained> {
@@ -177,7 +178,7 @@ fn begins_as(
     let n_incidents = episodes.iter().filter(|episode| episode.class.is_anomaly()).count();
     let some = n_incidents >= if own { 1 } else { enough_incidents(known.detector) };
     let suffices = match recipe.detector.supervised() {
-        true => some && lessons::may_begin(watch, rows),
+        true => some && !early,
         false => own || n_rows(rows) >= ENOUGH_ROWS.min(history_rows(watch) / 2),
     };
     (!suffices).then_some(known)

@@ -10,6 +10,7 @@ use super::jury::Jury;
 use crate::model::Model;
 use crate::series::Window;
 use crate::store::LabelRows;
+use crate::store::ModelKey;
 use crate::verdict::Interval;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
@@ -187,17 +188,14 @@ fn move_thresholds(
             .collect();
         let best = levels.iter().max_by(|a, b| a.1.total_cmp(b.1));
         let best = best.map(|(key, _)| key.clone());
-        let pretrained: Vec<_> = challengers
-            .iter()
-            .filter(|(key, model)| model.is_pretrained() && Some(*key) != best.as_ref())
-            .map(|(key, _)| key.clone())
-            .collect();
-        let feature = best.map(|key| key.feature);
+        let sees = |key: &ModelKey| {
+            let pretrained = challengers.get(key).is_some_and(Model::is_pretrained);
+            best.as_ref()
+                .is_some_and(|best| key == best || key.feature == best.feature && !pretrained)
+        };
         for (key, surprise) in levels {
             match verdict {
-                Verdict::Anomaly
-                    if Some(&key.feature) == feature.as_ref() && !pretrained.contains(&key) =>
-                {
+                Verdict::Anomaly if sees(&key) => {
                     let known = lowest.entry(key).or_insert(surprise);
                     *known = known.min(surprise);
                 }
@@ -237,7 +235,6 @@ mod tests {
     use crate::preprocess;
     use crate::series::Entity;
     use crate::series::Grid;
-    use crate::store::ModelKey;
     use crate::train::told::Heard;
     use crate::verdict::Label;
     use crate::watch::Checks;

@@ -82,12 +82,12 @@ pub(crate) fn tables(lessons: &[Lesson], models: &Path) -> Result<String, String
     let alone = |name: &&'static str| Ok((*name, judge(lessons, &[name], &pretrained)?));
     let alone: Vec<(&'static str, Verdict)> =
         names.iter().map(alone).collect::<Result<_, String>>()?;
-    let hard: Vec<&str> = lessons.iter().map(|lesson| lesson.name.as_str()).collect();
+    let services: Vec<&str> = lessons.iter().map(|lesson| lesson.name.as_str()).collect();
     let mut text = format!(
         "\n{} of services never trained on: {}. Found: by {}, of how many; within {SOON} rows.\n\
          {:<24} {:>16} {:>16} {:>7} {:>7} {:>5}  found alone by\n",
-        hard.len(),
-        hard.join(", "),
+        services.len(),
+        services.join(", "),
         names.join("+"),
         "CLASS",
         "HARD found, soon",

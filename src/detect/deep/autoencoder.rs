@@ -191,16 +191,7 @@ impl Autoencoder {
             .into_iter()
             .map(|reach| reach.min(1e30) as f32)
             .collect();
-        let frames = Frames::new(window, &live, &reach, length);
-        let few = |have| FitError::TooFewRows { have, want: 2 * length };
-        let have = frames.observed_rows();
-        if have < 2 * length {
-            return Err(few(have));
-        }
-        let ends = train::thin(&frames.trainable(), MAX_WINDOWS);
-        if ends.len() < 2 {
-            return Err(few(ends.len()));
-        }
+        let (frames, ends) = framed(window, &live, &reach, length)?;
         let mut random = Random::new(context.seed);
         let shape = config.shape(live.len());
         let net = Net::random(shape, context.seed, config.backend);
@@ -235,16 +226,7 @@ impl Autoencoder {
             .zip(own.into_iter().zip(reach))
             .map(|(f, (own, theirs))| if known(f) { own.min(1e30) as f32 } else { theirs })
             .collect();
-        let frames = Frames::new(window, &live, &reach, length);
-        let few = |have| FitError::TooFewRows { have, want: 2 * length };
-        let have = frames.observed_rows();
-        if have < 2 * length {
-            return Err(few(have));
-        }
-        let ends = train::thin(&frames.trainable(), MAX_WINDOWS);
-        if ends.len() < 2 {
-            return Err(few(ends.len()));
-        }
+        let (frames, ends) = framed(window, &live, &reach, length)?;
         let blank = Autoencoder::blank(net, window.n_features, live, reach);
         // Its line is one of its own measure.
         blank.measured(&frames, &ends, &FitContext { like: Some(parts), ..*context })
@@ -363,6 +345,23 @@ impl Autoencoder {
         });
         out
     }
+}
+
+/// Rows as windows of the live features, and where those end that are learnt from; an error where they are too few.
+fn framed(
+    window: &Window,
+    live: &[usize],
+    reach: &[f32],
+    length: usize,
+) -> Result<(Frames, Vec<usize>), FitError> {
+    let frames = Frames::new(window, live, reach, length);
+    let few = |have| FitError::TooFewRows { have, want: 2 * length };
+    let have = frames.observed_rows();
+    if have < 2 * length {
+        return Err(few(have));
+    }
+    let ends = train::thin(&frames.trainable(), MAX_WINDOWS);
+    if ends.len() < 2 { Err(few(ends.len())) } else { Ok((frames, ends)) }
 }
 
 /// What a network makes of one row.
